@@ -1,0 +1,155 @@
+"""Read a configuration from TOML, change it by dotted keys, refuse it in one clear line."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from seistomo.config.schema import Config
+from seistomo.errors import InputError
+
+# Tables whose keys are free: checked by their own validators or by the optimizer's constructor.
+FREE_TABLES = ("velocity.families", "optimizer.options")
+
+
+def load_config(source: str | Path = "", overrides: Iterable[str] = ()) -> Config:
+    """Load a configuration.
+
+    Parameters
+    ----------
+    source
+        Path of a TOML file, or the name of a preset (``quickstart``, ``tomography`` ...);
+        empty for the defaults.
+    overrides
+        ``section.key=value`` strings, applied in order; values are read as TOML and, where
+        that fails, as plain text.
+
+    Raises
+    ------
+    InputError
+        For a missing file, broken TOML, unknown keys and values that are not allowed.
+    """
+    text = _read(source) if str(source) else ""
+    return parse_config(text, overrides, origin=str(source) or "defaults")
+
+
+def parse_config(text: str, overrides: Iterable[str] = (), origin: str = "config") -> Config:
+    """Build a configuration from TOML text; see `load_config`."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{origin}: not valid TOML: {error}") from None
+    for override in overrides:
+        _apply_override(values, override)
+    _refuse_unknown_keys(values, origin)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{origin}: {_first_problem(error)}") from None
+
+
+def with_overrides(config: Config, overrides: Iterable[str]) -> Config:
+    """Return a copy of ``config`` with ``section.key=value`` strings applied and checked."""
+    return parse_config(config.to_toml(), overrides, origin="--set")
+
+
+def preset_names() -> list[str]:
+    """Return the names of the configurations that travel with the package."""
+    return sorted(item.name.removesuffix(".toml") for item in _presets() if item.suffix == ".toml")
+
+
+def field_keys() -> Iterator[str]:
+    """Yield every dotted key of the configuration, ``section.key``."""
+    for section, info in Config.model_fields.items():
+        for key in info.annotation.model_fields:
+            yield f"{section}.{key}"
+
+
+def _presets() -> list[Path]:
+    checkout = Path(__file__).resolve().parents[2] / "configs"
+    if checkout.is_dir():
+        return list(checkout.iterdir())
+    return list(Path(str(resources.files("seistomo.presets"))).iterdir())
+
+
+def _read(source: str | Path) -> str:
+    path = Path(source)
+    if not path.is_file():
+        path = next((item for item in _presets() if item.name == f"{source}.toml"), path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+        raise InputError(
+            f"config {source}: {reason}; give a TOML file or one of: {', '.join(preset_names())}"
+        ) from None
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or len(parts) < 2 or not all(parts):
+        raise InputError(f"--set {override}: must look like section.key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    table = values
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise InputError(f"--set {override}: {part} is not a section")
+    table[parts[-1]] = value
+
+
+def _refuse_unknown_keys(values: Mapping[str, Any], origin: str) -> None:
+    known = list(field_keys())
+    sections = {key.split(".")[0] for key in known}
+    for section, content in values.items():
+        if section not in sections:
+            raise InputError(f"{origin}: unknown section [{section}]{_nearest(section, sections)}")
+        if not isinstance(content, Mapping):
+            raise InputError(f"{origin}: {section} = {content!r}: must be a section [{section}]")
+        for key in content:
+            dotted = f"{section}.{key}"
+            if dotted not in known:
+                raise InputError(f"{origin}: unknown key {dotted}{_nearest(dotted, known)}")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    known = sorted(known)
+    # A right key in the wrong section is nearer than a wrong key in the right one.
+    leaf = name.rpartition(".")[2]
+    same_leaf = [key for key in known if "." in key and key.rpartition(".")[2] == leaf]
+    close = same_leaf or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    more = error.error_count() - 1
+    tail = f" (and {more} more)" if more else ""
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error" and "=" in message:
+        return message + tail
+    names = [str(part) for part in problem["loc"]]
+    key = ".".join(names)
+    value = problem["input"]
+    shown = "" if isinstance(value, BaseModel) else f" = {value!r}"
+    first = message[:1].lower() + message[1:]
+    return f"{key}{shown}: {first}{_description(names)}{tail}"
+
+
+def _description(names: list[str]) -> str:
+    model: Any = Config
+    for name in names[:2]:
+        info = getattr(model, "model_fields", {}).get(name)
+        if info is None:
+            return ""
+        model = info.annotation
+        text = info.description
+    return f" ({text.rstrip('.')})" if len(names) > 1 and text else ""

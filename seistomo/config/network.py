@@ -1,0 +1,41 @@
+"""``[network]``: the network that maps gathers to a velocity model."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from seistomo.config.base import Section
+
+Triple = tuple[int, int, int]
+
+
+class NetworkConfig(Section):
+    """Convolutional network; every size of survey and model works."""
+
+    name: Literal["tomography"] = Field("tomography", description="Which network.")
+    channels: tuple[int, ...] = Field(
+        (10, 20, 30, 40), description="Output channels of each 3D convolution."
+    )
+    kernels: tuple[Triple, ...] = Field(
+        ((5, 4, 4), (5, 4, 4), (5, 4, 4), (4, 4, 4)),
+        description="Kernel of each convolution [source, receiver, time].",
+    )
+    pools: tuple[Triple, ...] = Field(
+        ((1, 3, 3), (2, 3, 3), (2, 3, 3), (2, 3, 3)),
+        description="Max pooling after each convolution [source, receiver, time].",
+    )
+    output_bias: Literal["mean", "zero"] = Field(
+        "mean", description="Start of the last bias: the mean training model, or zero (published)."
+    )
+    output_scale: float = Field(
+        0.05, gt=0, description="Factor on the last layer's Glorot weights; 1 is as published."
+    )
+
+    @model_validator(mode="after")
+    def _one_entry_a_layer(self) -> "NetworkConfig":
+        if not len(self.channels) == len(self.kernels) == len(self.pools) >= 1:
+            raise ValueError(
+                "network.channels, network.kernels and network.pools must have one entry a layer:"
+                f" they have {len(self.channels)}, {len(self.kernels)} and {len(self.pools)}"
+            )
+        return self

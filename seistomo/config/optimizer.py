@@ -1,0 +1,17 @@
+"""``[optimizer]``: which optimizer, with which options."""
+
+from typing import Any
+
+from pydantic import Field
+
+from seistomo.config.base import Section
+
+
+class OptimizerConfig(Section):
+    """An optimizer by registered name or import path."""
+
+    name: str = Field("adam", description="Registered name (adam, sgd), or package.module.Class.")
+    learning_rate: float = Field(1e-3, gt=0, description="Learning rate (α).")
+    options: dict[str, Any] = Field(
+        {}, description="Further arguments of the optimizer's constructor."
+    )

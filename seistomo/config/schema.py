@@ -1,0 +1,72 @@
+"""The whole configuration: its sections and the checks that span them."""
+
+import tomli_w
+from pydantic import Field, model_validator
+
+from seistomo.config.base import Section
+from seistomo.config.dataset import DatasetConfig
+from seistomo.config.evaluation import EvaluationConfig
+from seistomo.config.network import NetworkConfig
+from seistomo.config.optimizer import OptimizerConfig
+from seistomo.config.simulation import SimulationConfig
+from seistomo.config.survey import SurveyConfig
+from seistomo.config.training import TrainingConfig
+from seistomo.config.velocity import VelocityConfig
+
+
+class Config(Section):
+    """Everything a run depends on; stored whole in each data set and run."""
+
+    velocity: VelocityConfig = Field(VelocityConfig(), description="Random earth models.")
+    survey: SurveyConfig = Field(SurveyConfig(), description="Acquisition.")
+    simulation: SimulationConfig = Field(SimulationConfig(), description="Wave equation.")
+    dataset: DatasetConfig = Field(DatasetConfig(), description="Samples and storage.")
+    network: NetworkConfig = Field(NetworkConfig(), description="Network.")
+    training: TrainingConfig = Field(TrainingConfig(), description="Training loop.")
+    optimizer: OptimizerConfig = Field(OptimizerConfig(), description="Optimizer.")
+    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Scores and figures.")
+
+    @model_validator(mode="after")
+    def _survey_inside_model(self) -> "Config":
+        survey, velocity = self.survey, self.velocity
+        for name in ("source", "receiver"):
+            ends = getattr(survey, f"{name}_x")
+            for x in ends or ():
+                if not 0 <= x <= velocity.x_extent:
+                    raise ValueError(
+                        f"survey.{name}_x = {list(ends)}: must lie within the model,"
+                        f" 0 to {velocity.x_extent:g} m"
+                    )
+            depth = getattr(survey, f"{name}_depth")
+            if depth > velocity.depth_extent:
+                raise ValueError(
+                    f"survey.{name}_depth = {depth:g}: must lie within the model,"
+                    f" 0 to {velocity.depth_extent:g} m"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _wavelet_is_sampled(self) -> "Config":
+        survey = self.survey
+        # A Ricker wavelet holds next to nothing above three times its peak frequency.
+        longest = 1 / (6 * survey.frequency)
+        if survey.time_step > longest:
+            raise ValueError(
+                f"survey.time_step = {survey.time_step:g}: a wavelet of {survey.frequency:g} Hz"
+                f" needs at most {longest:.4g} s (Nyquist at three times the peak frequency)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _bounds_hold_salt_threshold(self) -> "Config":
+        low, high = self.velocity.minimum, self.velocity.maximum
+        if not low < self.evaluation.salt_threshold < high:
+            raise ValueError(
+                f"evaluation.salt_threshold = {self.evaluation.salt_threshold:g}: must lie between"
+                f" velocity.minimum and velocity.maximum, {low:g} to {high:g} m/s"
+            )
+        return self
+
+    def to_toml(self) -> str:
+        """Return the configuration as TOML text; settings left out (None) stay left out."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
