@@ -1,0 +1,5 @@
+"""``python -m seistomo``."""
+
+from seistomo.cli import main
+
+main()

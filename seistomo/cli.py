@@ -1,0 +1,333 @@
+"""The command line: parse, call one function, print."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from seistomo import __version__
+from seistomo.errors import InputError
+from seistomo.progress import set_quiet
+
+
+class _Commands(TyperGroup):
+    """Turns the errors that a user can mend into one line and an exit status."""
+
+    def invoke(self, ctx: typer.Context) -> object:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            typer.echo(f"error: {error}", err=True)
+            status = 2
+        except KeyboardInterrupt:
+            status = _interrupted()
+        except BrokenPipeError:
+            # The reader of our output is gone (`| head`): not an error worth a word.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = 0
+        except OSError as error:
+            if error.strerror is None:
+                raise
+            typer.echo(f"error: {error.filename or 'file system'}: {error.strerror}", err=True)
+            status = 2
+        raise typer.Exit(status)
+
+
+def _interrupted() -> int:
+    words = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
+    message = "interrupted; what was finished is kept"
+    if words[:1] in (["simulate"], ["train"]):
+        message += f"; go on with: seistomo {shlex.join(words)} --resume"
+    typer.echo(message, err=True)
+    return 130
+
+
+app = typer.Typer(
+    cls=_Commands,
+    name="seistomo",
+    help="Seismic tomography with deep learning: simulate, train, evaluate.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+ConfigArgument = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="TOML file, or the name of a preset.")
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")]
+DataOption = Annotated[Path, typer.Option("--data", help="Data set (HDF5 file or shard folder).")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a config key; may be given many times."
+    ),
+]
+DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+SeedOption = Annotated[int | None, typer.Option(help="Override the seed.")]
+ResumeFlag = Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped.")]
+OverwriteFlag = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
+QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
+CheckpointOption = Annotated[str, typer.Option(help="Which weights: best or last.")]
+SplitOption = Annotated[str, typer.Option(help="train, validation, test or all.")]
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"seistomo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Seismic tomography with deep learning: simulate, train, evaluate."""
+
+
+def _overrides(settings: list[str] | None, **named: object) -> list[str]:
+    """Return ``--set`` strings, the options that have a name of their own last."""
+    extra = [
+        f"{key.replace('__', '.')}={value!r}".replace("'", '"')
+        for key, value in named.items()
+        if value is not None
+    ]
+    return [*(settings or []), *extra]
+
+
+def _exclusive(resume: bool, overwrite: bool) -> None:
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite: give one of them, not both")
+
+
+@app.command()
+def simulate(
+    config: ConfigArgument,
+    out: Annotated[Path, typer.Option("--out", help="Data set to write (HDF5).")],
+    samples: Annotated[int | None, typer.Option(help="Number of samples.")] = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    set_: SetOption = None,
+    resume: ResumeFlag = False,
+    overwrite: OverwriteFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Draw velocity models, simulate their surveys and write a data set.
+
+    Example: seistomo simulate quickstart --out data.h5 --samples 200
+    """
+    from seistomo.config import load_config
+    from seistomo.dataset.generate import simulate as run
+
+    set_quiet(quiet)
+    _exclusive(resume, overwrite)
+    settings = load_config(config, _overrides(set_, dataset__samples=samples, dataset__seed=seed))
+    done = run(settings, out, device=device or "auto", resume=resume, overwrite=overwrite)
+    made = f"{done.simulated} simulated in {done.seconds:.1f} s"
+    typer.echo(f"{done.path}: {done.samples} samples, {made}")
+
+
+@app.command()
+def merge(
+    parts: Annotated[list[Path], typer.Argument(metavar="PARTS...", help="Shards or data sets.")],
+    out: Annotated[Path, typer.Option("--out", help="Data set to write (HDF5).")],
+    virtual: Annotated[
+        bool, typer.Option("--virtual", help="Refer to the parts instead of copying them.")
+    ] = False,
+    overwrite: OverwriteFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Join parts of one data set into a single file.
+
+    Example: seistomo merge part1.h5 part2.h5 --out data.h5
+    """
+    from seistomo.dataset import merge as run
+    from seistomo.dataset import open_dataset
+
+    set_quiet(quiet)
+    files = [file for part in parts for file in _files_of(part)]
+    run(files, out, virtual=virtual, overwrite=overwrite)
+    with open_dataset(out) as data:
+        typer.echo(f"{out}: {data.samples} samples from {len(files)} parts")
+
+
+def _files_of(part: Path) -> list[Path]:
+    return sorted(part.glob("shard-*.h5")) if part.is_dir() else [part]
+
+
+@app.command()
+def train(
+    config: ConfigArgument,
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", help="Run directory to write.")],
+    optimizer: Annotated[
+        str | None, typer.Option(help="Registered name, or package.module.Class.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Number of epochs.")] = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    set_: SetOption = None,
+    resume: ResumeFlag = False,
+    overwrite: OverwriteFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Train the network that predicts the velocity model from the gathers.
+
+    Example: seistomo train quickstart --data data.h5 --out run --epochs 20
+    """
+    from seistomo.config import load_config
+    from seistomo.training import train as run
+
+    set_quiet(quiet)
+    _exclusive(resume, overwrite)
+    named = {
+        "optimizer__name": optimizer,
+        "training__epochs": epochs,
+        "training__seed": seed,
+        "training__device": device,
+    }
+    settings = load_config(config, _overrides(set_, **named))
+    result = run(settings, data, out, resume=resume, overwrite=overwrite)
+    typer.echo(str(result))
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", help="Directory for scores, figures, report.")],
+    split: SplitOption = "test",
+    checkpoint: CheckpointOption = "best",
+    noise_snr: Annotated[
+        float | None, typer.Option(help="Add white noise at this signal-to-noise ratio, dB.")
+    ] = None,
+    dead_traces: Annotated[
+        float | None, typer.Option(help="Silence this share of the traces, 0 to 1.")
+    ] = None,
+    device: DeviceOption = None,
+    overwrite: OverwriteFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Score a run's predictions, draw figures and write a report.
+
+    Example: seistomo evaluate run --data data.h5 --out evaluation
+    """
+    from seistomo.evaluation import evaluate as score
+
+    set_quiet(quiet)
+    metrics = score(
+        run,
+        data,
+        out,
+        split=split,
+        checkpoint=checkpoint,
+        noise_snr=noise_snr,
+        dead_traces=dead_traces,
+        device=device or "auto",
+        overwrite=overwrite,
+    )
+    baseline = metrics["baseline"]
+    typer.echo(
+        f"{out}: {metrics['samples']} samples, RMSE {metrics['rmse']:.0f} m/s"
+        f" (mean model {baseline['rmse']:.0f}), SSIM {metrics['ssim']:.3f}"
+        f" (mean model {baseline['ssim']:.3f}); report: {out / 'report.html'}"
+    )
+
+
+@app.command()
+def predict(
+    run: RunArgument,
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", help="Predictions to write (HDF5).")],
+    split: SplitOption = "all",
+    checkpoint: CheckpointOption = "best",
+    device: DeviceOption = None,
+    overwrite: OverwriteFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Predict velocity models and write them as HDF5.
+
+    Example: seistomo predict run --data data.h5 --out predictions.h5
+    """
+    from seistomo.evaluation import predict as run_predict
+
+    set_quiet(quiet)
+    count = run_predict(
+        run,
+        data,
+        out,
+        split=split,
+        checkpoint=checkpoint,
+        device=device or "auto",
+        overwrite=overwrite,
+    )
+    typer.echo(f"{out}: {count} predicted models")
+
+
+@app.command()
+def plot(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Data set, run, evaluation ...")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Figure to write (.png, .pdf, .svg).")],
+    kind: Annotated[
+        str, typer.Option(help="auto, models, gathers, convergence or predictions.")
+    ] = "auto",
+    samples: Annotated[
+        str | None, typer.Option(help="Rows to show: 0,3,7 or 0:36 (Python's slice).")
+    ] = None,
+    clip: Annotated[float, typer.Option(help="Percentile at which gathers are clipped.")] = 98.0,
+    overwrite: OverwriteFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Draw models and gathers of a data set, the convergence of runs, or predictions.
+
+    Example: seistomo plot data.h5 --out models.png --kind models --samples 0:36
+    """
+    from seistomo.evaluation import plot as draw
+
+    set_quiet(quiet)
+    draw(paths, out, kind=kind, samples=samples, clip=clip, overwrite=overwrite)
+    typer.echo(str(out))
+
+
+@app.command()
+def info(
+    path: Annotated[Path, typer.Argument(metavar="FILE|RUN", help="Data set or run directory.")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Read everything and compare checksums.")
+    ] = False,
+    config: Annotated[
+        bool, typer.Option("--config", help="Print the stored configuration as TOML.")
+    ] = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Summarize a data set or a run.
+
+    Example: seistomo info data.h5
+    """
+    from seistomo.evaluation.describe import describe
+
+    set_quiet(quiet)
+    typer.echo(describe(path, check=check, config=config))
+
+
+def main() -> None:
+    """Run the command line; exit status 0 done, 2 bad input, 130 interrupted."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(_interrupted())
+
+
+if __name__ == "__main__":
+    main()

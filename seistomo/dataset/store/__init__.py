@@ -1,0 +1,25 @@
+"""HDF5 files: the only place that imports h5py."""
+
+from seistomo.dataset.store.arrays import write_dataset, write_predictions
+from seistomo.dataset.store.merge import Part, merge, part_at
+from seistomo.dataset.store.reader import (
+    DatasetReader,
+    file_format,
+    open_dataset,
+    read_predictions,
+)
+from seistomo.dataset.store.writer import DatasetWriter, Sample
+
+__all__ = [
+    "DatasetReader",
+    "DatasetWriter",
+    "Part",
+    "Sample",
+    "file_format",
+    "merge",
+    "open_dataset",
+    "part_at",
+    "read_predictions",
+    "write_dataset",
+    "write_predictions",
+]

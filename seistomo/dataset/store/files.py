@@ -1,0 +1,85 @@
+"""Files that appear whole or not at all, and one-line errors when the disk is full."""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from seistomo.errors import DiskFullError, InputError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; move it there if the block ends well.
+
+    On any failure the temporary file is removed and ``path`` is as it was before.
+
+    Raises
+    ------
+    DiskFullError
+        If the disk fills up while the block writes.
+    InputError
+        If the folder cannot be made or written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _flush_to_disk(temporary)
+        os.replace(temporary, path)
+    except BaseException as error:
+        with_suppressed_unlink(temporary)
+        if is_disk_full(error):
+            raise DiskFullError(
+                f"{path}: the disk is full; free some space (nothing was changed) and run again"
+            ) from None
+        if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError):
+            raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+        raise
+
+
+def with_suppressed_unlink(path: Path) -> None:
+    """Remove a file if it is there, whatever happens."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Tell whether ``error``, perhaps wrapped by the HDF5 library, means a full disk."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return True
+    text = str(error).lower()
+    return any(f"errno = {code}" in text for code in _FULL) or "no space left" in text
+
+
+def require_space(path: Path, needed: int) -> None:
+    """Refuse to start when the disk that will hold ``path`` has less than ``needed`` bytes.
+
+    Raises
+    ------
+    DiskFullError
+        Naming the bytes needed and free.
+    """
+    folder = Path(path).absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DiskFullError(
+            f"{path}: needs about {needed / 1e9:.2f} GB, but {folder} has {free / 1e9:.2f} GB free"
+        )
+
+
+def _flush_to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,222 @@
+"""Write data set files: samples appended in order, the completion flag last."""
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+
+from seistomo.config import Config
+from seistomo.dataset.store import schema
+from seistomo.errors import InputError
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One pair of model and gathers with everything kept beside it.
+
+    Attributes
+    ----------
+    velocity
+        float32 [depth, x], m/s.
+    gathers
+        float32 [source, receiver, time].
+    salt_mask
+        bool [depth, x].
+    dead_trace
+        bool [source, receiver].
+    source_x, source_depth, receiver_x, receiver_depth
+        float64 [source] or [receiver], m.
+    index, seed
+        What the sample was drawn with.
+    family, parameters
+        Family of the model and what was drawn for it.
+    split
+        0 train, 1 validation, 2 test.
+    """
+
+    velocity: np.ndarray
+    gathers: np.ndarray
+    salt_mask: np.ndarray
+    dead_trace: np.ndarray
+    source_x: np.ndarray
+    source_depth: np.ndarray
+    receiver_x: np.ndarray
+    receiver_depth: np.ndarray
+    index: int
+    seed: int
+    split: int
+    family: str = "imported"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+class DatasetWriter:
+    """Writes one file of ``samples`` samples; use it as a context manager.
+
+    Parameters
+    ----------
+    path
+        The file, written in place: pass the temporary path of `written_whole`.
+    config
+        Stored, without the settings that concern speed alone.
+    samples
+        Number of samples that will be appended, exactly.
+    wavelet
+        float64 [time], the source wavelet.
+    links
+        Other files, (path, samples) in order, that hold the large variables: the new file then
+        refers to them (an HDF5 virtual data set) and only the small ones are written here.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        samples: int,
+        wavelet: np.ndarray,
+        links: Sequence[tuple[Path, int]] = (),
+    ) -> None:
+        self._links = links
+        self._config = schema.stored_config(config)
+        self._samples = samples
+        self._next = 0
+        self._variables = schema.sample_variables(config.dataset.storage)
+        self._checksums = np.zeros(samples, dtype=np.uint32)
+        self._file = h5py.File(path, "w")
+        self._create(np.asarray(wavelet, dtype=np.float64))
+
+    def __enter__(self) -> "DatasetWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._file.close()
+
+    def append(self, sample: Sample) -> None:
+        """Write the next sample.
+
+        Raises
+        ------
+        InputError
+            If an array's shape is not the config's, or a value is not finite.
+        """
+        values = self._stored_values(sample)
+        for name, value in values.items():
+            self._check_shape(name, value)
+        self.append_stored(values)
+
+    def append_stored(self, values: Mapping[str, Any]) -> None:
+        """Write the next sample from values as they stand in another file of the same config."""
+        for name, value in values.items():
+            if not (self._links and name in schema.LARGE):
+                self._file[name][self._next] = value
+        self._checksums[self._next] = values["crc32"]
+        self._next += 1
+
+    def _stored_values(self, sample: Sample) -> dict[str, Any]:
+        if not (np.isfinite(sample.velocity).all() and np.isfinite(sample.gathers).all()):
+            raise InputError(f"sample {sample.index}: velocity and gathers must be finite numbers")
+        velocity = np.ascontiguousarray(sample.velocity, dtype=np.float32)
+        gathers = np.ascontiguousarray(sample.gathers, dtype=np.float32)
+        names = ("salt_mask", "dead_trace", "index", "seed", "split", "family")
+        positions = ("source_x", "source_depth", "receiver_x", "receiver_depth")
+        values = {name: getattr(sample, name) for name in names + positions}
+        values["parameters"] = json.dumps(sample.parameters, sort_keys=True)
+        values["velocity"] = velocity
+        if "gathers_scale" in self._variables:
+            values["gathers"], values["gathers_scale"] = compress(gathers)
+        else:
+            values["gathers"] = gathers
+        values["crc32"] = checksum(velocity, values["gathers"])
+        return values
+
+    def _create(self, wavelet: np.ndarray) -> None:
+        coordinates = _coordinates(self._config, self._samples)
+        for name, (values, units) in coordinates.items():
+            variable = self._file.create_dataset(name, data=values)
+            variable.make_scale(name)
+            variable.attrs["units"] = units
+        for name, spec in self._variables.items():
+            shape = tuple(len(coordinates[dimension][0]) for dimension in spec.dimensions)
+            self._describe(self._variable(name, shape, spec.dtype), spec)
+        self._describe(self._file.create_dataset("wavelet", data=wavelet), schema.WAVELET)
+        self._file.attrs["format"] = schema.FORMAT
+        self._file.attrs["version"] = schema.VERSION
+        self._file.attrs["config"] = self._config.to_toml()
+        self._file.attrs["software"] = schema.software_versions()
+        self._file.attrs["complete"] = False
+
+    def _variable(self, name: str, shape: tuple[int, ...], kind: str) -> h5py.Dataset:
+        dtype = h5py.string_dtype() if kind == "str" else np.dtype(kind)
+        if self._links and name in schema.LARGE:
+            layout, start = h5py.VirtualLayout(shape, dtype), 0
+            for path, count in self._links:
+                layout[start : start + count] = h5py.VirtualSource(path, name, (count, *shape[1:]))
+                start += count
+            return self._file.create_virtual_dataset(name, layout)
+        chunks = (1, *shape[1:]) if len(shape) > 1 else None
+        return self._file.create_dataset(name, shape, dtype, chunks=chunks)
+
+    def _describe(self, variable: h5py.Dataset, spec: schema.Variable) -> None:
+        for axis, dimension in enumerate(spec.dimensions):
+            variable.dims[axis].attach_scale(self._file[dimension])
+        variable.attrs["units"] = spec.units
+        variable.attrs["long_name"] = spec.long_name
+
+    def _check_shape(self, name: str, value: Any) -> None:
+        expected = self._file[name].shape[1:]
+        if np.shape(value) != expected:
+            dimensions = ", ".join(self._variables[name].dimensions[1:])
+            raise InputError(
+                f"{name}: has shape {list(np.shape(value))}, but the config says"
+                f" [{dimensions}] = {list(expected)}"
+            )
+
+    def _finish(self) -> None:
+        if self._next != self._samples:
+            raise RuntimeError(f"{self._next} of {self._samples} samples were written")
+        self._file.attrs["identity"] = schema.identity_of(self._config, self._checksums)
+        self._file.flush()
+        self._file.attrs["complete"] = True
+
+
+def compress(gathers: np.ndarray) -> tuple[np.ndarray, np.float32]:
+    """Return gathers as float16 and the factor that restores them.
+
+    The factor is a power of two that brings the peak to between 16,384 and 32,768, so scaling is
+    exact and values down to 4e-9 of the peak keep float16's 11 bits.
+    """
+    peak = float(np.max(np.abs(gathers), initial=0.0))
+    exponent = int(np.frexp(peak)[1]) - 15 if peak > 0 else 0
+    exponent = max(exponent, -126)
+    return np.ldexp(gathers, -exponent).astype(np.float16), np.float32(2.0**exponent)
+
+
+def checksum(velocity: np.ndarray, gathers: np.ndarray) -> int:
+    """Return the CRC-32 of a sample's velocity and gathers as they are stored."""
+    return zlib.crc32(gathers.tobytes(), zlib.crc32(velocity.tobytes()))
+
+
+def _coordinates(config: Config, samples: int) -> dict[str, tuple[np.ndarray, str]]:
+    grid, survey = config.velocity, config.survey
+    return {
+        "sample": (np.arange(samples), "1"),
+        "depth": (np.arange(grid.shape[0]) * grid.spacing, "m"),
+        "x": (np.arange(grid.shape[1]) * grid.spacing, "m"),
+        "source": (np.arange(survey.sources), "1"),
+        "receiver": (np.arange(survey.receivers), "1"),
+        "time": (np.arange(survey.time_samples) * survey.time_step, "s"),
+    }
