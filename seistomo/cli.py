@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from seistomo import __version__
+from seistomo.config.document import field_help, keys_help
 from seistomo.errors import InputError
 from seistomo.progress import set_quiet
 
@@ -69,7 +70,7 @@ SetOption = Annotated[
         "--set", metavar="KEY=VALUE", help="Override a config key; may be given many times."
     ),
 ]
-DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+DeviceOption = Annotated[str | None, typer.Option(help=field_help("training.device"))]
 SeedOption = Annotated[int | None, typer.Option(help="Override the seed.")]
 ResumeFlag = Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped.")]
 OverwriteFlag = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
@@ -109,11 +110,11 @@ def _exclusive(resume: bool, overwrite: bool) -> None:
         raise InputError("--resume and --overwrite: give one of them, not both")
 
 
-@app.command()
+@app.command(epilog=keys_help(("velocity", "survey", "simulation", "dataset")))
 def simulate(
     config: ConfigArgument,
     out: Annotated[Path, typer.Option("--out", help="Data set to write (HDF5).")],
-    samples: Annotated[int | None, typer.Option(help="Number of samples.")] = None,
+    samples: Annotated[int | None, typer.Option(help=field_help("dataset.samples"))] = None,
     seed: SeedOption = None,
     device: DeviceOption = None,
     set_: SetOption = None,
@@ -164,15 +165,13 @@ def _files_of(part: Path) -> list[Path]:
     return sorted(part.glob("shard-*.h5")) if part.is_dir() else [part]
 
 
-@app.command()
+@app.command(epilog=keys_help(("network", "training", "optimizer")))
 def train(
     config: ConfigArgument,
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", help="Run directory to write.")],
-    optimizer: Annotated[
-        str | None, typer.Option(help="Registered name, or package.module.Class.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Number of epochs.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help=field_help("optimizer.name"))] = None,
+    epochs: Annotated[int | None, typer.Option(help=field_help("training.epochs"))] = None,
     seed: SeedOption = None,
     device: DeviceOption = None,
     set_: SetOption = None,

@@ -69,4 +69,19 @@ class Config(Section):
 
     def to_toml(self) -> str:
         """Return the configuration as TOML text; settings left out (None) stay left out."""
-        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+        return _arrays_on_one_line(tomli_w.dumps(self.model_dump(mode="json", exclude_none=True)))
+
+
+def _arrays_on_one_line(text: str) -> str:
+    """Join the lines of each array that tomli-w spreads over many."""
+    lines, open_brackets = [], 0
+    for line in text.splitlines():
+        word = line.strip()
+        if open_brackets:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(line)
+        open_brackets += (word.endswith("[")) - (word in ("]", "],"))
+        if not open_brackets:
+            lines[-1] = lines[-1].replace("[ ", "[").replace(", ]", "]")
+    return "\n".join(lines) + "\n"

@@ -24,6 +24,11 @@ class SurveyConfig(Section):
     receiver_depth: float = Field(0.0, ge=0, description="Depth of the receivers, m.")
     wavelet: Literal["ricker"] = Field("ricker", description="Source wavelet.")
     frequency: float = Field(8.0, gt=0, description="Peak frequency of the wavelet, Hz.")
+    amplitude: float = Field(
+        1.0,
+        allow_inf_nan=False,
+        description="Peak of the wavelet, in the unit of the recorded field (docs/physics.md).",
+    )
     time_step: float = Field(0.006, gt=0, description="Sampling interval of the records, s.")
     time_samples: int = Field(300, ge=8, description="Number of samples recorded.")
     dead_traces: Annotated[float, Field(ge=0, lt=1)] = Field(

@@ -1,21 +1,46 @@
 """``[velocity]``: the grid and the random earth models drawn on it."""
 
+import difflib
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from seistomo.config.base import Section
 
 FAMILIES = ("layers", "folds", "faults", "salt", "mixture")
+SALT_SHAPES = ("dome", "diapir", "teardrop", "sheet", "canopy")
 LOWEST, HIGHEST = 1400.0, 6500.0
 
+
+def _in_order(ends: tuple) -> tuple:
+    if ends[0] > ends[1]:
+        raise ValueError("must be a range [low, high] with low not above high")
+    return ends
+
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Range = tuple[float, float]
-CountRange = tuple[int, int]
+Length = Annotated[float, Field(ge=0, le=1e5)]
+Speed = Annotated[float, Field(ge=LOWEST, le=HIGHEST)]
+Dip = Annotated[float, Field(ge=20, le=85)]
+Count = Annotated[int, Field(ge=0, le=12)]
+
+FractionRange = Annotated[tuple[Fraction, Fraction], AfterValidator(_in_order)]
+LengthRange = Annotated[tuple[Length, Length], AfterValidator(_in_order)]
+WavelengthRange = Annotated[
+    tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0, le=1e6)]],
+    AfterValidator(_in_order),
+]
+SpeedRange = Annotated[tuple[Speed, Speed], AfterValidator(_in_order)]
+DipRange = Annotated[tuple[Dip, Dip], AfterValidator(_in_order)]
+CountRange = Annotated[tuple[Count, Count], AfterValidator(_in_order)]
 
 
 class VelocityConfig(Section):
-    """Random velocity models: P-wave speed in m/s on a regular grid [depth, x]."""
+    """Random velocity models: P-wave speed in m/s on a regular grid [depth, x].
+
+    Ranges are ``[low, high]``, both ends included; each model draws its own value.
+    """
 
     shape: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = Field(
         (100, 100), description="Number of grid nodes [depth, x]."
@@ -27,9 +52,142 @@ class VelocityConfig(Section):
     maximum: float = Field(
         4650.0, le=HIGHEST, description="Highest speed a model may hold, m/s; also the SSIM range."
     )
-    families: dict[str, Annotated[float, Field(ge=0)]] = Field(
+    families: dict[str, Weight] = Field(
         {"layers": 1.0, "folds": 1.0, "faults": 1.0, "salt": 2.0, "mixture": 1.0},
-        description=f"Relative frequency of each family; names: {', '.join(FAMILIES)}.",
+        description="Relative frequency of each family, 0 where left out; names:"
+        f" {', '.join(FAMILIES)}.",
+    )
+
+    water_probability: Fraction = Field(
+        0.5, description="Share of models under water; the others begin at the land surface."
+    )
+    water_depth: FractionRange = Field(
+        (0.03, 0.30), description="Mean water depth, as a fraction of the model's depth."
+    )
+    water_velocity: SpeedRange = Field((1480.0, 1530.0), description="Speed of water, m/s.")
+    sea_floor_relief: LengthRange = Field(
+        (0.0, 40.0),
+        description="Greatest height of the sea floor above or below its mean, m; at most half the"
+        " water depth.",
+    )
+
+    layers: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]],
+        AfterValidator(_in_order),
+    ] = Field(
+        (5, 12),
+        description="Number of layers between the sea floor and the model's bottom, before"
+        " deformation; layer_thickness wins where both cannot hold.",
+    )
+    layer_thickness: Annotated[
+        tuple[Annotated[float, Field(ge=1)], Annotated[float, Field(ge=1, le=1e5)]],
+        AfterValidator(_in_order),
+    ] = Field((50.0, 300.0), description="Mean thickness of a layer, m.")
+    layer_waviness: Annotated[
+        tuple[Annotated[float, Field(ge=0, le=0.8)], Annotated[float, Field(ge=0, le=0.8)]],
+        AfterValidator(_in_order),
+    ] = Field(
+        (0.05, 0.4), description="Lateral change of a layer's thickness, as a fraction of it."
+    )
+    layer_wavelength: WavelengthRange = Field(
+        (500.0, 3000.0), description="Wavelengths at which thickness changes, m."
+    )
+    layer_dip: Annotated[
+        tuple[Annotated[float, Field(ge=0, le=30)], Annotated[float, Field(ge=0, le=30)]],
+        AfterValidator(_in_order),
+    ] = Field(
+        (0.0, 6.0),
+        description="Regional dip at the model's bottom, degrees, to either side; it grows from"
+        " none at the sea floor.",
+    )
+    surface_velocity: SpeedRange = Field(
+        (1600.0, 2000.0), description="Trend of sediment speed at the sea floor (v0), m/s."
+    )
+    velocity_gradient: Annotated[
+        tuple[Annotated[float, Field(ge=0, le=10)], Annotated[float, Field(ge=0, le=10)]],
+        AfterValidator(_in_order),
+    ] = Field(
+        (0.4, 1.2), description="Growth of the trend with depth below the sea floor (k), 1/s."
+    )
+    velocity_jitter: Annotated[
+        tuple[Annotated[float, Field(ge=0, le=2000)], Annotated[float, Field(ge=0, le=2000)]],
+        AfterValidator(_in_order),
+    ] = Field(
+        (100.0, 400.0),
+        description="Greatest departure of a layer from the trend (drawn once a model), m/s.",
+    )
+    layer_gradient: FractionRange = Field(
+        (0.0, 1.0),
+        description="Gradient inside a layer, as a fraction of the trend's; 0: constant layers.",
+    )
+    velocity_cap: Speed = Field(4000.0, description="Highest speed of sediment, m/s.")
+
+    folds: CountRange = Field((1, 4), description="Number of folds (sinusoids and Gaussians).")
+    fold_amplitude: LengthRange = Field(
+        (30.0, 150.0), description="Greatest vertical displacement of all folds together, m."
+    )
+    fold_wavelength: WavelengthRange = Field(
+        (500.0, 2000.0),
+        description="Wavelength of a fold (six standard deviations of a Gaussian), m.",
+    )
+    unconformity_probability: Fraction = Field(
+        0.3,
+        description="Share of folds and mixture models with older, tilted and eroded beds below"
+        " an unconformity.",
+    )
+
+    faults: CountRange = Field(
+        (0, 4), description="Number of faults; the faults family has at least one."
+    )
+    fault_dip: DipRange = Field(
+        (50.0, 80.0), description="Dip of faults (of listric ones at the surface), degrees."
+    )
+    fault_throw: LengthRange = Field(
+        (30.0, 250.0), description="Vertical displacement across a fault where fully grown, m."
+    )
+    reverse_probability: Fraction = Field(
+        0.3, description="Share of faulted models in compression: all their faults are reverse."
+    )
+    listric_probability: Fraction = Field(
+        0.4, description="Share of faults that flatten with depth and roll the hanging wall over."
+    )
+    growth_probability: Fraction = Field(
+        0.6,
+        description="Share of faults whose throw grows from none at a buried tip; the others cut"
+        " to the surface.",
+    )
+
+    salt_free_probability: Fraction = Field(
+        0.05, description="Share of the salt family without salt."
+    )
+    salt_in_mixture: Fraction = Field(0.5, description="Share of the mixture family with salt.")
+    salt_shapes: dict[str, Weight] = Field(
+        {"dome": 1.0, "diapir": 1.5, "teardrop": 0.75, "sheet": 1.0, "canopy": 0.75},
+        description="Relative frequency of each salt body, 0 where left out; names:"
+        f" {', '.join(SALT_SHAPES)}.",
+    )
+    salt_bodies: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=2)], Annotated[int, Field(ge=1, le=2)]],
+        AfterValidator(_in_order),
+    ] = Field((1, 2), description="Number of salt bodies (a canopy stands alone).")
+    salt_velocity: SpeedRange = Field((4450.0, 4600.0), description="Speed of salt, m/s.")
+    salt_area: Annotated[
+        tuple[Annotated[float, Field(gt=0, le=0.5)], Annotated[float, Field(gt=0, le=0.5)]],
+        AfterValidator(_in_order),
+    ] = Field((0.04, 0.20), description="Area of salt, as a fraction of the model's.")
+    salt_cover: LengthRange = Field(
+        (60.0, 500.0),
+        description="Sediment above the shallowest salt of a diapir or sheet, m; at most half of"
+        " the sediments' depth.",
+    )
+    salt_rugosity: LengthRange = Field(
+        (5.0, 35.0), description="Roughness of the tops of salt, m; a fifth of it on the flanks."
+    )
+    salt_drag: LengthRange = Field(
+        (60.0, 280.0), description="Upturn of the beds against the flanks of salt, m."
+    )
+    salt_drag_width: LengthRange = Field(
+        (70.0, 260.0), description="Distance from salt over which the upturn dies away, m."
     )
 
     @model_validator(mode="after")
@@ -41,6 +199,39 @@ class VelocityConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _names_known(self) -> "VelocityConfig":
+        _check_weights("velocity.families", self.families, FAMILIES, "family")
+        _check_weights("velocity.salt_shapes", self.salt_shapes, SALT_SHAPES, "salt shape")
+        return self
+
+    @model_validator(mode="after")
+    def _speeds_within_bounds(self) -> "VelocityConfig":
+        speeds = {"surface_velocity": self.surface_velocity}
+        if self.water_probability > 0:
+            speeds["water_velocity"] = self.water_velocity
+        if self.draws_salt:
+            speeds["salt_velocity"] = self.salt_velocity
+        for name, (low, high) in speeds.items():
+            if low < self.minimum or high > self.maximum:
+                raise ValueError(
+                    f"velocity.{name} = [{low:g}, {high:g}]: must lie within velocity.minimum and"
+                    f" velocity.maximum, {self.minimum:g} to {self.maximum:g} m/s"
+                )
+        if self.draws_salt and self.velocity_cap >= self.salt_velocity[0]:
+            raise ValueError(
+                f"velocity.velocity_cap = {self.velocity_cap:g}: must be below"
+                f" velocity.salt_velocity, {self.salt_velocity[0]:g} m/s"
+            )
+        return self
+
+    @property
+    def draws_salt(self) -> bool:
+        """Whether any model may hold salt."""
+        alone = self.families.get("salt", 0) > 0 and self.salt_free_probability < 1
+        mixed = self.families.get("mixture", 0) > 0 and self.salt_in_mixture > 0
+        return alone or mixed
+
     @property
     def depth_extent(self) -> float:
         """Depth of the deepest node, m."""
@@ -50,3 +241,31 @@ class VelocityConfig(Section):
     def x_extent(self) -> float:
         """Position of the last node in x, m."""
         return (self.shape[1] - 1) * self.spacing
+
+    def slowest_profile(self) -> list[float]:
+        """Speed at each node [depth] of the slowest earth that can be drawn, m/s.
+
+        The deepest water, the slowest sediment at its slowest gradient and its greatest
+        negative jitter; what bounds the time that waves need to the bottom and back.
+        """
+        water = self.water_depth[1] * self.shape[0] * self.spacing
+        if self.water_probability == 0:
+            water = 0.0
+        speeds = []
+        for node in range(self.shape[0]):
+            below = node * self.spacing - water
+            sediment = self.surface_velocity[0] + self.velocity_gradient[0] * max(below, 0.0)
+            sediment -= self.velocity_jitter[1]
+            speed = self.water_velocity[0] if below < 0 else min(sediment, self.velocity_cap)
+            speeds.append(min(max(speed, self.minimum), self.maximum))
+        return speeds
+
+
+def _check_weights(key: str, weights: dict[str, float], known: tuple[str, ...], kind: str) -> None:
+    for name in weights:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+            raise ValueError(f"{key} = {weights}: unknown {kind} {name}; {hint}")
+    if not any(weights.values()):
+        raise ValueError(f"{key} = {weights}: give at least one {kind} a weight above 0")

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from seistomo.config import Config
 from seistomo.dataset.store import schema
-from seistomo.dataset.store.files import written_whole
+from seistomo.dataset.store.files import hdf5_for_writing, written_whole
 from seistomo.dataset.store.writer import DatasetWriter, Sample
 from seistomo.errors import InputError
 
@@ -116,7 +115,7 @@ def write_predictions(
     attributes
         Text kept in the root attributes (data set, run, checkpoint ...).
     """
-    with written_whole(Path(path)) as temporary, h5py.File(temporary, "w") as file:
+    with written_whole(Path(path)) as temporary, hdf5_for_writing(temporary) as (file, _):
         coordinates = {"sample": (np.asarray(indices), "1"), "depth": (depth, "m"), "x": (x, "m")}
         for name, (values, units) in coordinates.items():
             scale = file.create_dataset(name, data=values)

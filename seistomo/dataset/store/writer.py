@@ -3,6 +3,7 @@
 import json
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ import numpy as np
 
 from seistomo.config import Config
 from seistomo.dataset.store import schema
+from seistomo.dataset.store.files import hdf5_for_writing
 from seistomo.errors import InputError
 
 
@@ -87,10 +89,13 @@ class DatasetWriter:
         self._next = 0
         self._variables = schema.sample_variables(config.dataset.storage)
         self._checksums = np.zeros(samples, dtype=np.uint32)
-        self._file = h5py.File(path, "w")
-        self._create(np.asarray(wavelet, dtype=np.float64))
+        self._path = path
+        self._wavelet = np.asarray(wavelet, dtype=np.float64)
+        self._open = ExitStack()
 
     def __enter__(self) -> "DatasetWriter":
+        self._file, self._raw = self._open.enter_context(hdf5_for_writing(self._path))
+        self._create()
         return self
 
     def __exit__(
@@ -99,11 +104,9 @@ class DatasetWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
+        with self._open:
             if kind is None:
                 self._finish()
-        finally:
-            self._file.close()
 
     def append(self, sample: Sample) -> None:
         """Write the next sample.
@@ -125,25 +128,25 @@ class DatasetWriter:
                 self._file[name][self._next] = value
         self._checksums[self._next] = values["crc32"]
         self._next += 1
+        if self._raw.failure is not None:
+            raise self._raw.failure
 
     def _stored_values(self, sample: Sample) -> dict[str, Any]:
         if not (np.isfinite(sample.velocity).all() and np.isfinite(sample.gathers).all()):
             raise InputError(f"sample {sample.index}: velocity and gathers must be finite numbers")
         velocity = np.ascontiguousarray(sample.velocity, dtype=np.float32)
         gathers = np.ascontiguousarray(sample.gathers, dtype=np.float32)
-        names = ("salt_mask", "dead_trace", "index", "seed", "split", "family")
-        positions = ("source_x", "source_depth", "receiver_x", "receiver_depth")
-        values = {name: getattr(sample, name) for name in names + positions}
-        values["parameters"] = json.dumps(sample.parameters, sort_keys=True)
-        values["velocity"] = velocity
+        values: dict[str, Any] = {"velocity": velocity, "gathers": gathers}
         if "gathers_scale" in self._variables:
             values["gathers"], values["gathers_scale"] = compress(gathers)
-        else:
-            values["gathers"] = gathers
+        names = ("salt_mask", "dead_trace", "index", "seed", "split", "family")
+        positions = ("source_x", "source_depth", "receiver_x", "receiver_depth")
+        values |= {name: getattr(sample, name) for name in names + positions}
+        values["parameters"] = json.dumps(sample.parameters, sort_keys=True)
         values["crc32"] = checksum(velocity, values["gathers"])
         return values
 
-    def _create(self, wavelet: np.ndarray) -> None:
+    def _create(self) -> None:
         coordinates = _coordinates(self._config, self._samples)
         for name, (values, units) in coordinates.items():
             variable = self._file.create_dataset(name, data=values)
@@ -152,7 +155,7 @@ class DatasetWriter:
         for name, spec in self._variables.items():
             shape = tuple(len(coordinates[dimension][0]) for dimension in spec.dimensions)
             self._describe(self._variable(name, shape, spec.dtype), spec)
-        self._describe(self._file.create_dataset("wavelet", data=wavelet), schema.WAVELET)
+        self._describe(self._file.create_dataset("wavelet", data=self._wavelet), schema.WAVELET)
         self._file.attrs["format"] = schema.FORMAT
         self._file.attrs["version"] = schema.VERSION
         self._file.attrs["config"] = self._config.to_toml()

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# From nothing to a scored prediction: simulate, train, evaluate. Usage: bash scripts/quickstart.sh [FOLDER]
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+out="${1:-quickstart}"
+mkdir -p "$out"
+started=$SECONDS
+
+# Each step goes on where an interrupted one stopped, so the whole script can be run again.
+seistomo simulate quickstart --out "$out/data.h5" --resume
+seistomo train quickstart --data "$out/data.h5" --out "$out/run" --resume
+seistomo evaluate "$out/run" --data "$out/data.h5" --out "$out/evaluation" --overwrite
+seistomo plot "$out/data.h5" --out "$out/data.png" --overwrite
+
+echo
+echo "Done in $((SECONDS - started)) s. Look at:"
+echo "  $out/evaluation/report.html    scores, figures, configuration; open it in a browser"
+echo "  $out/evaluation/metrics.json   the scores as numbers"
+echo "  $out/data.png                  velocity models with the survey, and gathers"
+echo "  seistomo info $out/data.h5     what the data set holds (activate .venv first)"

@@ -1,0 +1,92 @@
+import tomllib
+
+import pytest
+
+from seistomo.config import Config, load_config, parse_config, preset_names, with_overrides
+from seistomo.errors import InputError
+
+
+def test_defaults_survive_the_way_through_toml():
+    config = load_config()
+    assert parse_config(config.to_toml()) == config
+    assert tomllib.loads(config.to_toml())["velocity"]["shape"] == [100, 100]
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_are_valid(name):
+    assert isinstance(load_config(name), Config)
+
+
+def test_overrides_take_every_kind_of_value():
+    config = load_config(
+        "",
+        [
+            "training.epochs=3",
+            "survey.source_x=[15.0, 300]",
+            "network.output_bias=zero",
+            "optimizer.options.weight_decay=0.1",
+            "velocity.families={salt=1}",
+        ],
+    )
+    assert config.training.epochs == 3
+    assert config.survey.source_x == (15.0, 300.0)
+    assert config.network.output_bias == "zero"
+    assert config.optimizer.options == {"weight_decay": 0.1}
+    assert config.velocity.families == {"salt": 1.0}
+
+
+def test_later_overrides_win_and_the_original_is_untouched():
+    config = load_config("", ["training.epochs=3", "training.epochs=4"])
+    assert with_overrides(config, ["training.epochs=5"]).training.epochs == 5
+    assert config.training.epochs == 4
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("training.epoch=3", ["training.epoch", "did you mean training.epochs"]),
+        ("survey.spacing=3", ["survey.spacing", "did you mean velocity.spacing"]),
+        ("trainning.epochs=3", ["trainning", "did you mean training"]),
+        ("training.epochs=many", ["training.epochs", "many", "integer"]),
+        ("training.epochs=0", ["training.epochs = 0", "greater than or equal to 1"]),
+        ("network.name=foo", ["network.name = 'foo'", "tomography"]),
+        ("velocity.shape=[4, 100]", ["velocity.shape", "4", "8"]),
+        ("velocity.minimum=4700", ["velocity.minimum = 4700", "below velocity.maximum"]),
+        ("survey.source_x=[-15, 100]", ["survey.source_x", "-15", "0 to 1485 m"]),
+        ("survey.receiver_x=[0, 1500]", ["survey.receiver_x", "0 to 1485 m"]),
+        ("survey.source_depth=2000", ["survey.source_depth = 2000", "0 to 1485 m"]),
+        ("survey.time_step=0.03", ["survey.time_step = 0.03", "at most 0.02083"]),
+        ("dataset.split=[0, 1, 1]", ["dataset.split", "training"]),
+        ("evaluation.salt_threshold=9000", ["evaluation.salt_threshold = 9000", "1450 to 4650"]),
+        ("epochs=3", ["section.key=value"]),
+        ("training=3", ["section.key=value"]),
+        ("training.epochs", ["section.key=value"]),
+    ],
+)
+def test_bad_values_are_refused_in_one_line(override, words):
+    with pytest.raises(InputError) as caught:
+        load_config("", [override])
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_file_problems_are_named(tmp_path):
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[training\nepochs = 3")
+    with pytest.raises(InputError, match=r"broken\.toml: not valid TOML"):
+        load_config(broken)
+    with pytest.raises(InputError, match=r"no such file.*tomography"):
+        load_config(tmp_path / "missing.toml")
+    section = tmp_path / "section.toml"
+    section.write_text("training = 3")
+    with pytest.raises(InputError, match="must be a section"):
+        load_config(section)
+
+
+def test_every_field_is_described():
+    for section in Config.model_fields.values():
+        assert section.description
+        for key, info in section.annotation.model_fields.items():
+            assert info.description, f"{section.annotation.__name__}.{key}"
