@@ -1,7 +1,7 @@
 """``[velocity]``: the grid and the random earth models drawn on it."""
 
 import difflib
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -18,22 +18,22 @@ def _in_order(ends: tuple) -> tuple:
     return ends
 
 
+def _range(kind: type, **limits: float) -> Any:
+    """Type of a range [low, high] whose ends keep to ``limits``."""
+    end = Annotated[
+        kind, Field(allow_inf_nan=False, **limits) if kind is float else Field(**limits)
+    ]
+    return Annotated[tuple[end, end], AfterValidator(_in_order)]
+
+
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Length = Annotated[float, Field(ge=0, le=1e5)]
 Speed = Annotated[float, Field(ge=LOWEST, le=HIGHEST)]
-Dip = Annotated[float, Field(ge=20, le=85)]
-Count = Annotated[int, Field(ge=0, le=12)]
 
-FractionRange = Annotated[tuple[Fraction, Fraction], AfterValidator(_in_order)]
-LengthRange = Annotated[tuple[Length, Length], AfterValidator(_in_order)]
-WavelengthRange = Annotated[
-    tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0, le=1e6)]],
-    AfterValidator(_in_order),
-]
-SpeedRange = Annotated[tuple[Speed, Speed], AfterValidator(_in_order)]
-DipRange = Annotated[tuple[Dip, Dip], AfterValidator(_in_order)]
-CountRange = Annotated[tuple[Count, Count], AfterValidator(_in_order)]
+FractionRange = _range(float, ge=0, le=1)
+LengthRange = _range(float, ge=0, le=1e6)
+PositiveLengthRange = _range(float, gt=0, le=1e6)
+SpeedRange = _range(float, ge=LOWEST, le=HIGHEST)
 
 
 class VelocityConfig(Section):
@@ -45,7 +45,7 @@ class VelocityConfig(Section):
     shape: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = Field(
         (100, 100), description="Number of grid nodes [depth, x]."
     )
-    spacing: float = Field(15.0, gt=0, description="Distance between nodes, m, both ways.")
+    spacing: float = Field(15.0, gt=0, le=1e4, description="Distance between nodes, m, both ways.")
     minimum: float = Field(
         1450.0, ge=LOWEST, description="Lowest speed a model may hold, m/s; also the SSIM range."
     )
@@ -61,8 +61,8 @@ class VelocityConfig(Section):
     water_probability: Fraction = Field(
         0.5, description="Share of models under water; the others begin at the land surface."
     )
-    water_depth: FractionRange = Field(
-        (0.03, 0.30), description="Mean water depth, as a fraction of the model's depth."
+    water_depth: _range(float, ge=0, le=0.9) = Field(
+        (0.02, 0.30), description="Mean water depth, as a fraction of the model's depth."
     )
     water_velocity: SpeedRange = Field((1480.0, 1530.0), description="Speed of water, m/s.")
     sea_floor_relief: LengthRange = Field(
@@ -71,31 +71,21 @@ class VelocityConfig(Section):
         " water depth.",
     )
 
-    layers: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]],
-        AfterValidator(_in_order),
-    ] = Field(
+    layers: _range(int, ge=1, le=100) = Field(
         (5, 12),
         description="Number of layers between the sea floor and the model's bottom, before"
         " deformation; layer_thickness wins where both cannot hold.",
     )
-    layer_thickness: Annotated[
-        tuple[Annotated[float, Field(ge=1)], Annotated[float, Field(ge=1, le=1e5)]],
-        AfterValidator(_in_order),
-    ] = Field((50.0, 300.0), description="Mean thickness of a layer, m.")
-    layer_waviness: Annotated[
-        tuple[Annotated[float, Field(ge=0, le=0.8)], Annotated[float, Field(ge=0, le=0.8)]],
-        AfterValidator(_in_order),
-    ] = Field(
+    layer_thickness: _range(float, ge=1, le=1e5) = Field(
+        (50.0, 300.0), description="Mean thickness of a layer, m."
+    )
+    layer_waviness: _range(float, ge=0, le=0.8) = Field(
         (0.05, 0.4), description="Lateral change of a layer's thickness, as a fraction of it."
     )
-    layer_wavelength: WavelengthRange = Field(
+    layer_wavelength: PositiveLengthRange = Field(
         (500.0, 3000.0), description="Wavelengths at which thickness changes, m."
     )
-    layer_dip: Annotated[
-        tuple[Annotated[float, Field(ge=0, le=30)], Annotated[float, Field(ge=0, le=30)]],
-        AfterValidator(_in_order),
-    ] = Field(
+    layer_dip: _range(float, ge=0, le=30) = Field(
         (0.0, 6.0),
         description="Regional dip at the model's bottom, degrees, to either side; it grows from"
         " none at the sea floor.",
@@ -103,16 +93,10 @@ class VelocityConfig(Section):
     surface_velocity: SpeedRange = Field(
         (1600.0, 2000.0), description="Trend of sediment speed at the sea floor (v0), m/s."
     )
-    velocity_gradient: Annotated[
-        tuple[Annotated[float, Field(ge=0, le=10)], Annotated[float, Field(ge=0, le=10)]],
-        AfterValidator(_in_order),
-    ] = Field(
+    velocity_gradient: _range(float, ge=0, le=10) = Field(
         (0.4, 1.2), description="Growth of the trend with depth below the sea floor (k), 1/s."
     )
-    velocity_jitter: Annotated[
-        tuple[Annotated[float, Field(ge=0, le=2000)], Annotated[float, Field(ge=0, le=2000)]],
-        AfterValidator(_in_order),
-    ] = Field(
+    velocity_jitter: _range(float, ge=0, le=2000) = Field(
         (100.0, 400.0),
         description="Greatest departure of a layer from the trend (drawn once a model), m/s.",
     )
@@ -122,11 +106,13 @@ class VelocityConfig(Section):
     )
     velocity_cap: Speed = Field(4000.0, description="Highest speed of sediment, m/s.")
 
-    folds: CountRange = Field((1, 4), description="Number of folds (sinusoids and Gaussians).")
+    folds: _range(int, ge=0, le=12) = Field(
+        (1, 4), description="Number of folds (sinusoids and Gaussians)."
+    )
     fold_amplitude: LengthRange = Field(
         (30.0, 150.0), description="Greatest vertical displacement of all folds together, m."
     )
-    fold_wavelength: WavelengthRange = Field(
+    fold_wavelength: PositiveLengthRange = Field(
         (500.0, 2000.0),
         description="Wavelength of a fold (six standard deviations of a Gaussian), m.",
     )
@@ -136,13 +122,13 @@ class VelocityConfig(Section):
         " an unconformity.",
     )
 
-    faults: CountRange = Field(
+    faults: _range(int, ge=0, le=12) = Field(
         (0, 4), description="Number of faults; the faults family has at least one."
     )
-    fault_dip: DipRange = Field(
+    fault_dip: _range(float, ge=20, le=85) = Field(
         (50.0, 80.0), description="Dip of faults (of listric ones at the surface), degrees."
     )
-    fault_throw: LengthRange = Field(
+    fault_throw: PositiveLengthRange = Field(
         (30.0, 250.0), description="Vertical displacement across a fault where fully grown, m."
     )
     reverse_probability: Fraction = Field(
@@ -166,27 +152,26 @@ class VelocityConfig(Section):
         description="Relative frequency of each salt body, 0 where left out; names:"
         f" {', '.join(SALT_SHAPES)}.",
     )
-    salt_bodies: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=2)], Annotated[int, Field(ge=1, le=2)]],
-        AfterValidator(_in_order),
-    ] = Field((1, 2), description="Number of salt bodies (a canopy stands alone).")
+    salt_bodies: _range(int, ge=1, le=2) = Field(
+        (1, 2), description="Number of salt bodies (a canopy stands alone)."
+    )
     salt_velocity: SpeedRange = Field((4450.0, 4600.0), description="Speed of salt, m/s.")
-    salt_area: Annotated[
-        tuple[Annotated[float, Field(gt=0, le=0.5)], Annotated[float, Field(gt=0, le=0.5)]],
-        AfterValidator(_in_order),
-    ] = Field((0.04, 0.20), description="Area of salt, as a fraction of the model's.")
+    salt_area: _range(float, gt=0, le=0.5) = Field(
+        (0.04, 0.20), description="Area of salt, as a fraction of the model's."
+    )
     salt_cover: LengthRange = Field(
         (60.0, 500.0),
-        description="Sediment above the shallowest salt of a diapir or sheet, m; at most half of"
-        " the sediments' depth.",
+        description="Depth below the sea floor that salt may rise to, but for its bumps, m; at most"
+        " half of the sediments' depth. Small bodies stay deeper.",
     )
     salt_rugosity: LengthRange = Field(
-        (5.0, 35.0), description="Roughness of the tops of salt, m; a fifth of it on the flanks."
+        (10.0, 60.0),
+        description="Greatest height of bumps on the tops of salt, m; less on flanks and bases.",
     )
     salt_drag: LengthRange = Field(
-        (60.0, 280.0), description="Upturn of the beds against the flanks of salt, m."
+        (100.0, 320.0), description="Upturn of the beds against the flanks of salt, m."
     )
-    salt_drag_width: LengthRange = Field(
+    salt_drag_width: PositiveLengthRange = Field(
         (70.0, 260.0), description="Distance from salt over which the upturn dies away, m."
     )
 
@@ -218,6 +203,11 @@ class VelocityConfig(Section):
                     f"velocity.{name} = [{low:g}, {high:g}]: must lie within velocity.minimum and"
                     f" velocity.maximum, {self.minimum:g} to {self.maximum:g} m/s"
                 )
+        if self.velocity_cap < self.surface_velocity[1]:
+            raise ValueError(
+                f"velocity.velocity_cap = {self.velocity_cap:g}: must be at least the highest"
+                f" velocity.surface_velocity, {self.surface_velocity[1]:g} m/s"
+            )
         if self.draws_salt and self.velocity_cap >= self.salt_velocity[0]:
             raise ValueError(
                 f"velocity.velocity_cap = {self.velocity_cap:g}: must be below"
@@ -241,24 +231,6 @@ class VelocityConfig(Section):
     def x_extent(self) -> float:
         """Position of the last node in x, m."""
         return (self.shape[1] - 1) * self.spacing
-
-    def slowest_profile(self) -> list[float]:
-        """Speed at each node [depth] of the slowest earth that can be drawn, m/s.
-
-        The deepest water, the slowest sediment at its slowest gradient and its greatest
-        negative jitter; what bounds the time that waves need to the bottom and back.
-        """
-        water = self.water_depth[1] * self.shape[0] * self.spacing
-        if self.water_probability == 0:
-            water = 0.0
-        speeds = []
-        for node in range(self.shape[0]):
-            below = node * self.spacing - water
-            sediment = self.surface_velocity[0] + self.velocity_gradient[0] * max(below, 0.0)
-            sediment -= self.velocity_jitter[1]
-            speed = self.water_velocity[0] if below < 0 else min(sediment, self.velocity_cap)
-            speeds.append(min(max(speed, self.minimum), self.maximum))
-        return speeds
 
 
 def _check_weights(key: str, weights: dict[str, float], known: tuple[str, ...], kind: str) -> None:

@@ -1,0 +1,91 @@
+"""Families of earth models: which events happen to them, in geological order."""
+
+import numpy as np
+
+from seistomo.config import VelocityConfig
+from seistomo.velocity.earth import Earth
+from seistomo.velocity.extent import Extent
+from seistomo.velocity.faults import Fault, draw_faults
+from seistomo.velocity.folds import Folding
+from seistomo.velocity.layers import LayerStack, SeaFloor
+from seistomo.velocity.salt import draw_salt
+from seistomo.velocity.unconformity import Unconformity
+
+# Sets these draws apart from others that start from the same seed and index.
+STREAM = 0x5E15
+
+
+def draw_earth(config: VelocityConfig, seed: int, index: int) -> tuple[str, Earth, dict]:
+    """Draw the earth of one sample.
+
+    Parameters
+    ----------
+    config
+        Ranges of everything drawn.
+    seed, index
+        Seed of the data set and number of the sample; nothing else decides what is drawn.
+
+    Returns
+    -------
+    Name of the family, the earth, and everything drawn as JSON-able values.
+    """
+    # Each event has its own stream: changing the folds of a config leaves the layers alone.
+    streams = np.random.SeedSequence([seed, index], spawn_key=(STREAM,)).spawn(7)
+    family_rng, sea_rng, layer_rng, gap_rng, fold_rng, fault_rng, salt_rng = (
+        np.random.Generator(np.random.PCG64(stream)) for stream in streams
+    )
+    family = _draw_family(family_rng, config)
+    mixture = family == "mixture"
+    salty = _has_salt(family_rng, config, family)
+    extent = Extent.of(config.shape, config.spacing)
+    sea_floor = SeaFloor.draw(sea_rng, config, extent)
+    depth = extent.depth - sea_floor.depth
+    floor = max(config.minimum, min(sea_floor.water_velocity, config.surface_velocity[0]))
+    layers = LayerStack.draw(layer_rng, config, extent, depth, spare=depth, floor=floor)
+
+    uneven = family in ("folds", "mixture") and gap_rng.random() < config.unconformity_probability
+    unconformity = Unconformity.draw(gap_rng, layers, extent, depth) if uneven else None
+    folding = None
+    if family != "layers" and config.folds[1] > 0:
+        folding = Folding.draw(fold_rng, config, extent, gentle=family in ("faults", "salt"))
+    faults = ()
+    if family in ("faults", "mixture"):
+        faults = draw_faults(fault_rng, config, extent, least=0 if mixture else 1)
+    salt = draw_salt(salt_rng, config, extent, sea_floor.depth) if salty else None
+    level = _level(faults, extent)
+    bounds = (config.minimum, config.maximum)
+    earth = Earth(sea_floor, layers, unconformity, folding, faults, level, salt, bounds)
+    return family, earth, _parameters(earth, depth)
+
+
+def _draw_family(rng: np.random.Generator, config: VelocityConfig) -> str:
+    names = list(config.families)
+    weights = np.array([config.families[name] for name in names])
+    return str(rng.choice(names, p=weights / weights.sum()))
+
+
+def _has_salt(rng: np.random.Generator, config: VelocityConfig, family: str) -> bool:
+    share = {"salt": 1 - config.salt_free_probability, "mixture": config.salt_in_mixture}
+    return bool(rng.random() < share.get(family, 0.0))
+
+
+def _level(faults: tuple[Fault, ...], extent: Extent) -> float:
+    """Mean subsidence of the surface by faulting, m: taken back, as the crust floats."""
+    x, depth = np.linspace(0, extent.width, 65), np.zeros(65)
+    for fault in reversed(faults):
+        x, depth = fault.restore(x, depth)
+    return max(-float(depth.mean()), 0.0)
+
+
+def _parameters(earth: Earth, depth: float) -> dict:
+    def described(part) -> dict | None:
+        return None if part is None else part.parameters()
+
+    return {
+        "water": described(earth.sea_floor) if earth.sea_floor.depth else None,
+        "layers": earth.layers.parameters(depth),
+        "unconformity": described(earth.unconformity),
+        "folds": described(earth.folding),
+        "faults": [fault.parameters() for fault in earth.faults],
+        "salt": described(earth.salt),
+    }

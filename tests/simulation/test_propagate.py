@@ -1,0 +1,175 @@
+import deepwave
+import numpy as np
+import pytest
+import torch
+
+from seistomo.config import load_config
+from seistomo.errors import InputError
+from seistomo.simulation import Simulator, Survey, make_wavelet
+from seistomo.simulation import propagate as propagate_module
+
+SMALL = [
+    "velocity.shape=[40, 50]",
+    "survey.sources=3",
+    "survey.receivers=29",
+    "survey.time_samples=120",
+    "survey.receiver_depth=10.0",
+    "evaluation.salt_threshold=4000.0",
+]
+
+
+def small_config(*overrides):
+    return load_config("", [*SMALL, *overrides])
+
+
+@pytest.fixture
+def models():
+    """Five models [model, depth, x] within the bounds, rough on purpose."""
+    rng = np.random.default_rng(0)
+    trend = np.linspace(1600, 3500, 40)[None, :, None]
+    return np.clip(trend + rng.normal(0, 200, (5, 40, 50)), 1450, 4650).astype(np.float32)
+
+
+def same_bytes(a, b):
+    return np.array_equal(a.view(np.uint32), b.view(np.uint32))
+
+
+def test_gathers_have_the_survey_shape(models):
+    gathers = Simulator(small_config(), "cpu")(models, range(5))
+    assert gathers.shape == (5, 3, 29, 120)
+    assert gathers.dtype == np.float32
+    assert np.isfinite(gathers).all()
+    assert not same_bytes(gathers[0], gathers[1])
+
+
+def test_bytes_do_not_depend_on_the_models_that_share_a_call(models, monkeypatch):
+    noisy = ["simulation.noise_snr=10.0", "survey.dead_traces=0.1"]
+    expected = Simulator(small_config(*noisy), "cpu")(models, [3, 9, 2, 5, 0])
+    for together in (1, 2, 5):
+        config = small_config(*noisy, f"simulation.models_per_call={together}")
+        assert same_bytes(Simulator(config, "cpu")(models, [3, 9, 2, 5, 0]), expected)
+    alone = Simulator(small_config(*noisy), "cpu")(models[[4]], [0])
+    assert same_bytes(alone[0], expected[4])
+    # Memory for two shots only: calls that cut through the models.
+    simulator = Simulator(small_config(*noisy), "cpu")
+    monkeypatch.setattr(propagate_module, "MEMORY_LIMIT", 2 * simulator.shot_bytes)
+    assert same_bytes(simulator(models, [3, 9, 2, 5, 0]), expected)
+
+
+def test_bytes_do_not_depend_on_the_number_of_threads(models):
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            results.append(Simulator(small_config(), "cpu")(models, range(5)))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert same_bytes(results[0], results[1])
+    assert same_bytes(results[0], results[2])
+
+
+@pytest.mark.filterwarnings("ignore::deepwave.MigrationWarning")
+def test_off_node_points_equal_deepwave_interpolation(models):
+    """Sources and receivers between nodes both ways, against deepwave's own (Hicks)."""
+    config = small_config("survey.source_depth=95.3", "survey.receiver_depth=110.0")
+    simulator = Simulator(config, "cpu")
+    grid, survey = simulator.grid, Survey.draw(config, 0, 0)
+
+    def locations(depth, x):
+        return torch.from_numpy(np.stack(grid.to_cells(depth, x), axis=-1))
+
+    steps = grid.inner_steps
+    wavelet = make_wavelet(config.survey, config.survey.time_step / steps, 120 * steps)
+    receivers = locations(survey.receiver_depth, survey.receiver_x)
+    expected = deepwave.scalar(
+        torch.from_numpy(grid.carry(models[:1])[0]),
+        grid.spacing,
+        config.survey.time_step / steps,
+        source_amplitudes=torch.from_numpy(-wavelet / grid.spacing**2).float().expand(3, 1, -1),
+        source_locations=locations(survey.source_depth, survey.source_x)[:, None],
+        receiver_locations=receivers.expand(3, -1, -1),
+        accuracy=config.simulation.accuracy,
+        pml_width=config.simulation.pml_width,
+        pml_freq=config.survey.frequency,
+        max_vel=config.velocity.maximum,
+        courant_number=0.71,
+    ).receiver_amplitudes[..., ::steps]
+    gathers = simulator(models[:1], [0])[0]
+    # Measured: 1.4e-6 of the peak, and 0.8e-6 against deepwave in float64: rounding.
+    assert np.abs(gathers - expected.numpy()).max() < 3e-6 * np.abs(gathers).max()
+
+
+def test_on_node_receivers_are_exact_picks(models):
+    """A receiver on a node records the same bytes whether others lie between nodes or not."""
+    ends = "survey.receiver_x=[0.0, 735.0]"
+    on = Simulator(small_config("survey.receivers=50", "survey.receiver_depth=15.0", ends), "cpu")
+    mixed = Simulator(
+        small_config("survey.receivers=99", "survey.receiver_depth=15.0", ends), "cpu"
+    )
+    assert same_bytes(mixed(models[:1], [0])[:, :, ::2].copy(), on(models[:1], [0]))
+
+
+def test_noise_and_dead_traces_come_on_top(models):
+    clean = Simulator(small_config(), "cpu")(models[:2], [4, 5])
+    dirty_config = small_config("simulation.noise_snr=15.0", "survey.dead_traces=0.2")
+    dirty = Simulator(dirty_config, "cpu")(models[:2], [4, 5])
+    for sample, index in enumerate([4, 5]):
+        dead = Survey.draw(dirty_config, dirty_config.dataset.seed, index).dead_trace
+        assert not dirty[sample][dead].any()
+        signal = clean[sample][~dead]
+        noise = dirty[sample][~dead] - signal
+        level = 10 * np.log10(np.mean(signal**2) / np.mean(noise**2))
+        # 8,400 samples: known to 0.07 dB (one standard deviation).
+        assert level == pytest.approx(15, abs=0.3)
+
+
+def test_noise_and_dead_traces_differ_by_sample(models):
+    config = small_config("simulation.noise_snr=15.0", "survey.dead_traces=0.2")
+    first, second, again = Simulator(config, "cpu")(models[[0, 0, 0]], [4, 5, 4])
+    assert same_bytes(first, again)
+    both_live = first.any(-1) & second.any(-1)
+    assert not np.array_equal(first.any(-1), second.any(-1))
+    assert not np.any(np.all(first == second, axis=-1) & both_live)
+
+
+def test_amplitude_scales_the_gathers(models):
+    one = Simulator(small_config(), "cpu")(models[:1], [0])
+    minus_two = Simulator(small_config("survey.amplitude=-2.0"), "cpu")(models[:1], [0])
+    # Not to the bit: what underflows at the wave's front is scaled too, and turns roundings.
+    np.testing.assert_allclose(minus_two, -2 * one, rtol=0, atol=2e-6 * np.abs(minus_two).max())
+
+
+def test_bad_velocity_is_refused_by_sample(models):
+    models[3, 5, 6] = np.nan
+    with pytest.raises(InputError, match=r"sample 13: velocity = nan m/s at node \[5, 6\]"):
+        Simulator(small_config(), "cpu")(models, range(10, 15))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("grid", [[], ["simulation.grid_spacing=9.0"]])
+def test_speeds_at_the_bounds_are_propagated_without_complaint(grid):
+    # 4650.1 is larger in float32, 1450.1 smaller.
+    config = small_config("velocity.minimum=1450.1", "velocity.maximum=4650.1", *grid)
+    velocity = np.full((1, 40, 50), 4650.1, np.float32)
+    velocity[:, :10] = 1450.1
+    assert np.isfinite(Simulator(config, "cpu")(velocity, [0])).all()
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "tpu", "cpu:1", "cuda:x"])
+def test_missing_device_is_refused(device):
+    with pytest.raises(InputError, match=f"device = {device}"):
+        Simulator(small_config(), device)
+
+
+def test_device_is_found_by_itself():
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert Simulator(small_config()).device.type == expected
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cpu_and_gpu_agree(models):
+    cpu = Simulator(small_config(), "cpu")(models, range(5))
+    gpu = Simulator(small_config(), "cuda")(models, range(5))
+    assert np.abs(cpu - gpu).max() < 1e-4 * np.abs(cpu).max()
