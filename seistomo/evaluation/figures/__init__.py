@@ -1,0 +1,28 @@
+"""Figures: the only part of the project that imports matplotlib.
+
+Each function takes arrays and returns a `matplotlib.figure.Figure`; `save` writes it.
+"""
+
+from matplotlib.figure import Figure
+
+from seistomo.evaluation.figures.convergence import convergence_figure
+from seistomo.evaluation.figures.gathers import gathers_figure
+from seistomo.evaluation.figures.models import models_figure
+from seistomo.evaluation.figures.overview import overview_figure
+from seistomo.evaluation.figures.predictions import Case, predictions_figure
+from seistomo.evaluation.figures.scores import rmse_depth_figure, ssim_histogram_figure
+from seistomo.evaluation.figures.style import check_format, save
+
+__all__ = [
+    "Case",
+    "Figure",
+    "check_format",
+    "convergence_figure",
+    "gathers_figure",
+    "models_figure",
+    "overview_figure",
+    "predictions_figure",
+    "rmse_depth_figure",
+    "save",
+    "ssim_histogram_figure",
+]
