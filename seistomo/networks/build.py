@@ -1,0 +1,51 @@
+"""Build the network that a configuration names."""
+
+import torch
+from torch import nn
+
+from seistomo.config.network import NetworkConfig
+from seistomo.networks.tomography import TomographyNetwork
+
+
+def build_network(
+    config: NetworkConfig,
+    gather_shape: tuple[int, int, int],
+    velocity_shape: tuple[int, int],
+    generator: torch.Generator | None = None,
+) -> TomographyNetwork:
+    """Build a network for one size of survey and model.
+
+    Parameters
+    ----------
+    config
+        The section ``[network]`` of the configuration.
+    gather_shape
+        (source, receiver, time).
+    velocity_shape
+        (depth, x).
+    generator
+        Source of the random start weights; left out: torch's global one.
+
+    Returns
+    -------
+    TomographyNetwork
+        Maps gathers [batch, 1, source, receiver, time] to velocity [batch, depth, x], both
+        scaled. ``set_output_bias(mean_velocity)`` starts it at a model, and
+        ``largest_activation`` is the number of values a sample in its largest layer.
+    """
+    # Torch's layers draw from the global generator first: with one of our own, unseen.
+    with torch.random.fork_rng(devices=[], enabled=generator is not None):
+        return TomographyNetwork(
+            gather_shape,
+            velocity_shape,
+            channels=config.channels,
+            kernels=config.kernels,
+            pools=config.pools,
+            output_scale=config.output_scale,
+            generator=generator,
+        )
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Return the number of trainable weights, biases included."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

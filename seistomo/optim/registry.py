@@ -1,0 +1,103 @@
+"""Optimizers by name: the registered ones, or any class by its import path."""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "sgd": torch.optim.SGD,
+}
+
+
+class OptimizerError(ValueError):
+    """The optimizer's name or one of its options cannot be used; the message says why."""
+
+
+def optimizer_names() -> list[str]:
+    """Return the names of the registered optimizers."""
+    return sorted(_OPTIMIZERS)
+
+
+def make_optimizer(
+    name: str,
+    params: Iterable[Tensor] | Iterable[dict[str, Any]],
+    learning_rate: float,
+    options: Mapping[str, Any] | None = None,
+) -> torch.optim.Optimizer:
+    """Build an optimizer.
+
+    Parameters
+    ----------
+    name
+        A registered name (`optimizer_names`), or the import path ``package.module.Class`` of a
+        subclass of ``torch.optim.Optimizer`` whose constructor takes ``(params, lr, ...)``.
+    params
+        Parameters or parameter groups, as for every torch optimizer.
+    learning_rate
+        Learning rate α, the constructor's ``lr``.
+    options
+        Further arguments of the constructor.
+
+    Raises
+    ------
+    OptimizerError
+        For a name that leads nowhere, an option that the constructor does not know (naming the
+        nearest that it does), and a value that it refuses.
+    """
+    optimizer_class = _OPTIMIZERS.get(name) or _import(name)
+    options = dict(options or {})
+    _check_options(name, optimizer_class, options)
+    try:
+        return optimizer_class(params, lr=learning_rate, **options)
+    except (TypeError, ValueError, AssertionError) as error:
+        shown = ", ".join(f"{key} = {value!r}" for key, value in options.items())
+        raise OptimizerError(
+            f"optimizer {name} with lr = {learning_rate:g}{', ' + shown if shown else ''}: {error}"
+        ) from error
+
+
+def _import(path: str) -> type[torch.optim.Optimizer]:
+    module_path, _, class_name = path.rpartition(".")
+    if not module_path:
+        raise OptimizerError(f"optimizer {path}: unknown{_suggest(path, optimizer_names())}")
+    try:
+        found = getattr(importlib.import_module(module_path), class_name)
+    except ImportError as error:
+        raise OptimizerError(f"optimizer {path}: cannot import {module_path}: {error}") from error
+    except AttributeError:
+        raise OptimizerError(f"optimizer {path}: {module_path} has no {class_name}") from None
+    if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)):
+        raise OptimizerError(f"optimizer {path}: must be a subclass of torch.optim.Optimizer")
+    return found
+
+
+def _check_options(name: str, optimizer_class: type, options: Mapping[str, Any]) -> None:
+    arguments = list(inspect.signature(optimizer_class).parameters.values())[1:]
+    takes_any = any(argument.kind is argument.VAR_KEYWORD for argument in arguments)
+    known = [a.name for a in arguments if a.kind in (a.POSITIONAL_OR_KEYWORD, a.KEYWORD_ONLY)]
+    if "lr" not in known and not takes_any:
+        raise OptimizerError(f"optimizer {name}: its constructor takes no learning rate lr")
+    known = [key for key in known if key != "lr"]
+    for key in options:
+        if key == "lr":
+            raise OptimizerError(
+                f"optimizer {name}: the learning rate is not an option; set it as learning_rate"
+            )
+        if key not in known and not takes_any:
+            raise OptimizerError(f"optimizer {name}: unknown option {key}{_suggest(key, known)}")
+    for argument in arguments:
+        missing = argument.name in known and argument.default is argument.empty
+        if missing and argument.name not in options:
+            raise OptimizerError(f"optimizer {name}: needs the option {argument.name}")
+
+
+def _suggest(name: str, known: Iterable[str]) -> str:
+    known = sorted(known)
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"

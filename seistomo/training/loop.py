@@ -1,0 +1,311 @@
+"""Training from start or checkpoint to the last epoch."""
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from seistomo.config import Config
+from seistomo.dataset import DatasetReader, open_dataset
+from seistomo.errors import InputError, TrainingDivergedError
+from seistomo.networks import parameter_count
+from seistomo.progress import bar, say, warn
+from seistomo.training.checkpoint import CONTINUING, Checkpoint, load_checkpoint
+from seistomo.training.data import batch_groups
+from seistomo.training.device import choose_device, torch_settings
+from seistomo.training.directory import BEST, HISTORY, RunDirectory
+from seistomo.training.events import EventLog, check_tensorboard
+from seistomo.training.fit import check_fit, config_for
+from seistomo.training.history import EpochRow, write_history
+from seistomo.training.objective import BatchObjective
+from seistomo.training.result import TrainingResult
+from seistomo.training.session import Session
+from seistomo.training.validation import Scores, score_split
+
+# From this share of outputs that are zero for every sample on, a warning is due.
+DEAD_SHARE = 0.01
+
+
+def train(
+    config: Config,
+    data_path: str | Path,
+    run_dir: str | Path,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> TrainingResult:
+    """Train a network on a data set.
+
+    The run directory receives ``config.toml``, ``history.csv`` (a row an epoch),
+    ``checkpoint.pt``, ``best.pt`` (lowest validation loss; without a validation split lowest
+    training loss) and ``metrics.json``. On the CPU a run that was interrupted at any moment and
+    resumed ends with the same bits as one that never stopped, given as many threads.
+
+    Parameters
+    ----------
+    config
+        The configuration; what describes the data is taken from the data set.
+    data_path
+        The data set.
+    run_dir
+        The run directory.
+    resume
+        Continue the run that is there; one that has finished no epoch starts anew.
+    overwrite
+        Replace the run that is there, once the new one has finished its first epoch.
+
+    Raises
+    ------
+    InputError
+        For a configuration that does not fit the data set, an existing run, or a resumed run
+        that was started otherwise.
+    TrainingDivergedError
+        If the loss becomes NaN or infinite; the last good checkpoint is kept.
+    """
+    with open_dataset(data_path) as data:
+        config = config_for(config, data)
+        check_fit(config, data)
+        if config.training.tensorboard:
+            check_tensorboard()
+        directory = RunDirectory(run_dir, resume=resume, overwrite=overwrite)
+        device = choose_device(config.training.device)
+        with torch_settings(device, config.training.threads, config.training.seed):
+            checkpoint = _checkpoint_to_resume(directory, config, data) if resume else None
+            session = Session(config, data, device, checkpoint)
+            return _Loop(session, directory, checkpoint).run()
+
+
+def _checkpoint_to_resume(
+    directory: RunDirectory, config: Config, data: DatasetReader
+) -> Checkpoint | None:
+    path = directory.checkpoint
+    if not path.is_file():
+        say(f"run {directory.path}: nothing to resume yet; starting from the beginning")
+        return None
+    checkpoint = load_checkpoint(path)
+    checkpoint.require_same(config, data.identity, path)
+    threads = torch.get_num_threads()
+    if checkpoint.threads != threads:
+        warn(
+            f"run {directory.path}: was started with {checkpoint.threads} threads, now {threads};"
+            " results will differ in rounding"
+        )
+    return checkpoint
+
+
+class _Loop:
+    """The loop over epochs and batches, with its files.
+
+    Parameters
+    ----------
+    session
+        Network, optimizer, data and progress.
+    directory
+        Where the run is kept.
+    saved
+        The checkpoint that the directory holds, if any.
+    """
+
+    def __init__(self, session: Session, directory: RunDirectory, saved: Checkpoint | None):
+        self.session, self.directory = session, directory
+        self.settings = session.config.training
+        self._saved = saved
+        self._events: EventLog | None = None
+        self._warned = False
+
+    def run(self) -> TrainingResult:
+        """Train to the end; leave the directory consistent whatever happens."""
+        failed = True
+        try:
+            self.directory.start(self.session.config.to_toml())
+            self._write_tables()
+            if self._is_finished():
+                say(f"run {self.directory.path}: is finished already")
+            else:
+                self.session.load_data()
+                self.session.describe()
+                self._epochs()
+            failed = False
+        except KeyboardInterrupt:
+            failed = False
+            self._tidy_up()
+            raise
+        finally:
+            if self._events:
+                self._events.close()
+            self.directory.close(abandon=failed)
+        return self._result(self._saved)
+
+    def _is_finished(self) -> bool:
+        progress, patience = self.session.progress, self.settings.patience
+        return progress.epoch >= self.settings.epochs or (
+            0 < patience <= progress.epoch - progress.best_epoch
+        )
+
+    def _epochs(self) -> None:
+        session, progress = self.session, self.session.progress
+        with bar(
+            total=self.settings.epochs * session.batches_per_epoch,
+            initial=progress.iteration,
+            description="training",
+            unit="batch",
+        ) as shown:
+            while not self._is_finished():
+                for loss in self._steps():
+                    shown.set_postfix_str(f"epoch {progress.epoch + 1}, loss {loss:.3g}", False)
+                    shown.update()
+                self._end_epoch()
+        if progress.epoch < self.settings.epochs:
+            say(
+                f"stopped early: no better epoch than {progress.best_epoch} for"
+                f" training.patience = {self.settings.patience} epochs"
+            )
+
+    def _steps(self) -> Iterator[float]:
+        """Take the remaining steps of the epoch in hand; yield each batch's loss, (m/s)²."""
+        session, progress, split = self.session, self.session.progress, self.session.train_split
+        unit = session.normalization.velocity.span**2
+        every = self.settings.checkpoint_iterations
+        groups = batch_groups(
+            self.settings.seed, progress.epoch, len(split), self.settings.batch_size
+        )
+        mark = time.perf_counter()
+        for batch in split.batches(groups[progress.batch :]):
+            objective = BatchObjective(
+                session.network,
+                batch,
+                session.micro_batch,
+                batch_index=progress.batch,
+                batches_per_epoch=len(groups),
+                sample_count=len(split),
+            )
+            loss = self._checked_loss(session.optimizer.step(objective))
+            progress.batch += 1
+            progress.iteration += 1
+            progress.loss_sum += loss * len(batch)
+            progress.gradient_evaluations += objective.gradient_evaluations
+            progress.ggn_products += objective.ggn_products
+            progress.seconds += time.perf_counter() - mark
+            if every and progress.iteration % every == 0 and progress.batch < len(groups):
+                self._save()
+            yield loss * unit
+            mark = time.perf_counter()
+
+    def _end_epoch(self) -> None:
+        session, progress = self.session, self.session.progress
+        unit = session.normalization.velocity.span**2
+        train_loss = progress.loss_sum / len(session.train_split) * unit
+        scores = self._scores()
+        watched = scores.loss if len(session.validation_split) else train_loss
+        self._require_finite(watched)
+        progress.epoch, progress.batch, progress.loss_sum = progress.epoch + 1, 0, 0.0
+        progress.dead_pixels = scores.dead_pixels
+        if watched < progress.best_loss:
+            progress.best_epoch, progress.best_loss = progress.epoch, watched
+        row = EpochRow(
+            epoch=progress.epoch,
+            iteration=progress.iteration,
+            seconds=progress.seconds,
+            train_loss=train_loss,
+            validation_loss=scores.loss,
+            mse=scores.mse,
+            ssim=scores.ssim,
+            learning_rate=float(session.optimizer.param_groups[0]["lr"]),
+            gradient_evaluations=progress.gradient_evaluations,
+            ggn_products=progress.ggn_products,
+        )
+        session.history.append(row)
+        session.schedule.end_epoch(watched)
+        self._save()
+        self.directory.settle()
+        self._tell(row)
+
+    def _scores(self) -> Scores:
+        """Score the validation split; without one, look for dead pixels at the very end."""
+        session = self.session
+        arguments = (session.data, session.normalization, session.micro_batch)
+        if len(session.validation_split):
+            return score_split(session.network, session.validation_split, *arguments)
+        dead = math.nan
+        if session.progress.epoch + 1 == self.settings.epochs:
+            dead = score_split(session.network, session.train_split, *arguments).dead_pixels
+        return Scores(math.nan, math.nan, math.nan, dead)
+
+    def _save(self) -> None:
+        """Write the checkpoint, then what follows from it."""
+        finite = (parameter.isfinite().all() for parameter in self.session.network.parameters())
+        self._require_finite(0.0 if all(finite) else math.nan)
+        content = self.session.checkpoint()
+        content.save(self.directory.checkpoint)
+        self._saved = content
+        self._write_tables()
+
+    def _write_tables(self) -> None:
+        """Bring the other files in line with the last checkpoint."""
+        content, folder = self._saved, self.directory.folder
+        if content is None:
+            return
+        if content.is_best:
+            content.save(folder / BEST, without=CONTINUING)
+        write_history(folder / HISTORY, [EpochRow(*row) for row in content.history])
+        if content.history:
+            self.directory.write_metrics(self._result(content).metrics())
+
+    def _tidy_up(self) -> None:
+        """After an interruption, bring the files in line with the checkpoint on disk."""
+        if not self.directory.settled:
+            say(f"run {self.directory.path}: the run that was there is as it was")
+        elif self.directory.checkpoint.is_file():
+            # What is in memory has moved on.
+            self._saved = load_checkpoint(self.directory.checkpoint)
+            self._write_tables()
+
+    def _result(self, content: Checkpoint) -> TrainingResult:
+        parameters = parameter_count(self.session.network)
+        return TrainingResult.of(self.directory.path, parameters, content)
+
+    def _checked_loss(self, loss: torch.Tensor | float | None) -> float:
+        if loss is None:
+            raise InputError(
+                f"optimizer {self.session.config.optimizer.name}: its step(closure) returned no"
+                " loss, as torch.optim.Optimizer asks for"
+            )
+        return self._require_finite(float(loss))
+
+    def _require_finite(self, value: float) -> float:
+        if math.isfinite(value):
+            return value
+        progress = self.session.progress
+        kept = "no epoch was finished"
+        if self._saved:
+            kept = f"the checkpoint of epoch {self._saved.progress.epoch} is kept"
+        rate = self.session.optimizer.param_groups[0]["lr"]
+        raise TrainingDivergedError(
+            f"run {self.directory.path}: training diverged in epoch {progress.epoch + 1}, iteration"
+            f" {progress.iteration + 1} (loss {value:g}); lower optimizer.learning_rate (now"
+            f" {rate:g}) or check training.gather_scaling; {kept}"
+        )
+
+    def _tell(self, row: EpochRow) -> None:
+        """Report an epoch on the screen and to TensorBoard; warn of dead pixels once."""
+        progress = self.session.progress
+        text = f"epoch {row.epoch}/{self.settings.epochs}: training loss {row.train_loss:.3g}"
+        if not math.isnan(row.validation_loss):
+            text += (
+                f", validation loss {row.validation_loss:.3g} (m/s)²,"
+                f" RMSE {math.sqrt(row.mse):.0f} m/s, SSIM {row.ssim:.3f}"
+            )
+        say(text + (", best so far" if progress.best_epoch == row.epoch else ""))
+        if self.settings.tensorboard:
+            self._events = self._events or EventLog(
+                self.directory.folder / "tensorboard", row.epoch - 1
+            )
+            self._events.add(row)
+        if progress.dead_pixels > DEAD_SHARE and not self._warned:
+            self._warned = True
+            warn(
+                f"{progress.dead_pixels:.0%} of the output pixels are zero for every sample and"
+                ' learn nothing more; use network.output_bias = "mean", a smaller'
+                " network.output_scale or a lower optimizer.learning_rate"
+            )

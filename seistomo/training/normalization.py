@@ -1,0 +1,252 @@
+"""Scaling of gathers and velocities, learnt from the training split alone.
+
+Gathers: a transform of the amplitudes, then the mean training gather removed and the whole
+divided by one number, so that what is left has unit variance over the training split:
+
+=========  ===================================================================================
+none       the gathers as they are: nothing removed, nothing divided
+standard   no transform
+asinh      asinh(g / (c σ)), σ the standard deviation of all training gathers: linear for weak
+           arrivals, logarithmic for strong ones
+trace      each trace divided by its own root mean square over time (a dead trace stays zero)
+gain       g (t / t_last)^p, against geometrical spreading
+=========  ===================================================================================
+
+Velocities: v ↦ 0.1 + (v − low) / (high − low). All targets are positive, so that the network's
+last ReLU can reach each with a margin, and a squared error in scaled units times
+(high − low)² is one in (m/s)².
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from seistomo.config.training import TrainingConfig
+from seistomo.dataset import DatasetReader
+from seistomo.errors import InputError
+from seistomo.progress import bar
+
+SCALED_MINIMUM = 0.1
+CHUNK_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class GatherScaling:
+    """How gathers become network inputs; see the module for the transforms.
+
+    Attributes
+    ----------
+    kind
+        none, standard, asinh, trace or gain.
+    softness
+        c σ of asinh, in the unit of the gathers.
+    power
+        p of gain.
+    mean
+        Mean transformed training gather, float32 [source, receiver, time].
+    deviation
+        Standard deviation about that mean.
+    dtype
+        Type of the result.
+    """
+
+    kind: str
+    softness: float
+    power: float
+    mean: np.ndarray
+    deviation: float
+    dtype: str = "float32"
+
+    def __call__(self, gathers: np.ndarray) -> np.ndarray:
+        """Scale gathers [sample, source, receiver, time]; each sample by itself."""
+        scaled = np.empty(gathers.shape, dtype=self.dtype)
+        for row, gather in enumerate(gathers):
+            scaled[row] = self._scale(gather)
+        return scaled
+
+    def _scale(self, gather: np.ndarray) -> np.ndarray:
+        if self.kind == "none":
+            return gather
+        result = transform(gather, self.kind, self.softness, self.power)
+        result -= self.mean
+        result *= np.float32(1 / self.deviation)
+        return result
+
+
+def transform(gather: np.ndarray, kind: str, softness: float, power: float) -> np.ndarray:
+    """Return one sample's transformed gathers, a new float32 [source, receiver, time]."""
+    if kind == "asinh":
+        result = gather * np.float32(1 / softness)
+        return np.arcsinh(result, out=result)
+    if kind == "trace":
+        level = np.sqrt(np.square(gather, dtype=np.float64).mean(axis=-1, keepdims=True))
+        return np.divide(gather, level, out=np.zeros_like(gather), where=level > 0)
+    if kind == "gain":
+        samples = gather.shape[-1]
+        return gather * ((np.arange(samples) + 1) / samples).astype(np.float32) ** power
+    return gather.copy()
+
+
+@dataclass(frozen=True)
+class VelocityScaling:
+    """Affine map between velocity in m/s and the network's outputs.
+
+    Attributes
+    ----------
+    low, high
+        Speeds that become 0.1 and 1.1, m/s.
+    """
+
+    low: float
+    high: float
+
+    @property
+    def span(self) -> float:
+        """m/s that make one scaled unit; its square turns scaled losses into (m/s)²."""
+        return self.high - self.low
+
+    def scale(self, velocity: np.ndarray) -> np.ndarray:
+        """Map m/s to scaled units, float32."""
+        scaled = (velocity - self.low) / self.span + SCALED_MINIMUM
+        return scaled.astype(np.float32)
+
+    def unscale(self, scaled: np.ndarray) -> np.ndarray:
+        """Map scaled units to m/s, float32."""
+        velocity = (scaled.astype(np.float64) - SCALED_MINIMUM) * self.span + self.low
+        return velocity.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """What a run learnt from its training split before the first step.
+
+    Attributes
+    ----------
+    gathers, velocity
+        The scalings.
+    mean_velocity
+        Mean training model, float32 [depth, x], m/s.
+    """
+
+    gathers: GatherScaling
+    velocity: VelocityScaling
+    mean_velocity: np.ndarray
+
+    def state(self) -> dict[str, Any]:
+        """Return the content as numbers, text and tensors, for a checkpoint."""
+        gathers = {**vars(self.gathers), "mean": torch.from_numpy(self.gathers.mean)}
+        mean_velocity = torch.from_numpy(self.mean_velocity)
+        return {
+            "gathers": gathers,
+            "velocity": dict(vars(self.velocity)),
+            "mean_velocity": mean_velocity,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> "Normalization":
+        """Rebuild from what `state` returned."""
+        gathers = {**state["gathers"], "mean": state["gathers"]["mean"].numpy()}
+        return cls(
+            GatherScaling(**gathers),
+            VelocityScaling(**state["velocity"]),
+            state["mean_velocity"].numpy(),
+        )
+
+
+def learn_normalization(data: DatasetReader, config: TrainingConfig) -> Normalization:
+    """Learn the scalings from the training split, in one or two passes of bounded memory.
+
+    Parameters
+    ----------
+    data
+        The data set; only its training samples are read.
+    config
+        The section ``[training]``.
+
+    Raises
+    ------
+    InputError
+        If the training data are not finite, do not differ, or lie where the outputs cannot.
+    """
+    rows = data.indices("train")
+    mean_velocity, low, high = _velocity_statistics(data, rows)
+    if config.velocity_scaling == "bounds":
+        bounds = data.config.velocity
+        velocity = VelocityScaling(bounds.minimum, bounds.maximum)
+        if velocity.scale(np.float64(low)) <= 0:
+            raise InputError(
+                f"velocity.minimum = {bounds.minimum:g}: training models go down to {low:g} m/s,"
+                ' which the network cannot output; set training.velocity_scaling = "extremes"'
+            )
+    elif low < high:
+        velocity = VelocityScaling(low, high)
+    else:
+        raise InputError(f"{data.path}: all training models are {low:g} m/s everywhere")
+    return Normalization(_learn_gathers(data, rows, config), velocity, mean_velocity)
+
+
+def _velocity_statistics(data: DatasetReader, rows: np.ndarray) -> tuple[np.ndarray, float, float]:
+    total, low, high = np.zeros(data.velocity_shape), np.inf, -np.inf
+    for row in rows:
+        velocity = data.read_velocity([row])[0]
+        total += velocity
+        low, high = min(low, float(velocity.min())), max(high, float(velocity.max()))
+    if not np.isfinite(total).all():
+        raise InputError(f"{data.path}: training models hold values that are not finite numbers")
+    return (total / len(rows)).astype(np.float32), low, high
+
+
+def _learn_gathers(data: DatasetReader, rows: np.ndarray, config: TrainingConfig) -> GatherScaling:
+    kind, power, dtype = config.gather_scaling, config.gain_power, config.gather_type
+    if kind == "none":
+        if dtype == "float16":
+            raise InputError(
+                'training.gather_type = "float16": unscaled gathers may exceed its range; use'
+                ' "float32", or a training.gather_scaling other than "none"'
+            )
+        mean = np.zeros(data.gather_shape, dtype=np.float32)
+        return GatherScaling(kind, 1.0, power, mean, 1.0, dtype)
+    softness = 1.0
+    if kind == "asinh":
+        softness = config.asinh_scale * _amplitude_deviation(data, rows)
+    total, squares = np.zeros(data.gather_shape), 0.0
+    for gather in _stream(data, rows, "scaling"):
+        transformed = transform(gather, kind, softness, power)
+        total += transformed
+        squares += float(np.square(transformed, dtype=np.float64).sum())
+    mean, level = total / len(rows), squares / (len(rows) * total.size)
+    deviation = _deviation(data, level - float(np.square(mean).mean()), level)
+    return GatherScaling(kind, softness, power, mean.astype(np.float32), deviation, dtype)
+
+
+def _amplitude_deviation(data: DatasetReader, rows: np.ndarray) -> float:
+    total = squares = 0.0
+    for gather in _stream(data, rows, "amplitudes"):
+        total += float(gather.sum(dtype=np.float64))
+        squares += float(np.square(gather, dtype=np.float64).sum())
+    size = len(rows) * int(np.prod(data.gather_shape))
+    return _deviation(data, squares / size - (total / size) ** 2, squares / size)
+
+
+def _deviation(data: DatasetReader, variance: float, mean_square: float) -> float:
+    if not np.isfinite(variance):
+        raise InputError(f"{data.path}: training gathers hold values that are not finite numbers")
+    # What rounding leaves of gathers that are all alike is no variance.
+    if variance <= 1e-12 * mean_square:
+        raise InputError(
+            f"{data.path}: the training gathers do not differ from each other; nothing to learn"
+        )
+    return float(np.sqrt(variance))
+
+
+def _stream(data: DatasetReader, rows: np.ndarray, what: str) -> Iterator[np.ndarray]:
+    """Yield the gathers of one sample after the other, reading a bounded chunk at a time."""
+    step = max(1, CHUNK_BYTES // (4 * int(np.prod(data.gather_shape))))
+    with bar(total=len(rows), description=f"learning {what}", unit="sample", leave=False) as shown:
+        for start in range(0, len(rows), step):
+            for gather in data.read_gathers(rows[start : start + step]):
+                yield gather
+                shown.update()

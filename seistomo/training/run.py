@@ -1,0 +1,135 @@
+"""A trained run, ready to predict."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from seistomo.config import Config, parse_config
+from seistomo.errors import InputError
+from seistomo.networks import TomographyNetwork, build_network
+from seistomo.training.checkpoint import load_checkpoint
+from seistomo.training.device import choose_device
+from seistomo.training.directory import BEST, CHECKPOINT
+from seistomo.training.history import EpochRow
+from seistomo.training.normalization import Normalization
+from seistomo.training.objective import micro_batch_size
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained network with everything that it needs to predict.
+
+    Attributes
+    ----------
+    path
+        The run directory.
+    config
+        The run's configuration; its velocity and survey are those of the training data.
+    network
+        The network, on its device.
+    normalization
+        Scalings of gathers and velocity, and the mean training model.
+    history
+        One `EpochRow` an epoch up to this checkpoint.
+    data_identity
+        Identity of the data set that it was trained on.
+    epoch
+        Epochs that the network has been trained for.
+    gather_shape, velocity_shape
+        (source, receiver, time) and (depth, x).
+    """
+
+    path: Path
+    config: Config
+    network: TomographyNetwork
+    normalization: Normalization
+    history: list[EpochRow]
+    data_identity: str
+    epoch: int
+    gather_shape: tuple[int, int, int]
+    velocity_shape: tuple[int, int]
+
+    @torch.no_grad()
+    def predict(self, gathers: np.ndarray) -> np.ndarray:
+        """Predict velocity models.
+
+        Parameters
+        ----------
+        gathers
+            As recorded or simulated, not scaled: float32 [sample, source, receiver, time].
+
+        Returns
+        -------
+        np.ndarray
+            Velocity, float32 [sample, depth, x], m/s.
+
+        Raises
+        ------
+        InputError
+            If the gathers are not of the survey that the network was trained for.
+        """
+        gathers = np.asarray(gathers, dtype=np.float32)
+        if gathers.ndim != 4 or gathers.shape[1:] != tuple(self.gather_shape):
+            raise InputError(
+                f"gathers [sample, source, receiver, time] = {list(gathers.shape)}: the run"
+                f" {self.path} was trained for [sample, {', '.join(map(str, self.gather_shape))}]"
+            )
+        device = next(self.network.parameters()).device
+        size = micro_batch_size(0, self.network.largest_activation, device)
+        predicted = np.empty((len(gathers), *self.velocity_shape), dtype=np.float32)
+        for start in range(0, len(gathers), size):
+            scaled = torch.from_numpy(self.normalization.gathers(gathers[start : start + size]))
+            outputs = self.network(scaled.to(device).float().unsqueeze(1))
+            predicted[start : start + size] = self.normalization.velocity.unscale(
+                outputs.cpu().numpy()
+            )
+        return predicted
+
+
+def load_run(
+    run_dir: str | Path,
+    checkpoint: Literal["best", "last"] = "best",
+    device: str = "auto",
+) -> Run:
+    """Load a trained run.
+
+    Parameters
+    ----------
+    run_dir
+        The run directory.
+    checkpoint
+        "best": the epoch with the lowest validation loss; "last": the last one.
+    device
+        auto, cpu, cuda or cuda:N.
+
+    Raises
+    ------
+    InputError
+        If there is no such run or checkpoint, or the file is damaged.
+    """
+    run_dir = Path(run_dir)
+    if checkpoint not in ("best", "last"):
+        raise InputError(f"checkpoint = {checkpoint!r}: must be best or last")
+    if not run_dir.is_dir():
+        raise InputError(f"run {run_dir}: no such directory")
+    place = choose_device(device)
+    path = run_dir / (BEST if checkpoint == "best" else CHECKPOINT)
+    content = load_checkpoint(path)
+    config = parse_config(content.config, origin=str(path))
+    gather_shape, velocity_shape = tuple(content.gather_shape), tuple(content.velocity_shape)
+    network = build_network(config.network, gather_shape, velocity_shape, torch.Generator())
+    network.load_state_dict(content.network)
+    return Run(
+        path=run_dir,
+        config=config,
+        network=network.to(place).eval(),
+        normalization=Normalization.from_state(content.normalization),
+        history=[EpochRow(*row) for row in content.history],
+        data_identity=content.data_identity,
+        epoch=content.progress.epoch,
+        gather_shape=gather_shape,
+        velocity_shape=velocity_shape,
+    )

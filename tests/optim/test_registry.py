@@ -1,0 +1,76 @@
+"""Optimizers by name and by import path."""
+
+import pytest
+import torch
+
+from seistomo.optim import OptimizerError, make_optimizer, optimizer_names
+
+
+def parameters():
+    return [torch.nn.Parameter(torch.zeros(3))]
+
+
+def test_names_make_torch_optimizers():
+    assert optimizer_names() == ["adam", "sgd"]
+    assert type(make_optimizer("adam", parameters(), 0.1)) is torch.optim.Adam
+    sgd = make_optimizer("sgd", parameters(), 0.1, {"momentum": 0.9})
+    assert type(sgd) is torch.optim.SGD
+    assert sgd.param_groups[0]["lr"] == 0.1
+    assert sgd.param_groups[0]["momentum"] == 0.9
+
+
+def test_import_path_makes_any_optimizer():
+    adagrad = make_optimizer("torch.optim.Adagrad", parameters(), 0.1, {"lr_decay": 0.5})
+    assert type(adagrad) is torch.optim.Adagrad
+    assert adagrad.param_groups[0]["lr_decay"] == 0.5
+
+
+def test_parameter_groups_keep_their_own_rates():
+    groups = [{"params": parameters(), "lr": 0.5}, {"params": parameters()}]
+    optimizer = make_optimizer("sgd", groups, 0.1)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("adamm", {}, "optimizer adamm: unknown; did you mean adam?"),
+        ("zzz", {}, "optimizer zzz: unknown; known: adam, sgd"),
+        ("no_such.module.Class", {}, "cannot import no_such.module"),
+        ("torch.optim.Nothing", {}, "torch.optim has no Nothing"),
+        ("torch.nn.Linear", {}, "must be a subclass of torch.optim.Optimizer"),
+        ("torch.optim.lr_scheduler.StepLR", {}, "must be a subclass of torch.optim.Optimizer"),
+        ("sgd", {"momentun": 0.9}, "unknown option momentun; did you mean momentum?"),
+        ("adam", {"lr": 0.9}, "the learning rate is not an option"),
+        ("adam", {"params": []}, "unknown option params"),
+        ("sgd", {"momentum": -1.0}, "momentum = -1.0: Invalid momentum value: -1.0"),
+        ("adam", {"betas": 0.9}, "betas = 0.9"),
+        ("adam", {"eps": "small"}, "eps = 'small'"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(name, options, message):
+    with pytest.raises(OptimizerError) as caught:
+        make_optimizer(name, parameters(), 0.1, options)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_constructor_without_learning_rate_is_refused(monkeypatch):
+    class Rateless(torch.optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {})
+
+    monkeypatch.setattr(torch.optim, "Rateless", Rateless, raising=False)
+    with pytest.raises(OptimizerError, match="takes no learning rate"):
+        make_optimizer("torch.optim.Rateless", parameters(), 0.1)
+
+
+def test_a_required_option_is_asked_for(monkeypatch):
+    class Demanding(torch.optim.SGD):
+        def __init__(self, params, lr, radius):
+            super().__init__(params, lr)
+
+    monkeypatch.setattr(torch.optim, "Demanding", Demanding, raising=False)
+    with pytest.raises(OptimizerError, match="needs the option radius"):
+        make_optimizer("torch.optim.Demanding", parameters(), 0.1)
+    make_optimizer("torch.optim.Demanding", parameters(), 0.1, {"radius": 1})

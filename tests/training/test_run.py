@@ -1,0 +1,88 @@
+"""Loading a run, predicting, and what is told when that cannot work."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from seistomo.errors import InputError
+from seistomo.training import load_run, train
+
+
+@pytest.fixture(scope="module")
+def run_dir(dataset, make_config, tmp_path_factory):
+    run = tmp_path_factory.mktemp("runs") / "run"
+    train(make_config("training.epochs=2"), dataset, run)
+    return run
+
+
+def test_prediction_does_not_depend_on_its_company(run_dir, arrays):
+    run = load_run(run_dir, device="cpu")
+    together = run.predict(arrays[1][:5])
+    assert together.dtype == np.float32
+    assert together.shape == (5, 12, 14)
+    assert 1000 < together.min() < together.max() < 5000
+    for row in range(5):
+        np.testing.assert_allclose(run.predict(arrays[1][[row]])[0], together[row], rtol=1e-5)
+
+
+def test_nothing_to_predict(run_dir):
+    empty = load_run(run_dir, device="cpu").predict(np.zeros((0, 3, 8, 20), dtype=np.float32))
+    assert empty.shape == (0, 12, 14)
+
+
+def test_run_carries_what_evaluation_needs(run_dir, arrays, dataset):
+    run = load_run(run_dir, "last", "cpu")
+    assert run.config.velocity.shape == (12, 14)
+    assert [row.epoch for row in run.history] == [1, 2]
+    assert run.normalization.mean_velocity.shape == (12, 14)
+    assert not run.network.training
+
+
+def test_loading_leaves_the_random_state_alone(run_dir):
+    before = torch.get_rng_state()
+    load_run(run_dir, device="cpu")
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 8, 19), (3, 8, 20), (1, 2, 3, 8, 20)])
+def test_other_surveys_are_refused(run_dir, shape):
+    with pytest.raises(InputError, match=r"was trained for \[sample, 3, 8, 20\]"):
+        load_run(run_dir, device="cpu").predict(np.zeros(shape, dtype=np.float32))
+
+
+def test_missing_and_damaged_runs_are_told_in_one_line(run_dir, tmp_path):
+    with pytest.raises(InputError, match="no such directory"):
+        load_run(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="must be best or last"):
+        load_run(run_dir, "newest")
+    with pytest.raises(InputError, match="must be auto, cpu"):
+        load_run(run_dir, device="toaster")
+    with pytest.raises(InputError, match="no such file"):
+        load_run(tmp_path)
+    copy = tmp_path / "copy"
+    shutil.copytree(run_dir, copy)
+    whole = (copy / "best.pt").read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"not a checkpoint at all"):
+        (copy / "best.pt").write_bytes(content)
+        with pytest.raises(InputError) as caught:
+            load_run(copy, device="cpu")
+        assert "damaged" in str(caught.value)
+        assert "\n" not in str(caught.value)
+    torch.save({"weights": torch.zeros(3)}, copy / "best.pt")
+    with pytest.raises(InputError, match="no checkpoint of seistomo"):
+        load_run(copy, device="cpu")
+
+
+def test_checkpoints_execute_nothing(run_dir, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "sprung"), "w"))
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run_dir, copy)
+    torch.save({"format": "seistomo-checkpoint", "trap": Trap()}, copy / "best.pt")
+    with pytest.raises(InputError):
+        load_run(copy, device="cpu")
+    assert not (tmp_path / "sprung").exists()
