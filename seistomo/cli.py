@@ -184,6 +184,7 @@ def train(
     Example: seistomo train quickstart --data data.h5 --out run --epochs 20
     """
     from seistomo.config import load_config
+    from seistomo.evaluation import plot as draw
     from seistomo.training import train as run
 
     set_quiet(quiet)
@@ -196,6 +197,7 @@ def train(
     }
     settings = load_config(config, _overrides(set_, **named))
     result = run(settings, data, out, resume=resume, overwrite=overwrite)
+    draw([out], out / "figures" / "convergence.png", overwrite=True)
     typer.echo(str(result))
 
 
@@ -279,12 +281,13 @@ def plot(
     ],
     out: Annotated[Path, typer.Option("--out", help="Figure to write (.png, .pdf, .svg).")],
     kind: Annotated[
-        str, typer.Option(help="auto, models, gathers, convergence or predictions.")
+        str, typer.Option(help="auto, overview, models, gathers, convergence or predictions.")
     ] = "auto",
     samples: Annotated[
         str | None, typer.Option(help="Rows to show: 0,3,7 or 0:36 (Python's slice).")
     ] = None,
-    clip: Annotated[float, typer.Option(help="Percentile at which gathers are clipped.")] = 98.0,
+    shots: Annotated[str | None, typer.Option(help="Sources to show, as for --samples.")] = None,
+    clip: Annotated[float, typer.Option(help="Percentile at which gathers are clipped.")] = 95.0,
     overwrite: OverwriteFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
@@ -295,7 +298,7 @@ def plot(
     from seistomo.evaluation import plot as draw
 
     set_quiet(quiet)
-    draw(paths, out, kind=kind, samples=samples, clip=clip, overwrite=overwrite)
+    draw(paths, out, kind=kind, samples=samples, shots=shots, clip=clip, overwrite=overwrite)
     typer.echo(str(out))
 
 

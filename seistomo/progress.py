@@ -1,10 +1,14 @@
 """Progress bars and messages, all on standard error."""
 
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from tqdm import tqdm
+
+# Bars are drawn by one process; tqdm's lock between processes outlives a killed one.
+tqdm.set_lock(threading.RLock())
 
 _quiet = False
 

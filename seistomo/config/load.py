@@ -43,6 +43,10 @@ def parse_config(text: str, overrides: Iterable[str] = (), origin: str = "config
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{origin}: not valid TOML: {error}") from None
+    return _build(values, overrides, origin)
+
+
+def _build(values: dict[str, Any], overrides: Iterable[str], origin: str) -> Config:
     for override in overrides:
         _apply_override(values, override)
     _refuse_unknown_keys(values, origin)
@@ -54,7 +58,8 @@ def parse_config(text: str, overrides: Iterable[str] = (), origin: str = "config
 
 def with_overrides(config: Config, overrides: Iterable[str]) -> Config:
     """Return a copy of ``config`` with ``section.key=value`` strings applied and checked."""
-    return parse_config(config.to_toml(), overrides, origin="--set")
+    stated = config.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+    return _build(stated, overrides, origin="--set")
 
 
 def preset_names() -> list[str]:
@@ -99,11 +104,19 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     except tomllib.TOMLDecodeError:
         value = text.strip()
     table = values
-    for part in parts[:-1]:
-        table = table.setdefault(part, {})
+    for depth, part in enumerate(parts[:-1], start=1):
+        table = table.setdefault(part, _default_table(".".join(parts[:depth])))
         if not isinstance(table, dict):
             raise InputError(f"--set {override}: {part} is not a section")
     table[parts[-1]] = value
+
+
+def _default_table(key: str) -> dict[str, Any]:
+    """Return what a key inside a table with free keys is added to: the table's default."""
+    if key not in FREE_TABLES:
+        return {}
+    section, name = key.split(".")
+    return dict(Config.model_fields[section].annotation.model_fields[name].default)
 
 
 def _refuse_unknown_keys(values: Mapping[str, Any], origin: str) -> None:

@@ -31,6 +31,13 @@ class NetworkConfig(Section):
         0.05, gt=0, description="Factor on the last layer's Glorot weights; 1 is as published."
     )
 
+    output_coarsening: int = Field(
+        1,
+        ge=1,
+        description="Nodes of the model from one output of the last layer to the next, with linear"
+        " interpolation between: above 1, less noise from node to node; 1 is as published.",
+    )
+
     @model_validator(mode="after")
     def _one_entry_a_layer(self) -> "NetworkConfig":
         if not len(self.channels) == len(self.kernels) == len(self.pools) >= 1:

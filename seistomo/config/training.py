@@ -51,6 +51,11 @@ class TrainingConfig(Section):
         description="Speeds scaled to the unit interval by velocity.minimum and maximum, or by"
         " the training models' extremes.",
     )
+    mirror: bool = Field(
+        False,
+        description="Mirror half of the samples left to right, drawn anew each epoch; needs a"
+        " survey that is symmetric about the middle of the model.",
+    )
     schedule: Literal["constant", "linear", "cosine", "plateau"] = Field(
         "constant", description="Learning rate over the epochs."
     )

@@ -1,6 +1,7 @@
 """``[velocity]``: the grid and the random earth models drawn on it."""
 
 import difflib
+import math
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
@@ -42,7 +43,7 @@ class VelocityConfig(Section):
     Ranges are ``[low, high]``, both ends included; each model draws its own value.
     """
 
-    shape: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = Field(
+    shape: tuple[Annotated[int, Field(ge=11)], Annotated[int, Field(ge=11)]] = Field(
         (100, 100), description="Number of grid nodes [depth, x]."
     )
     spacing: float = Field(15.0, gt=0, le=1e4, description="Distance between nodes, m, both ways.")
@@ -221,6 +222,21 @@ class VelocityConfig(Section):
         alone = self.families.get("salt", 0) > 0 and self.salt_free_probability < 1
         mixed = self.families.get("mixture", 0) > 0 and self.salt_in_mixture > 0
         return alone or mixed
+
+    @property
+    def slowest_transit(self) -> float:
+        """Time straight down to the deepest node in the slowest model that can be drawn, s.
+
+        The deepest water, then the slowest trend v0 + k z; single layers may be slower than the
+        trend, but not all of a model.
+        """
+        water = self.water_depth[1] * self.depth_extent if self.water_probability > 0 else 0.0
+        sediment, slowest = self.depth_extent - water, self.surface_velocity[0]
+        gradient = self.velocity_gradient[0]
+        below = sediment / slowest
+        if gradient > 0:
+            below = math.log1p(gradient * sediment / slowest) / gradient
+        return water / self.water_velocity[0] + below
 
     @property
     def depth_extent(self) -> float:

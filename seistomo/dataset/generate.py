@@ -17,9 +17,9 @@ from seistomo.dataset.store import (
     merge,
 )
 from seistomo.dataset.store import schema as store_schema
-from seistomo.dataset.store.files import require_space, written_whole
 from seistomo.dataset.workshop import Workshop
 from seistomo.errors import InputError
+from seistomo.files import require_space, written_whole
 from seistomo.progress import bar, say
 from seistomo.simulation import Simulator, Survey, check_simulation, make_wavelet
 from seistomo.velocity import draw_model

@@ -12,9 +12,9 @@ from types import TracebackType
 
 from seistomo.config import Config
 from seistomo.dataset.store import DatasetReader, Part, part_at
-from seistomo.dataset.store.files import with_suppressed_unlink
 from seistomo.dataset.store.schema import data_settings
 from seistomo.errors import InputError
+from seistomo.files import remove_quietly
 from seistomo.progress import warn
 
 # Tells a resumed run that the file beside the folder is an old one, to be replaced.
@@ -56,7 +56,7 @@ class Workshop:
             if self.out.exists():
                 (self.folder / REPLACES).touch()
         for leftover in self.folder.glob(".*.part"):
-            with_suppressed_unlink(leftover)
+            remove_quietly(leftover)
         return self
 
     def __exit__(

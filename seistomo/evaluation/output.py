@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from seistomo.dataset.store.files import is_disk_full
 from seistomo.errors import DiskFullError, InputError
+from seistomo.files import is_disk_full
 
 CONTENT = ("metrics.json", "samples.csv", "report.html")
 """What tells an evaluation from any other folder."""

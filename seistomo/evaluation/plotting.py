@@ -27,7 +27,7 @@ def plot(
     kind: str = "auto",
     samples: Selection = None,
     shots: Selection = None,
-    clip: float = 98.0,
+    clip: float = 95.0,
     overwrite: bool = False,
 ) -> Path:
     """Draw a data set, runs or predictions into one figure.

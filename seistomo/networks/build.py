@@ -42,6 +42,7 @@ def build_network(
             kernels=config.kernels,
             pools=config.pools,
             output_scale=config.output_scale,
+            output_coarsening=config.output_coarsening,
             generator=generator,
         )
 

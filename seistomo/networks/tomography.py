@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from seistomo.networks.layers import ConvolutionBlock, Triple, glorot_uniform_
+from seistomo.networks.output import CoarseDense
 
 
 class TomographyNetwork(nn.Module):
@@ -27,6 +28,9 @@ class TomographyNetwork(nn.Module):
         One entry a convolution; kernels and pools are (source, receiver, time).
     output_scale
         Factor on the dense layer's Glorot weights; 1 is as published.
+    output_coarsening
+        Nodes of the model from one output of the dense layer to the next, with linear
+        interpolation between; 1 is as published.
     generator
         Source of the start weights; left out: torch's global one.
 
@@ -44,6 +48,7 @@ class TomographyNetwork(nn.Module):
         kernels: Sequence[Triple] = ((5, 4, 4), (5, 4, 4), (5, 4, 4), (4, 4, 4)),
         pools: Sequence[Triple] = ((1, 3, 3), (2, 3, 3), (2, 3, 3), (2, 3, 3)),
         output_scale: float = 1.0,
+        output_coarsening: int = 1,
         generator: torch.Generator | None = None,
     ):
         super().__init__()
@@ -54,7 +59,11 @@ class TomographyNetwork(nn.Module):
             blocks.append(block)
             size, in_channels = block.out_size, out_channels
         self.blocks = nn.Sequential(*blocks)
-        self.dense = nn.Linear(in_channels * math.prod(size), math.prod(self.velocity_shape))
+        features = in_channels * math.prod(size)
+        if output_coarsening > 1:
+            self.dense = CoarseDense(features, self.velocity_shape, output_coarsening)
+        else:
+            self.dense = nn.Linear(features, math.prod(self.velocity_shape))
         glorot_uniform_(self.dense, generator, output_scale)
         self.largest_activation = max(block.activation for block in blocks)
         # 2 to 2.5 times faster than the standard order on CPUs; the weights carry it along.

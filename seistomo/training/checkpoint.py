@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from seistomo.config import Config, parse_config
-from seistomo.dataset.store.files import written_whole
 from seistomo.errors import InputError
+from seistomo.files import written_whole
 
 FORMAT = "seistomo-checkpoint"
 VERSION = 1

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from seistomo.dataset import DatasetReader
 from seistomo.progress import bar
+from seistomo.training.mirror import mirror
 from seistomo.training.normalization import Normalization
 
 GIB = 2**30
@@ -33,6 +34,8 @@ class Batch:
         Which of the n belong to the batch, [sample]; left out: all in order.
     device
         Where parts are wanted.
+    mirrored
+        Which samples of the batch are mirrored, bool [sample]; left out: none.
     """
 
     def __init__(
@@ -42,8 +45,9 @@ class Batch:
         velocity: Tensor,
         device: torch.device,
         rows: Tensor | None = None,
+        mirrored: Tensor | None = None,
     ):
-        self.samples, self.device = samples, device
+        self.samples, self.device, self._mirrored = samples, device, mirrored
         self._gathers, self._velocity, self._rows = gathers, velocity, rows
 
     def __len__(self) -> int:
@@ -51,10 +55,13 @@ class Batch:
 
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return inputs [row, 1, source, receiver, time] and targets [row, depth, x]."""
+        which = None if self._mirrored is None else self._mirrored[rows]
         if self._rows is not None:
             rows = self._rows[rows]
         gathers = _select(self._gathers, rows).to(self.device, non_blocking=True)
         velocity = _select(self._velocity, rows).to(self.device, non_blocking=True)
+        if which is not None:
+            gathers, velocity = mirror(gathers, velocity, which.to(self.device))
         return gathers.float().unsqueeze(1), velocity
 
 
@@ -104,35 +111,43 @@ class SplitData:
         gathers = size * int(np.prod(self._data.gather_shape))
         return len(self) * (gathers + 4 * int(np.prod(self._data.velocity_shape)))
 
-    def batches(self, groups: Sequence[np.ndarray]) -> Iterator[Batch]:
-        """Yield one batch for each group of rows of this split, int64 [sample]."""
+    def batches(
+        self, groups: Sequence[np.ndarray], mirrored: np.ndarray | None = None
+    ) -> Iterator[Batch]:
+        """Yield one batch for each group of rows of this split, int64 [sample].
+
+        ``mirrored`` says which of the split's samples are mirrored, bool [sample].
+        """
         if self._kept is not None:
             for rows in groups:
-                yield self._kept_batch(rows)
+                yield self._kept_batch(rows, mirrored)
             return
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch") as executor:
-            ahead = [executor.submit(self._read_batch, rows) for rows in groups[:1]]
+            ahead = [executor.submit(self._read_batch, rows, mirrored) for rows in groups[:1]]
             try:
                 for following in [*groups[1:], None]:
                     batch = ahead.pop().result()
                     if following is not None:
-                        ahead.append(executor.submit(self._read_batch, following))
+                        ahead.append(executor.submit(self._read_batch, following, mirrored))
                     yield batch
                     del batch
             finally:
                 for future in ahead:
                     future.cancel()
 
-    def _kept_batch(self, rows: np.ndarray) -> Batch:
+    def _kept_batch(self, rows: np.ndarray, mirrored: np.ndarray | None) -> Batch:
         gathers, velocity = self._kept
         samples = torch.from_numpy(self.samples[rows])
-        return Batch(samples, gathers, velocity, self._device, torch.from_numpy(rows))
+        which = None if mirrored is None else torch.from_numpy(mirrored[rows])
+        return Batch(samples, gathers, velocity, self._device, torch.from_numpy(rows), which)
 
-    def _read_batch(self, rows: np.ndarray) -> Batch:
+    def _read_batch(self, rows: np.ndarray, mirrored: np.ndarray | None) -> Batch:
         gathers, velocity = self._empty(len(rows))
         for place, row in enumerate(rows):
             self._read_into(int(self.samples[row]), gathers[place], velocity[place])
-        return Batch(torch.from_numpy(self.samples[rows]), gathers, velocity, self._device)
+        which = None if mirrored is None else torch.from_numpy(mirrored[rows])
+        samples = torch.from_numpy(self.samples[rows])
+        return Batch(samples, gathers, velocity, self._device, mirrored=which)
 
     def _keep(self) -> tuple[Tensor, Tensor]:
         gathers, velocity = self._empty(len(self), self._device)

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from seistomo.dataset.store.files import written_whole
 from seistomo.errors import InputError
+from seistomo.files import written_whole
 
 CONFIG, HISTORY, METRICS = "config.toml", "history.csv", "metrics.json"
 CHECKPOINT, BEST, FIGURES = "checkpoint.pt", "best.pt", "figures"

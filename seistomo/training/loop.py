@@ -19,6 +19,7 @@ from seistomo.training.directory import BEST, HISTORY, RunDirectory
 from seistomo.training.events import EventLog, check_tensorboard
 from seistomo.training.fit import check_fit, config_for
 from seistomo.training.history import EpochRow, write_history
+from seistomo.training.mirror import check_symmetric, mirrored_rows
 from seistomo.training.objective import BatchObjective
 from seistomo.training.result import TrainingResult
 from seistomo.training.session import Session
@@ -66,6 +67,8 @@ def train(
     with open_dataset(data_path) as data:
         config = config_for(config, data)
         check_fit(config, data)
+        if config.training.mirror:
+            check_symmetric(data)
         if config.training.tensorboard:
             check_tensorboard()
         directory = RunDirectory(run_dir, resume=resume, overwrite=overwrite)
@@ -170,8 +173,11 @@ class _Loop:
         groups = batch_groups(
             self.settings.seed, progress.epoch, len(split), self.settings.batch_size
         )
+        mirrored = None
+        if self.settings.mirror:
+            mirrored = mirrored_rows(self.settings.seed, progress.epoch, len(split))
         mark = time.perf_counter()
-        for batch in split.batches(groups[progress.batch :]):
+        for batch in split.batches(groups[progress.batch :], mirrored):
             objective = BatchObjective(
                 session.network,
                 batch,

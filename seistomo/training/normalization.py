@@ -217,6 +217,8 @@ def _learn_gathers(data: DatasetReader, rows: np.ndarray, config: TrainingConfig
         transformed = transform(gather, kind, softness, power)
         total += transformed
         squares += float(np.square(transformed, dtype=np.float64).sum())
+    if config.mirror:
+        total = (total + total[::-1, ::-1]) / 2
     mean, level = total / len(rows), squares / (len(rows) * total.size)
     deviation = _deviation(data, level - float(np.square(mean).mean()), level)
     return GatherScaling(kind, softness, power, mean.astype(np.float32), deviation, dtype)

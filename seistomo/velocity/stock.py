@@ -73,7 +73,7 @@ class Stock:
         left, right = self._tables
         node = left.index(warped)
         width = np.where(aside < 0, left.values.take(node), right.values.take(node))
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(width > 0, np.abs(aside) / width, np.inf)
 
     def uplift(self, x: np.ndarray, z: np.ndarray, widening: float) -> np.ndarray:

@@ -35,6 +35,17 @@ def test_overrides_take_every_kind_of_value():
     assert config.velocity.families == {"salt": 1.0}
 
 
+def test_a_key_of_a_free_table_changes_the_default_table():
+    config = load_config("", ["velocity.families.salt=7"])
+    assert config.velocity.families == {**load_config().velocity.families, "salt": 7.0}
+
+
+def test_only_what_was_stated_stays_stated():
+    config = with_overrides(load_config("", ["training.epochs=3"]), ["survey.sources=5"])
+    assert config.training.model_fields_set == {"epochs"}
+    assert config.survey.model_fields_set == {"sources"}
+
+
 def test_later_overrides_win_and_the_original_is_untouched():
     config = load_config("", ["training.epochs=3", "training.epochs=4"])
     assert with_overrides(config, ["training.epochs=5"]).training.epochs == 5
@@ -50,7 +61,7 @@ def test_later_overrides_win_and_the_original_is_untouched():
         ("training.epochs=many", ["training.epochs", "many", "integer"]),
         ("training.epochs=0", ["training.epochs = 0", "greater than or equal to 1"]),
         ("network.name=foo", ["network.name = 'foo'", "tomography"]),
-        ("velocity.shape=[4, 100]", ["velocity.shape", "4", "8"]),
+        ("velocity.shape=[4, 100]", ["velocity.shape", "4", "11"]),
         ("velocity.minimum=4700", ["velocity.minimum = 4700", "below velocity.maximum"]),
         ("survey.source_x=[-15, 100]", ["survey.source_x", "-15", "0 to 1485 m"]),
         ("survey.receiver_x=[0, 1500]", ["survey.receiver_x", "0 to 1485 m"]),

@@ -24,7 +24,7 @@ from seistomo.errors import InputError
         ("minimum = 4700\nsurface_velocity = [4700, 4700]", ["velocity.minimum = 4700"]),
         ("minimum = 1000", ["velocity.minimum = 1000", "1400"]),
         ("maximum = 7000", ["velocity.maximum = 7000", "6500"]),
-        ("shape = [4, 100]", ["velocity.shape.0 = 4", "8"]),
+        ("shape = [4, 100]", ["velocity.shape.0 = 4", "11"]),
         ("fault_trow = [1, 2]", ["velocity.fault_trow", "did you mean velocity.fault_throw?"]),
     ],
 )

@@ -69,8 +69,9 @@ def test_recording_time_refuses_what_sees_no_bottom_and_names_what_does(capsys):
     with pytest.raises(InputError, match=r"survey\.time_samples = 138: .* use at least 139, or"):
         check("survey.time_samples=138")
     check("survey.time_samples=139")
-    # 2 x 1485 m / 1450 m/s + 1.5 / 8 Hz = 2.236 s, 373 steps of 6 ms.
-    assert "survey.time_samples = 374 do" in capsys.readouterr().err
+    # 445.5 m at 1480 m/s, then 1039.5 m at 1600 m/s + 0.4 z: 0.301 + 0.578 s down; twice that
+    # and 1.5 / 8 Hz make 1.945 s, 325 steps of 6 ms.
+    assert "survey.time_samples = 326 do" in capsys.readouterr().err
     check("survey.time_samples=374")
     assert capsys.readouterr().err == ""
 

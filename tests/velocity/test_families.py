@@ -11,14 +11,14 @@ def families(config, count, seed=0):
 
 
 def test_families_obey_their_weights():
-    config = VelocityConfig(shape=(8, 8), families={"layers": 1, "faults": 3}, folds=(0, 0))
+    config = VelocityConfig(shape=(11, 11), families={"layers": 1, "faults": 3}, folds=(0, 0))
     drawn = [family for family, _, _ in families(config, 400)]
     assert set(drawn) == {"layers", "faults"}
     assert 260 < drawn.count("faults") < 340  # mean 300, standard deviation 9
 
 
 def test_salt_is_missing_from_one_in_twenty_of_its_family():
-    config = VelocityConfig(shape=(8, 8), families={"salt": 1}, salt_shapes={"dome": 1})
+    config = VelocityConfig(shape=(11, 11), families={"salt": 1}, salt_shapes={"dome": 1})
     free = sum(earth.salt is None for _, earth, _ in families(config, 400))
     assert 6 <= free <= 36  # mean 20, standard deviation 4.4
 
@@ -57,7 +57,7 @@ def test_changing_one_event_leaves_the_others_alone():
 
 
 def test_families_cover_the_default_config():
-    drawn = {family for family, _, _ in families(VelocityConfig(shape=(8, 8)), 60)}
+    drawn = {family for family, _, _ in families(VelocityConfig(shape=(11, 11)), 60)}
     assert drawn == set(FAMILIES)
 
 

@@ -145,8 +145,8 @@ def test_contacts_have_no_staircase():
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
-    depth=st.integers(8, 70),
-    width=st.integers(8, 90),
+    depth=st.integers(11, 70),
+    width=st.integers(11, 90),
     spacing=st.sampled_from([0.5, 2.0, 7.5, 10.0, 15.0, 20.0, 50.0, 200.0]),
     family=st.sampled_from(FAMILIES),
     index=st.integers(0, 10_000),

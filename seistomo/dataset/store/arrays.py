@@ -8,9 +8,10 @@ import numpy as np
 
 from seistomo.config import Config
 from seistomo.dataset.store import schema
-from seistomo.dataset.store.files import hdf5_for_writing, written_whole
+from seistomo.dataset.store.hdf5 import hdf5_for_writing
 from seistomo.dataset.store.writer import DatasetWriter, Sample
 from seistomo.errors import InputError
+from seistomo.files import written_whole
 
 
 def write_dataset(

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from seistomo.config import Config
 from seistomo.dataset.store import schema
-from seistomo.dataset.store.files import require_space, written_whole
 from seistomo.dataset.store.reader import DatasetReader
 from seistomo.dataset.store.writer import DatasetWriter
 from seistomo.errors import InputError
+from seistomo.files import require_space, written_whole
 from seistomo.progress import bar
 
 

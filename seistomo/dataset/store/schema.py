@@ -25,6 +25,7 @@ PERFORMANCE_KEYS = (
     ("dataset", "shard_samples"),
     ("training", "device"),
     ("training", "threads"),
+    ("training", "cache_memory"),
 )
 # Sections that a sample's content depends on.
 DATA_SECTIONS = ("velocity", "survey", "simulation", "dataset")

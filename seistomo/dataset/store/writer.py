@@ -14,7 +14,7 @@ import numpy as np
 
 from seistomo.config import Config
 from seistomo.dataset.store import schema
-from seistomo.dataset.store.files import hdf5_for_writing
+from seistomo.dataset.store.hdf5 import hdf5_for_writing
 from seistomo.errors import InputError
 
 

@@ -22,7 +22,7 @@ def gathers_figure(
     surveys: Sequence[Survey],
     titles: Sequence[str],
     shots: Sequence[int] | None = None,
-    clip: float = 98.0,
+    clip: float = 95.0,
 ) -> Figure:
     """Draw shots: receivers against time in seconds, time down, a row and grey scale a sample.
 
@@ -54,7 +54,7 @@ def draw_gathers(
     time: NDArray,
     survey: Survey,
     shots: Sequence[int] | None = None,
-    clip: float = 98.0,
+    clip: float = 95.0,
     title: str = "",
 ) -> None:
     """Draw one row of `gathers_figure`, [source, receiver, time], into a part of a figure."""

@@ -21,7 +21,7 @@ def overview_figure(
     gathers: NDArray[np.float32],
     time: NDArray,
     shots: Sequence[int] | None = None,
-    clip: float = 98.0,
+    clip: float = 95.0,
     limits: tuple[float, float] | None = None,
 ) -> Figure:
     """Draw models (`models_figure`) above gathers of the first of them (`gathers_figure`).

@@ -11,8 +11,8 @@ from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from skimage.color import lab2rgb, rgb2lab
 
-from seistomo.dataset.store.files import written_whole
 from seistomo.errors import InputError
+from seistomo.files import written_whole
 
 WIDTH = 7.5
 """Width of a figure on a page, inches."""
