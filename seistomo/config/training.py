@@ -28,7 +28,7 @@ class TrainingConfig(Section):
         "asinh", description="How gathers are scaled before the network (see docs/training.md)."
     )
     asinh_scale: float = Field(
-        0.002,
+        0.2,
         gt=0,
         allow_inf_nan=False,
         description="Amplitude where asinh bends, as a share of the standard deviation (asinh).",

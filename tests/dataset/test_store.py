@@ -17,7 +17,7 @@ from seistomo.dataset.torch_dataset import GatherDataset
 from seistomo.errors import InputError
 
 SETTINGS = [
-    "velocity.shape=[10, 12]",
+    "velocity.shape=[11, 12]",
     "survey.sources=2",
     "survey.receivers=5",
     "survey.time_samples=16",
@@ -30,7 +30,7 @@ def small_config(*more):
 
 def arrays(count, seed=0):
     rng = np.random.default_rng(seed)
-    velocity = rng.uniform(1500, 4600, (count, 10, 12)).astype(np.float32)
+    velocity = rng.uniform(1500, 4600, (count, 11, 12)).astype(np.float32)
     return velocity, rng.normal(size=(count, 2, 5, 16)).astype(np.float32)
 
 
@@ -74,13 +74,13 @@ def test_what_is_written_is_read(tmp_path):
     with open_dataset(path) as data:
         assert data.samples == 9
         assert data.gather_shape == (2, 5, 16)
-        assert data.velocity_shape == (10, 12)
+        assert data.velocity_shape == (11, 12)
         np.testing.assert_array_equal(data.read_velocity([8, 2]), velocity[[8, 2]])
         np.testing.assert_array_equal(data.read_gathers([0, 7]), gathers[[0, 7]])
         np.testing.assert_array_equal(data.read_salt_mask([3]), velocity[[3]] > 4225)
         assert data.families([1, 5]) == ["family1", "family5"]
         assert data.parameters(4) == {"number": 4}
-        np.testing.assert_allclose(data.depth, np.arange(10) * 15.0)
+        np.testing.assert_allclose(data.depth, np.arange(11) * 15.0)
         np.testing.assert_allclose(data.time, np.arange(16) * 0.006)
         np.testing.assert_allclose(data.read_survey(0)["source_x"], [0, 165])
         assert data.config.dataset.samples == 9
@@ -139,7 +139,7 @@ def test_existing_file_is_not_replaced(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda v, g: (v[:, :9], g), r"velocity: has shape \[9, 12\].*\[10, 12\]"),
+        (lambda v, g: (v[:, :9], g), r"velocity: has shape \[9, 12\].*\[11, 12\]"),
         (lambda v, g: (v, g[:, :, :, :8]), r"gathers: has shape \[2, 5, 8\]"),
         (lambda v, g: (v, np.where(g > 2, np.nan, g)), "must be finite"),
         (lambda v, g: (v, g[:2]), "2 samples, but velocity has 3"),
@@ -279,7 +279,7 @@ def test_full_disk_leaves_the_old_file(tmp_path):
 
 def test_predictions_survive_the_way_through_the_file(tmp_path):
     velocity, _ = arrays(3)
-    depth, x = np.arange(10) * 15.0, np.arange(12) * 15.0
+    depth, x = np.arange(11) * 15.0, np.arange(12) * 15.0
     path = tmp_path / "predictions.h5"
     write_predictions(path, velocity, np.array([4, 5, 9]), depth, x, {"run": "here"})
     read, indices, attributes = read_predictions(path)

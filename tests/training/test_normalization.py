@@ -18,7 +18,7 @@ def learn(path, config):
 
 def expected_transform(gathers, kind):
     if kind == "asinh":
-        return np.arcsinh(gathers / (0.002 * gathers.std()))
+        return np.arcsinh(gathers / (0.2 * gathers.std()))
     if kind == "trace":
         return gathers / np.sqrt((gathers**2).mean(axis=-1, keepdims=True))
     if kind == "gain":
