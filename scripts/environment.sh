@@ -1,6 +1,8 @@
 # Sourced by the scripts beside it: makes or reuses .venv with the package in it.
-# Usage: source scripts/environment.sh [EXTRA]    (EXTRA: dev)
+# Usage: source scripts/environment.sh EXTRA    (dev, or "" for none: without an argument bash would
+# hand over the calling script's own)
 set -euo pipefail
+unset CDPATH
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 find_python() {
@@ -16,13 +18,14 @@ find_python() {
 }
 
 install_into_venv() {
-    local extra="${1:-}" python stamp
-    python=$(find_python)
+    local extra="$1" python stamp
     if [ ! -x .venv/bin/python ] || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+        python=$(find_python)
         echo "Making .venv ..." >&2
         "$python" -m venv --clear .venv
     fi
-    stamp=".venv/installed-$(cat pyproject.toml constraints.txt | .venv/bin/python -c \
+    # The folder counts too: what was installed points to it.
+    stamp=".venv/installed-$({ pwd; cat pyproject.toml constraints.txt; } | .venv/bin/python -c \
         'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest()[:16])')"
     if [ ! -e "$stamp-dev" ] && [ ! -e "$stamp-$extra" ]; then
         echo "Installing seistomo and what it needs into .venv (a few minutes the first time) ..." >&2
@@ -32,7 +35,7 @@ install_into_venv() {
     fi
 }
 
-install_into_venv "${1:-}"
+install_into_venv "$1"
 export PATH="$PWD/.venv/bin:$PATH"
 # Idle threads sleep instead of spinning: much faster when something else wants a core.
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"

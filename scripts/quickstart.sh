@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # From nothing to a scored prediction: simulate, train, evaluate. Usage: bash scripts/quickstart.sh [FOLDER]
-source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 out="${1:-quickstart}"
+# A folder that was named is the caller's; the default one is in the project's folder.
+[[ $# -eq 0 || "$out" == /* ]] || out="$PWD/$out"
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" ""
 mkdir -p "$out"
 started=$SECONDS
 

@@ -23,7 +23,8 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            typer.echo(f"error: {error}", err=True)
+            # What the user typed, a path say, may hold line ends.
+            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
             status = 2
         except KeyboardInterrupt:
             status = _interrupted()
@@ -133,8 +134,7 @@ def simulate(
     _exclusive(resume, overwrite)
     settings = load_config(config, _overrides(set_, dataset__samples=samples, dataset__seed=seed))
     done = run(settings, out, device=device or "auto", resume=resume, overwrite=overwrite)
-    made = f"{done.simulated} simulated in {done.seconds:.1f} s"
-    typer.echo(f"{done.path}: {done.samples} samples, {made}")
+    typer.echo(str(done))
 
 
 @app.command()

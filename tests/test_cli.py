@@ -80,7 +80,9 @@ def test_the_whole_way_leaves_what_was_promised(work):
     ("path", "words"),
     [
         ("data.h5", ["28 (20 train, 4 validation, 4 test)", "3 sources x 8 receivers", "8 Hz"]),
-        ("run", ["2"]),
+        ("run", ["adam, learning rate 0.001", "Epochs      2"]),
+        ("evaluation", ["4 samples (test)", "prediction", "baseline", "oracle_1d"]),
+        ("predictions.h5", ["28, 24 x 28 nodes", "best checkpoint"]),
     ],
 )
 def test_info_tells_what_is_there(work, path, words):
@@ -121,7 +123,7 @@ def test_info_prints_the_configuration_and_checks(work):
         ("info none.h5", "none.h5"),
         ("merge data.h5 data.h5 --out new.h5", "another part"),
         ("simulate", "Missing argument"),
-        ("simulate tiny.toml --out new.h5 --samples many", "not a valid int"),
+        ("simulate tiny.toml --out new.h5 --samples many", "--samples"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(work, arguments, words):
@@ -143,6 +145,12 @@ def test_bad_input_is_one_line_and_status_2(work, arguments, words):
     assert words in errors[0]
     assert "Traceback" not in done.stderr
     assert {path: path.stat().st_mtime_ns for path in work.rglob("*")} == before
+
+
+def test_one_line_stays_one_line_whatever_was_typed(tmp_path):
+    done = seistomo("info", tmp_path / "two\nlines.h5")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_quiet_leaves_only_the_result(work, tmp_path):

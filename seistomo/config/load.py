@@ -1,9 +1,9 @@
 """Read a configuration from TOML, change it by dotted keys, refuse it in one clear line."""
 
 import difflib
+import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from seistomo.config.schema import Config
 from seistomo.errors import InputError
 
 # Tables whose keys are free: checked by their own validators or by the optimizer's constructor.
-FREE_TABLES = ("velocity.families", "optimizer.options")
+FREE_TABLES = ("velocity.families", "velocity.salt_shapes", "optimizer.options")
 
 
 def load_config(source: str | Path = "", overrides: Iterable[str] = ()) -> Config:
@@ -51,14 +51,15 @@ def _build(values: dict[str, Any], overrides: Iterable[str], origin: str) -> Con
         _apply_override(values, override)
     _refuse_unknown_keys(values, origin)
     try:
-        return Config.model_validate(values)
+        # Strict JSON: lists are tuples and 3 is 3.0, but true is not 1 and "3" is no number.
+        return Config.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         raise InputError(f"{origin}: {_first_problem(error)}") from None
 
 
 def with_overrides(config: Config, overrides: Iterable[str]) -> Config:
     """Return a copy of ``config`` with ``section.key=value`` strings applied and checked."""
-    stated = config.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+    stated = config.model_dump(exclude_none=True, exclude_unset=True)
     return _build(stated, overrides, origin="--set")
 
 
@@ -75,10 +76,9 @@ def field_keys() -> Iterator[str]:
 
 
 def _presets() -> list[Path]:
-    checkout = Path(__file__).resolve().parents[2] / "configs"
-    if checkout.is_dir():
-        return list(checkout.iterdir())
-    return list(Path(str(resources.files("seistomo.presets"))).iterdir())
+    installed = Path(__file__).resolve().parents[1] / "presets"
+    folder = installed if installed.is_dir() else installed.parents[1] / "configs"
+    return list(folder.iterdir())
 
 
 def _read(source: str | Path) -> str:
@@ -99,16 +99,21 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     parts = key.strip().split(".")
     if not equals or len(parts) < 2 or not all(parts):
         raise InputError(f"--set {override}: must look like section.key=value")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
+    value = _value(text)
     table = values
     for depth, part in enumerate(parts[:-1], start=1):
         table = table.setdefault(part, _default_table(".".join(parts[:depth])))
         if not isinstance(table, dict):
             raise InputError(f"--set {override}: {part} is not a section")
     table[parts[-1]] = value
+
+
+def _value(text: str) -> Any:
+    try:
+        values = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+    return values["value"] if len(values) == 1 else text.strip()
 
 
 def _default_table(key: str) -> dict[str, Any]:

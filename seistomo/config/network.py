@@ -1,19 +1,20 @@
 """``[network]``: the network that maps gathers to a velocity model."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from seistomo.config.base import Section
 
-Triple = tuple[int, int, int]
+Count = Annotated[int, Field(ge=1)]
+Triple = tuple[Count, Count, Count]
 
 
 class NetworkConfig(Section):
     """Convolutional network; every size of survey and model works."""
 
     name: Literal["tomography"] = Field("tomography", description="Which network.")
-    channels: tuple[int, ...] = Field(
+    channels: tuple[Count, ...] = Field(
         (10, 20, 30, 40), description="Output channels of each 3D convolution."
     )
     kernels: tuple[Triple, ...] = Field(

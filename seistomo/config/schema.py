@@ -69,7 +69,7 @@ class Config(Section):
 
     def to_toml(self) -> str:
         """Return the configuration as TOML text; settings left out (None) stay left out."""
-        return _arrays_on_one_line(tomli_w.dumps(self.model_dump(mode="json", exclude_none=True)))
+        return _arrays_on_one_line(tomli_w.dumps(self.model_dump(exclude_none=True)))
 
 
 def _arrays_on_one_line(text: str) -> str:
@@ -77,11 +77,13 @@ def _arrays_on_one_line(text: str) -> str:
     lines, open_brackets = [], 0
     for line in text.splitlines():
         word = line.strip()
-        if open_brackets:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(line)
-        open_brackets += (word.endswith("[")) - (word in ("]", "],"))
+        closes = word in ("]", "],")
         if not open_brackets:
-            lines[-1] = lines[-1].replace("[ ", "[").replace(", ]", "]")
+            lines.append(line)
+        elif closes:
+            lines[-1] = lines[-1].removesuffix(",") + word
+        else:
+            lines[-1] += word if lines[-1].endswith("[") else f" {word}"
+        # Text ends with a quotation mark: brackets in it do not count.
+        open_brackets += word.endswith("[") - closes
     return "\n".join(lines) + "\n"

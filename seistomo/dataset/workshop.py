@@ -36,10 +36,13 @@ class Workshop:
     Raises
     ------
     InputError
-        If something is there and neither was asked for, or another process works on it.
+        If something is there and neither was asked for, or both were, or another process works
+        on it.
     """
 
     def __init__(self, out: Path, *, resume: bool, overwrite: bool) -> None:
+        if resume and overwrite:
+            raise InputError(f"--out {out}: choose one of --resume and --overwrite")
         self.out = out
         self.folder = out.with_name(out.name + ".shards")
         self._resume, self._overwrite = resume, overwrite
@@ -50,7 +53,7 @@ class Workshop:
             self._refuse_existing()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._take_lock()
-        if self._overwrite and not self._resume:
+        if self._overwrite:
             for path in self.folder.glob("shard-*.h5"):
                 path.unlink()
             if self.out.exists():
@@ -65,12 +68,12 @@ class Workshop:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if not self.shard_paths() and self.folder.is_dir():
+            # Nothing worth resuming: leave no trace. Under the lock, so that what goes is ours.
+            shutil.rmtree(self.folder, ignore_errors=True)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-        if not self.shard_paths() and self.folder.is_dir():
-            # Nothing worth resuming: leave no trace.
-            shutil.rmtree(self.folder, ignore_errors=True)
 
     def remove(self) -> None:
         """Remove the folder once the set is whole."""

@@ -1,5 +1,6 @@
 """Solve the acoustic wave equation for the shots of many models."""
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -38,6 +39,12 @@ class Simulator:
     device
         auto (cuda where there is one), cpu, cuda or cuda:N.
 
+    Attributes
+    ----------
+    wave_seconds
+        Time that solving the wave equation has taken in all calls so far, s; an average over
+        threads.
+
     Raises
     ------
     InputError
@@ -54,6 +61,7 @@ class Simulator:
         self._source_nodes, weights = point_stencil(*sources)
         self._recorded_nodes, self._matrix = interpolation_matrix(*receivers)
         self._source_amplitudes = self._point_sources(weights)
+        self.wave_seconds = 0.0
 
     def __call__(self, velocity: np.ndarray, indices: Sequence[int]) -> np.ndarray:
         """Simulate the gathers of some samples, with their noise and dead traces.
@@ -115,11 +123,12 @@ class Simulator:
         calls = [range(i, min(i + size, len(shots))) for i in range(0, len(shots), size)]
         if threads == 1:
             for call in calls:
-                self._propagate(models, call, shots)
+                self.wave_seconds += self._propagate(models, call, shots)
             return
         try:
             with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as p:
-                list(p.map(lambda call: self._propagate(models, call, shots), calls))
+                seconds = p.map(lambda call: self._propagate(models, call, shots), calls)
+                self.wave_seconds += sum(seconds) / threads
         finally:
             # The threads' own setting reaches the linear algebra library of the whole process.
             torch.set_num_threads(threads)
@@ -135,12 +144,13 @@ class Simulator:
         amplitudes = -weights[:, :, None] * wavelet / self.grid.spacing**2
         return torch.from_numpy(amplitudes.astype(np.float32))
 
-    def _propagate(self, models: np.ndarray, call: range, shots: np.ndarray) -> None:
-        """Propagate the shots of ``call``, a range of ``shots``, and write them there."""
+    def _propagate(self, models: np.ndarray, call: range, shots: np.ndarray) -> float:
+        """Write the shots of ``call``, a range of ``shots``; return the seconds in deepwave."""
         model, source = np.divmod(np.asarray(call), self.config.survey.sources)
         recorded = np.broadcast_to(self._recorded_nodes, (len(call), *self._recorded_nodes.shape))
         # At the inner time step deepwave resamples nothing: its Fourier resampling would ring
         # where a record ends and put the ringing before the first arrival.
+        started = time.perf_counter()
         with torch.inference_mode():
             output = deepwave.scalar(
                 torch.from_numpy(models[model]).to(self.device),
@@ -157,8 +167,10 @@ class Simulator:
                 courant_number=COURANT * (1 + 4 * TOLERANCE),
             )
             records = output.receiver_amplitudes[..., :: self.grid.inner_steps].contiguous().cpu()
+        seconds = time.perf_counter() - started
         for shot, record in zip(call, records.numpy(), strict=True):
             shots[shot] = self._matrix @ record
+        return seconds
 
     def _spoil(self, gather: np.ndarray, index: int) -> None:
         """Add the noise and the dead traces of sample ``index`` in place."""

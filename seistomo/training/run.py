@@ -82,7 +82,10 @@ class Run:
         predicted = np.empty((len(gathers), *self.velocity_shape), dtype=np.float32)
         for start in range(0, len(gathers), size):
             scaled = torch.from_numpy(self.normalization.gathers(gathers[start : start + size]))
-            outputs = self.network(scaled.to(device).float().unsqueeze(1))
+            inputs = scaled.to(device).float().unsqueeze(1)
+            outputs = self.network(inputs)
+            if self.config.evaluation.mirror:
+                outputs = (outputs + self.network(inputs.flip(2, 3)).flip(2)) / 2
             predicted[start : start + size] = self.normalization.velocity.unscale(
                 outputs.cpu().numpy()
             )

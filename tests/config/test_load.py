@@ -1,7 +1,12 @@
+import shutil
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
+import seistomo
 from seistomo.config import Config, load_config, parse_config, preset_names, with_overrides
 from seistomo.errors import InputError
 
@@ -10,6 +15,51 @@ def test_defaults_survive_the_way_through_toml():
     config = load_config()
     assert parse_config(config.to_toml()) == config
     assert tomllib.loads(config.to_toml())["velocity"]["shape"] == [100, 100]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "'a[ b, ]'",
+        "['x[ ', ', ]', '[']",
+        "inf",
+        "-3",
+        "[[1, 2], [[3]]]",
+        "[{a = [1]}]",
+        "[]",
+        "a=b",
+    ],
+)
+def test_odd_options_survive_the_way_through_toml(value):
+    config = load_config("", [f"optimizer.options.odd={value}"])
+    assert parse_config(config.to_toml()) == config
+    assert with_overrides(config, ["training.epochs=3"]).optimizer == config.optimizer
+
+
+def test_arrays_stand_on_one_line():
+    config = load_config("", ["survey.source_x=[15.0, 300.0]"])
+    assert "source_x = [15.0, 300.0]\n" in config.to_toml()
+    assert "kernels = [[5, 4, 4], [5, 4, 4], [5, 4, 4], [4, 4, 4]]\n" in config.to_toml()
+
+
+def test_presets_travel_with_an_installed_package(tmp_path):
+    """As in a wheel: configs/ is seistomo/presets; another package has left a configs/ beside."""
+    package = Path(seistomo.__file__).parent
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(package, tmp_path / "seistomo", ignore=ignored)
+    shutil.copytree(package.parent / "configs", tmp_path / "seistomo" / "presets")
+    (tmp_path / "configs").mkdir()
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import seistomo.config as c;"
+        " print(c.__file__); print(*c.preset_names()); c.load_config('quickstart')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd="/", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    place, names = done.stdout.splitlines()
+    assert place.startswith(str(tmp_path))
+    assert names.split() == preset_names()
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -38,6 +88,8 @@ def test_overrides_take_every_kind_of_value():
 def test_a_key_of_a_free_table_changes_the_default_table():
     config = load_config("", ["velocity.families.salt=7"])
     assert config.velocity.families == {**load_config().velocity.families, "salt": 7.0}
+    config = load_config("", ["velocity.salt_shapes.dome=7"])
+    assert config.velocity.salt_shapes == {**load_config().velocity.salt_shapes, "dome": 7.0}
 
 
 def test_only_what_was_stated_stays_stated():
@@ -60,6 +112,13 @@ def test_later_overrides_win_and_the_original_is_untouched():
         ("trainning.epochs=3", ["trainning", "did you mean training"]),
         ("training.epochs=many", ["training.epochs", "many", "integer"]),
         ("training.epochs=0", ["training.epochs = 0", "greater than or equal to 1"]),
+        ("training.epochs=true", ["training.epochs = True", "integer"]),
+        ("training.epochs='3'", ["training.epochs = '3'", "integer"]),
+        ("survey.frequency=true", ["survey.frequency = True", "number"]),
+        ("training.mirror=1", ["training.mirror = 1", "boolean"]),
+        ("survey.sources=3\nsurvey.receivers=4", ["survey.sources = '3\\n"]),
+        ("network.channels=[4, -1, 4, 4]", ["network.channels.1 = -1", "1"]),
+        ("network.pools=[[1, 0, 3]]", ["network.pools.0.1 = 0", "1"]),
         ("network.name=foo", ["network.name = 'foo'", "tomography"]),
         ("velocity.shape=[4, 100]", ["velocity.shape", "4", "11"]),
         ("velocity.minimum=4700", ["velocity.minimum = 4700", "below velocity.maximum"]),

@@ -69,6 +69,13 @@ def test_a_grown_set_is_the_set_made_at_once(reference, tmp_path):
         np.testing.assert_array_equal(data.splits[:4], splits)
 
 
+def test_summary_says_how_fast_it_was(tmp_path):
+    done = simulate(tiny("dataset.samples=4"), tmp_path / "data.h5")
+    assert 0 < done.wave_seconds < done.seconds
+    assert "4 samples, 4 simulated in" in str(done)
+    assert "a model," in str(done)
+
+
 def test_resuming_a_finished_set_changes_nothing(reference):
     before = reference.stat().st_mtime_ns
     assert simulate(tiny(), reference, resume=True).simulated == 0

@@ -143,6 +143,9 @@ def test_existing_file_is_not_replaced(tmp_path):
         (lambda v, g: (v, g[:, :, :, :8]), r"gathers: has shape \[2, 5, 8\]"),
         (lambda v, g: (v, np.where(g > 2, np.nan, g)), "must be finite"),
         (lambda v, g: (v, g[:2]), "2 samples, but velocity has 3"),
+        (lambda v, g: (v[:0], g[:0]), "holds no samples"),
+        (lambda v, g: (v / 1000, g), r"sample 0: velocity = 1\.\d+ to 4\.\d+: must be in m/s"),
+        (lambda v, g: (-v, g), r"sample 0: velocity = -4\d+.* to -1\d+.*: must be in m/s"),
     ],
 )
 def test_arrays_that_do_not_fit_leave_nothing_behind(tmp_path, change, words):
@@ -187,6 +190,36 @@ def test_truncated_foreign_and_unfinished_files_are_refused(tmp_path):
         with pytest.raises(InputError, match=words) as caught:
             open_dataset(path)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("gone", ["config", "software"])
+def test_a_file_without_its_attributes_is_refused_in_one_line(tmp_path, gone):
+    path = write_dataset(tmp_path / "data.h5", small_config(), *arrays(3))
+    with h5py.File(path, "a") as file:
+        del file.attrs[gone]
+    with pytest.raises(InputError, match=r"data\.h5: damaged, cannot be read"):
+        open_dataset(path)
+
+
+def test_no_damage_escapes_as_another_error(tmp_path):
+    """Wherever a disk has lost a block, the reader says so, or reads what is left."""
+    path = write_dataset(tmp_path / "data.h5", small_config(), *arrays(3))
+    whole, broken = path.read_bytes(), tmp_path / "broken.h5"
+    code = (
+        "import sys\nfrom seistomo.dataset import open_dataset\n"
+        "from seistomo.errors import InputError\n"
+        "try: open_dataset(sys.argv[1]).damaged()\n"
+        "except InputError: print('refused')\n"
+    )
+    # Header, object headers, names: places that h5py answers with different exceptions.
+    places = [whole.index(mark) for mark in (b"OHDR", b"TREE", b"HEAP", b"SNOD") if mark in whole]
+    assert places
+    for place in places:
+        broken.write_bytes(whole[:place] + bytes(64) + whole[place + 64 :])
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(broken)], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (0, "refused\n"), (place, done.stderr)
 
 
 def test_damage_is_found_by_checksum(tmp_path):
@@ -239,6 +272,30 @@ def test_shard_folder_reads_like_a_file(tmp_path):
     parts[1].unlink()
     with pytest.raises(InputError, match="unfinished, holds 3 of 6"):
         open_dataset(folder)
+
+
+def test_shard_folder_that_grew_while_it_was_made(tmp_path):
+    part(tmp_path / "shard-0.h5", 0, 3, "dataset.samples=6")
+    part(tmp_path / "shard-3.h5", 3, 8, "dataset.samples=8")
+    with open_dataset(tmp_path) as data:
+        assert data.samples == data.config.dataset.samples == 8
+
+
+def test_shard_folder_with_a_gap_is_refused(tmp_path):
+    part(tmp_path / "shard-0.h5", 0, 3, "dataset.samples=6")
+    part(tmp_path / "shard-6.h5", 6, 9, "dataset.samples=6")
+    with pytest.raises(InputError, match="unfinished"):
+        open_dataset(tmp_path)
+
+
+def test_virtual_set_does_not_replace_its_own_part(tmp_path):
+    parts = [part(tmp_path / f"{a}.h5", a, a + 2) for a in (0, 2)]
+    before = parts[0].read_bytes()
+    with pytest.raises(InputError, match="is one of the parts"):
+        merge(parts, parts[0], virtual=True, overwrite=True)
+    assert parts[0].read_bytes() == before
+    # A copy may take a part's place: it is whole before the part goes.
+    assert open_dataset(merge(parts, parts[0], overwrite=True)).samples == 4
 
 
 def test_merge_refuses_gaps_doubles_and_strangers(tmp_path):

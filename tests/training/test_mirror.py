@@ -1,14 +1,16 @@
 """Mirrored samples: the same physics seen from behind."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from seistomo.config import load_config
+from seistomo.config import load_config, with_overrides
 from seistomo.dataset import open_dataset, write_dataset
 from seistomo.errors import InputError
 from seistomo.simulation import Simulator
-from seistomo.training import train
+from seistomo.training import load_run, train
 from seistomo.training.data import GIB, SplitData
 from seistomo.training.mirror import mirror, mirrored_rows
 from seistomo.training.normalization import learn_normalization
@@ -79,3 +81,18 @@ def test_a_survey_that_is_not_symmetric_is_refused(make_config, arrays, tmp_path
     with pytest.raises(InputError, match=r"the sources of .* not symmetric about x = 130 m"):
         train(config, path, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_prediction_averages_both_sides_when_asked(dataset, make_config, arrays, tmp_path):
+    train(make_config("training.epochs=1", "evaluation.mirror=true"), dataset, tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    gathers = arrays[1][:3]
+    both = run.predict(gathers)
+    alone = replace(run, config=with_overrides(run.config, ["evaluation.mirror=false"]))
+    # Mirroring is of scaled gathers; the mean gather that scaling removes is not symmetric here.
+    scaled = torch.from_numpy(run.normalization.gathers(gathers)).unsqueeze(1)
+    with torch.no_grad():
+        turned = run.network(scaled.flip(2, 3)).flip(2).numpy()
+    expected = (alone.predict(gathers) + run.normalization.velocity.unscale(turned)) / 2
+    np.testing.assert_allclose(both, expected, rtol=1e-5)
+    assert not np.allclose(both, alone.predict(gathers), rtol=1e-5)

@@ -53,11 +53,14 @@ def write_dataset(
     Raises
     ------
     InputError
-        If the file exists or an array does not fit the config.
+        If the file exists, an array does not fit the config, a value is not finite, or a speed is
+        no speed in m/s.
     """
     path, count = Path(path), len(velocity)
     if path.exists() and not overwrite:
         raise InputError(f"{path}: exists already; choose another name or pass overwrite")
+    if not count:
+        raise InputError("velocity: holds no samples; give at least one")
     if len(gathers) != count:
         raise InputError(f"gathers: {len(gathers)} samples, but velocity has {count}")
     if salt_mask is None:
@@ -68,9 +71,7 @@ def write_dataset(
         wavelet = np.zeros(config.survey.time_samples)
     positions = _even_positions(config)
     splits = schema.split_of(np.arange(count), config.dataset.split)
-    config = config.model_copy(
-        update={"dataset": config.dataset.model_copy(update={"samples": count})}
-    )
+    config = schema.with_samples(config, count)
     with (
         written_whole(path) as temporary,
         DatasetWriter(temporary, config, count, wavelet) as writer,

@@ -37,13 +37,16 @@ def merge(
     Raises
     ------
     InputError
-        If a part is missing, double or foreign, or ``out`` exists.
+        If a part is missing, double or foreign, ``out`` exists, or a virtual set would refer to
+        itself.
     """
     out, paths = Path(out), [Path(part) for part in parts]
     if out.exists() and not overwrite:
         raise InputError(f"{out}: exists already; use --overwrite to replace it")
+    if virtual and out.resolve() in [path.resolve() for path in paths]:
+        raise InputError(f"--out {out}: is one of the parts, which --virtual refers to; rename it")
     found = sorted(map(part_at, paths), key=lambda part: part.start)
-    config = with_samples(_common_config(found), _check_coverage(found))
+    config = schema.with_samples(_common_config(found), _check_coverage(found))
     if not virtual:
         # Copies are as large as their sources.
         require_space(out, sum(part.path.stat().st_size for part in found))
@@ -76,12 +79,6 @@ def part_at(path: Path) -> Part:
     """
     with DatasetReader(path) as reader:
         return Part(path, int(reader.seeds([0])[0, 1]), reader.samples)
-
-
-def with_samples(config: Config, samples: int) -> Config:
-    """Return ``config`` for another number of samples."""
-    dataset = config.dataset.model_copy(update={"samples": samples})
-    return config.model_copy(update={"dataset": dataset})
 
 
 def _write_merged(

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,8 @@ from seistomo.dataset.store.writer import checksum
 from seistomo.errors import InputError
 
 REMEDY = "make it again, or finish it with `seistomo simulate ... --resume`"
+# What h5py raises where a file's inner structure is damaged.
+DAMAGE = (OSError, KeyError, RuntimeError, TypeError, ValueError)
 
 
 class DatasetReader:
@@ -48,6 +51,11 @@ class DatasetReader:
         self._files: dict[int, h5py.File] = {}
         self._process = os.getpid()
         self._parts = _parts_of(self.path)
+        with naming_damage(self.path):
+            self._read_header()
+        self._check_parts()
+
+    def _read_header(self) -> None:
         first = self._file(0)
         self.config = parse_config(first.attrs["config"], origin=str(self.path))
         counts = [self._file(part)["velocity"].shape[0] for part in range(len(self._parts))]
@@ -59,7 +67,6 @@ class DatasetReader:
             first[name][...] for name in ("depth", "x", "time", "wavelet")
         )
         self.software: dict[str, str] = json.loads(first.attrs["software"])
-        self._check_parts()
 
     def __enter__(self) -> "DatasetReader":
         return self
@@ -192,23 +199,27 @@ class DatasetReader:
         return self._files[part]
 
     def _guarded(self, read: Callable[[], Any]) -> Any:
-        try:
+        with naming_damage(self.path):
             return read()
-        except OSError as error:
-            raise InputError(f"{self.path}: damaged, cannot be read ({error}); {REMEDY}") from None
 
     def _check_parts(self) -> None:
-        """Refuse shards of different settings, or with samples missing between them."""
-        settings = schema.data_settings(self.config)
-        for part, path in enumerate(self._parts[1:], start=1):
+        """Refuse shards of different settings, or with samples missing."""
+        if not self.path.is_dir():
+            return
+        settings, wanted = schema.data_settings(self.config), 0
+        firsts = []
+        for part, path in enumerate(self._parts):
             other = parse_config(self._file(part).attrs["config"], origin=str(path))
             if schema.data_settings(other) != settings:
                 raise InputError(f"{path}: was made with other settings than {self._parts[0]}")
-        if self.path.is_dir() and self.samples != self.config.dataset.samples:
+            # Shards of a set that grew while it was made ask for different numbers.
+            wanted = max(wanted, other.dataset.samples)
+            firsts.append(int(self._guarded(lambda p=part: self._file(p)["index"][0])))
+        if self.samples != wanted or firsts != self._starts[:-1].tolist():
             raise InputError(
-                f"{self.path}: unfinished, holds {self.samples} of"
-                f" {self.config.dataset.samples} samples; {REMEDY}"
+                f"{self.path}: unfinished, holds {self.samples} of {wanted} samples; {REMEDY}"
             )
+        self.config = schema.with_samples(self.config, wanted)
 
 
 def open_dataset(path: str | Path) -> DatasetReader:
@@ -228,11 +239,22 @@ def open_checked(path: Path, expected: str = schema.FORMAT) -> h5py.File:
         reason = "truncated" if "truncated" in str(error) else str(error)
         raise InputError(f"{path}: {reason}; {REMEDY}") from None
     try:
-        _check_header(path, file, expected)
+        with naming_damage(path):
+            _check_header(path, file, expected)
     except BaseException:
         file.close()
         raise
     return file
+
+
+@contextmanager
+def naming_damage(path: Path) -> Iterator[None]:
+    """Turn what h5py raises inside a ``with`` block for a damaged file into one line."""
+    try:
+        yield
+    except DAMAGE as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path}: damaged, cannot be read ({reason}); {REMEDY}") from None
 
 
 def _check_header(path: Path, file: h5py.File, expected: str) -> None:

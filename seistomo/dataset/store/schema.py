@@ -99,6 +99,12 @@ def data_settings(config: Config) -> dict[str, object]:
     return settings
 
 
+def with_samples(config: Config, samples: int) -> Config:
+    """Return ``config`` for another number of samples."""
+    dataset = config.dataset.model_copy(update={"samples": samples})
+    return config.model_copy(update={"dataset": dataset})
+
+
 def identity_of(config: Config, checksums: np.ndarray) -> str:
     """Return a short hash of a data set's content: settings and checksums of all samples."""
     digest = hashlib.sha256(json.dumps(data_settings(config), sort_keys=True).encode())

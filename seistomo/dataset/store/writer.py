@@ -17,6 +17,9 @@ from seistomo.dataset.store import schema
 from seistomo.dataset.store.hdf5 import hdf5_for_writing
 from seistomo.errors import InputError
 
+# Speeds that rock, soil and water may have, m/s: beyond them a unit or a sign is wrong.
+SLOWEST, FASTEST = 50.0, 20_000.0
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -114,7 +117,7 @@ class DatasetWriter:
         Raises
         ------
         InputError
-            If an array's shape is not the config's, or a value is not finite.
+            If an array's shape is not the config's, a value is not finite, or a speed absurd.
         """
         values = self._stored_values(sample)
         for name, value in values.items():
@@ -134,6 +137,12 @@ class DatasetWriter:
     def _stored_values(self, sample: Sample) -> dict[str, Any]:
         if not (np.isfinite(sample.velocity).all() and np.isfinite(sample.gathers).all()):
             raise InputError(f"sample {sample.index}: velocity and gathers must be finite numbers")
+        low, high = np.min(sample.velocity), np.max(sample.velocity)
+        if low < SLOWEST or high > FASTEST:
+            raise InputError(
+                f"sample {sample.index}: velocity = {low:g} to {high:g}: must be in m/s, between"
+                f" {SLOWEST:g} and {FASTEST:g}"
+            )
         velocity = np.ascontiguousarray(sample.velocity, dtype=np.float32)
         gathers = np.ascontiguousarray(sample.gathers, dtype=np.float32)
         values: dict[str, Any] = {"velocity": velocity, "gathers": gathers}
