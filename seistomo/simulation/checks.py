@@ -19,6 +19,9 @@ CELLS_PER_WAVELENGTH = {2: (40, 20), 4: (12, 8), 6: (9, 8), 8: (8, 8)}
 # Rounding of speeds that are kept in float32, as a part of the bound.
 TOLERANCE = 1e-6
 
+# Inner steps between two recorded samples; more means a spacing in the wrong unit.
+MOST_INNER_STEPS = 1000
+
 
 def check_simulation(config: Config) -> list[str]:
     """Check that the simulation of a configuration can be trusted.
@@ -126,6 +129,13 @@ def _check_dispersion(config: Config, grid: ModellingGrid) -> str:
 def _describe_time_step(config: Config, grid: ModellingGrid) -> str:
     step, fastest = config.survey.time_step / grid.inner_steps, config.velocity.maximum
     courant = fastest * step * math.sqrt(2) / grid.spacing
+    if grid.inner_steps > MOST_INNER_STEPS:
+        raise InputError(
+            f"survey.time_step = {config.survey.time_step:g}: takes {grid.inner_steps:,} steps of"
+            f" the wave equation at a grid spacing of {grid.spacing:g} m and {fastest:g} m/s; at"
+            f" most {MOST_INNER_STEPS} are allowed: use a coarser velocity.spacing or"
+            " simulation.grid_spacing (m)"
+        )
     return (
         f"time step: {config.survey.time_step * 1e3:.4g} ms recorded, {grid.inner_steps} inner"
         f" steps of {step * 1e3:.4g} ms (Courant number {courant:.2f} at {fastest:g} m/s)"

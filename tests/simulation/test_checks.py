@@ -110,3 +110,8 @@ def test_bounds_themselves_are_allowed():
 def test_models_of_another_shape_are_refused():
     with pytest.raises(InputError, match=r"velocity shape \[1, 90, 100\]: must be \[1 models, 100"):
         check_velocity(np.full((1, 90, 100), 2000.0), [0], load_config().velocity)
+
+
+def test_a_spacing_in_the_wrong_unit_is_refused():
+    with pytest.raises(InputError, match=r"survey\.time_step = 0\.006: takes .* at most 1000"):
+        check("velocity.spacing=0.001")

@@ -49,6 +49,7 @@ class DatasetReader:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._files: dict[int, h5py.File] = {}
+        self._variables: dict[tuple[int, str], h5py.Dataset] = {}
         self._process = os.getpid()
         self._parts = _parts_of(self.path)
         with naming_damage(self.path):
@@ -90,6 +91,7 @@ class DatasetReader:
         for file in self._files.values():
             file.close()
         self._files.clear()
+        self._variables.clear()
 
     @cached_property
     def identity(self) -> str:
@@ -114,11 +116,9 @@ class DatasetReader:
         rows = self._rows(indices)
         gathers = np.empty((len(rows), *self.gather_shape), dtype=np.float32)
         for place, (part, row) in enumerate(rows):
-            file = self._file(part)
-            stored = self._guarded(lambda f=file, r=row: f["gathers"][r])
-            gathers[place] = stored
-            if "gathers_scale" in file:
-                gathers[place] *= file["gathers_scale"][row]
+            gathers[place] = self._one("gathers", part, row)
+            if self.config.dataset.storage == "float16":
+                gathers[place] *= self._one("gathers_scale", part, row)
         return gathers
 
     def read_velocity(self, indices: Iterable[int]) -> np.ndarray:
@@ -154,9 +154,8 @@ class DatasetReader:
     def stored_sample(self, index: int) -> dict[str, Any]:
         """Return everything about one sample as it is stored, for copying."""
         ((part, row),) = self._rows([index])
-        file = self._file(part)
         names = schema.sample_variables(self.config.dataset.storage)
-        return {name: self._guarded(lambda n=name: file[n][row]) for name in names}
+        return {name: self._one(name, part, row) for name in names}
 
     def damaged(self, progress: Callable[[Iterable[int]], Iterable[int]] = iter) -> list[int]:
         """Return the rows whose checksum does not match their content."""
@@ -173,13 +172,19 @@ class DatasetReader:
 
     def _column(self, name: str) -> np.ndarray:
         parts = range(len(self._parts))
-        return np.concatenate([self._guarded(lambda p=p: self._file(p)[name][:]) for p in parts])
+        return np.concatenate(
+            [self._guarded(lambda p=p: self._variable(p, name)[:]) for p in parts]
+        )
 
     def _read(self, name: str, indices: Iterable[int]) -> np.ndarray:
         rows = self._rows(indices)
         if not rows:
             return np.empty((0, *self._file(0)[name].shape[1:]), self._file(0)[name].dtype)
-        return np.stack([self._guarded(lambda p=p, r=r: self._file(p)[name][r]) for p, r in rows])
+        return np.stack([self._one(name, part, row) for part, row in rows])
+
+    def _one(self, name: str, part: int, row: int) -> Any:
+        with naming_damage(self.path):
+            return self._variable(part, name)[row]
 
     def _rows(self, indices: Iterable[int]) -> list[tuple[int, int]]:
         rows = []
@@ -193,10 +198,17 @@ class DatasetReader:
     def _file(self, part: int) -> h5py.File:
         if self._process != os.getpid():
             # HDF5 handles do not survive a fork.
-            self._files, self._process = {}, os.getpid()
+            self._files, self._variables, self._process = {}, {}, os.getpid()
         if part not in self._files:
             self._files[part] = open_checked(self._parts[part])
         return self._files[part]
+
+    def _variable(self, part: int, name: str) -> h5py.Dataset:
+        """Return a variable; looking it up by name costs as much as reading one sample of it."""
+        file = self._file(part)
+        if (part, name) not in self._variables:
+            self._variables[part, name] = file[name]
+        return self._variables[part, name]
 
     def _guarded(self, read: Callable[[], Any]) -> Any:
         with naming_damage(self.path):

@@ -99,6 +99,8 @@ class DatasetWriter:
     def __enter__(self) -> "DatasetWriter":
         self._file, self._raw = self._open.enter_context(hdf5_for_writing(self._path))
         self._create()
+        # Looking a variable up by name costs as much as writing a small one.
+        self._stored = {name: self._file[name] for name in self._variables}
         return self
 
     def __exit__(
@@ -128,7 +130,7 @@ class DatasetWriter:
         """Write the next sample from values as they stand in another file of the same config."""
         for name, value in values.items():
             if not (self._links and name in schema.LARGE):
-                self._file[name][self._next] = value
+                self._stored[name][self._next] = value
         self._checksums[self._next] = values["crc32"]
         self._next += 1
         if self._raw.failure is not None:
