@@ -45,6 +45,8 @@ def _interrupted() -> int:
     message = "interrupted; what was finished is kept"
     if words[:1] in (["simulate"], ["train"]):
         message += f"; go on with: seistomo {shlex.join(words)} --resume"
+    if words[:1] == ["train"] and "--overwrite" in sys.argv:
+        message += " (before the first epoch was done: with --overwrite again)"
     typer.echo(message, err=True)
     return 130
 
@@ -162,7 +164,12 @@ def merge(
 
 
 def _files_of(part: Path) -> list[Path]:
-    return sorted(part.glob("shard-*.h5")) if part.is_dir() else [part]
+    if not part.is_dir():
+        return [part]
+    shards = sorted(part.glob("shard-*.h5"))
+    if not shards:
+        raise InputError(f"{part}: holds no shards (shard-*.h5)")
+    return shards
 
 
 @app.command(epilog=keys_help(("network", "training", "optimizer")))

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 from seistomo.errors import DiskFullError, InputError
@@ -16,7 +17,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; move it there if the block ends well.
 
-    On any failure the temporary file is removed and ``path`` is as it was before.
+    On any failure the temporary file is removed and ``path`` is as it was before. What a killed
+    process left is removed by the next one that writes ``path``.
 
     Raises
     ------
@@ -26,9 +28,12 @@ def written_whole(path: Path) -> Iterator[Path]:
         If the folder cannot be made or written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in path.parent.glob(f".{escape(path.name)}.*.part"):
+            if not _is_alive(leftover.suffixes[-2][1:]):
+                remove_quietly(leftover)
         yield temporary
         _flush_to_disk(temporary)
         os.replace(temporary, path)
@@ -72,6 +77,16 @@ def require_space(path: Path, needed: int) -> None:
         raise DiskFullError(
             f"{path}: needs about {needed / 1e9:.2f} GB, but {folder} has {free / 1e9:.2f} GB free"
         )
+
+
+def _is_alive(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _flush_to_disk(path: Path) -> None:

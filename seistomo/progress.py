@@ -19,11 +19,6 @@ def set_quiet(quiet: bool) -> None:
     _quiet = quiet
 
 
-def is_quiet() -> bool:
-    """Tell whether progress and messages are off."""
-    return _quiet
-
-
 def say(message: str) -> None:
     """Print one message on standard error, above any progress bar, unless quiet."""
     if not _quiet:

@@ -20,7 +20,7 @@ from seistomo.dataset.store import schema as store_schema
 from seistomo.dataset.workshop import Workshop
 from seistomo.errors import InputError
 from seistomo.files import require_space, written_whole
-from seistomo.progress import bar, say
+from seistomo.progress import bar, say, warn
 from seistomo.simulation import Simulator, Survey, check_simulation, make_wavelet
 from seistomo.velocity import draw_model
 
@@ -92,6 +92,7 @@ def simulate(
         raise InputError(f"--out {out}: is a folder; give the name of an HDF5 file")
     for line in check_simulation(config):
         say(line)
+    _warn_of_empty_splits(config)
     started = time.perf_counter()
     with Workshop(out, resume=resume, overwrite=overwrite) as workshop:
         wave_seconds = 0.0
@@ -114,6 +115,21 @@ def stored_bytes(config: Config) -> int:
     each = 2 if config.dataset.storage == "float16" else 4
     traces = survey.sources * survey.receivers
     return traces * (survey.time_samples * each + 1) + depth * x * 5 + 4096
+
+
+def _warn_of_empty_splits(config: Config) -> None:
+    shares, samples = config.dataset.split, config.dataset.samples
+    counts = np.bincount(store_schema.split_of(np.arange(samples), shares), minlength=3)
+    empty = [
+        name
+        for name, share, count in zip(store_schema.SPLITS, shares, counts, strict=True)
+        if share and not count
+    ]
+    if empty:
+        warn(
+            f"dataset.samples = {samples}: too few for dataset.split = {list(shares)}, no"
+            f" {' and no '.join(empty)} samples; {sum(shares)} give every split its share"
+        )
 
 
 def draw_samples(

@@ -129,7 +129,7 @@ class Workshop:
             return None
 
     def _refuse_existing(self) -> None:
-        if self.out.exists():
+        if os.path.lexists(self.out):
             raise InputError(
                 f"--out {self.out}: exists already; use --overwrite to replace it,"
                 " --resume to add samples"

@@ -6,6 +6,7 @@ from pathlib import Path
 from seistomo.dataset import open_dataset, read_predictions
 from seistomo.dataset.describe import describe_dataset
 from seistomo.dataset.store import file_format
+from seistomo.dataset.store.schema import PREDICTIONS_FORMAT
 from seistomo.errors import InputError
 from seistomo.evaluation.facts import run_facts
 from seistomo.evaluation.history import is_run, run_history
@@ -34,7 +35,7 @@ def describe(path: str | Path, *, check: bool = False, config: bool = False) -> 
     if not path.exists():
         raise InputError(f"{path}: no such file or directory")
     run, evaluation = is_run(path), (path / "samples.csv").is_file()
-    predictions = file_format(path) == "seistomo-predictions"
+    predictions = file_format(path) == PREDICTIONS_FORMAT
     if check and (run or evaluation or predictions):
         raise InputError(f"--check {path}: only data sets have checksums")
     if config and (evaluation or predictions):
@@ -94,11 +95,15 @@ def describe_predictions(path: str | Path) -> str:
     """
     velocity, _, attributes = read_predictions(path)
     count, depth, x = velocity.shape
+    # Other programs may have written the file without saying where it comes from.
+    data, identity, run, checkpoint = (
+        attributes.get(name, "unknown") for name in ("data", "data_identity", "run", "checkpoint")
+    )
     pairs = [
         ("Models", f"{count}, {depth} x {x} nodes (depth, x)"),
         ("Velocity", f"{velocity.min():.0f} to {velocity.max():.0f} m/s"),
-        ("Data set", f"{attributes['data']} ({attributes['data_identity']})"),
-        ("Run", f"{attributes['run']}, {attributes['checkpoint']} checkpoint"),
+        ("Data set", f"{data} ({identity})"),
+        ("Run", f"{run}, {checkpoint} checkpoint"),
     ]
     return _lines(f"{path}: seistomo predictions", pairs)
 

@@ -49,7 +49,8 @@ def folder_written_whole(path: str | Path, overwrite: bool) -> Iterator[Path]:
     DiskFullError
         If the disk fills up while the block writes.
     """
-    path = check_output_folder(path, overwrite)
+    # Absolute: "." has no name to put another beside.
+    path = check_output_folder(path, overwrite).absolute()
     partial = path.with_name(f".{path.name}.part")
     try:
         _make_folder(partial, path)

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seistomo.dataset import DatasetReader, open_dataset, write_predictions
+from seistomo.dataset.store import file_format
+from seistomo.dataset.store.schema import PREDICTIONS_FORMAT
 from seistomo.errors import InputError
 from seistomo.evaluation.corruption import Corruption
 from seistomo.evaluation.fit import check_fit
@@ -42,7 +44,7 @@ def predict(
     checkpoint
         ``best`` (lowest validation loss) or ``last``.
     overwrite
-        Whether an existing file may be replaced.
+        Whether an existing predictions file may be replaced.
     device
         auto, cpu, cuda or cuda:N.
 
@@ -53,11 +55,11 @@ def predict(
     Raises
     ------
     InputError
-        If the file exists, the run does not fit the data set, or a prediction is not finite.
+        If the file may not be written (`check_output_file`), the run does not fit the data set,
+        or a prediction is not finite.
     """
     out_path = Path(out_path)
-    if out_path.is_dir() or (out_path.exists() and not overwrite):
-        raise InputError(f"--out {out_path}: exists already; use --overwrite or another name")
+    check_output_file(out_path, run_dir, data_path, overwrite)
     with open_dataset(data_path) as data:
         run = load_run(run_dir, checkpoint, device)
         check_fit(run, data)
@@ -72,6 +74,28 @@ def predict(
         finally:
             scratch.unlink(missing_ok=True)
     return len(indices)
+
+
+def check_output_file(
+    path: Path, run_dir: str | Path, data_path: str | Path, overwrite: bool
+) -> None:
+    """Refuse to write predictions over anything but predictions.
+
+    Raises
+    ------
+    InputError
+        If ``path`` is or lies inside the run or the data set, if something is there and
+        ``overwrite`` was not asked for, or if that is not a predictions file.
+    """
+    for what, taken in (("run", run_dir), ("data set", data_path)):
+        if path.resolve().is_relative_to(Path(taken).resolve()):
+            raise InputError(f"--out {path}: belongs to the {what}; give another name")
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise InputError(f"--out {path}: exists already; use --overwrite or another name")
+    if path.exists() and file_format(path) != PREDICTIONS_FORMAT:
+        raise InputError(
+            f"--out {path}: is not a predictions file, so it is not replaced; give another name"
+        )
 
 
 def split_indices(data: DatasetReader, split: str) -> NDArray[np.int64]:

@@ -55,11 +55,10 @@ def make_optimizer(
     _check_options(name, optimizer_class, options)
     try:
         return optimizer_class(params, lr=learning_rate, **options)
-    except (TypeError, ValueError, AssertionError) as error:
-        shown = ", ".join(f"{key} = {value!r}" for key, value in options.items())
-        raise OptimizerError(
-            f"optimizer {name} with lr = {learning_rate:g}{', ' + shown if shown else ''}: {error}"
-        ) from error
+    except Exception as error:  # Any class may be named: what it raises is not known.
+        values = {"lr": learning_rate, **options}
+        shown = ", ".join(f"{key} = {value!r}" for key, value in values.items())
+        raise OptimizerError(f"optimizer {name} with {shown}: {_one_line(error)}") from error
 
 
 def _import(path: str) -> type[torch.optim.Optimizer]:
@@ -68,8 +67,10 @@ def _import(path: str) -> type[torch.optim.Optimizer]:
         raise OptimizerError(f"optimizer {path}: unknown{_suggest(path, optimizer_names())}")
     try:
         found = getattr(importlib.import_module(module_path), class_name)
-    except ImportError as error:
-        raise OptimizerError(f"optimizer {path}: cannot import {module_path}: {error}") from error
+    except (ImportError, TypeError, ValueError) as error:
+        raise OptimizerError(
+            f"optimizer {path}: cannot import {module_path}: {_one_line(error)}"
+        ) from error
     except AttributeError:
         raise OptimizerError(f"optimizer {path}: {module_path} has no {class_name}") from None
     if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)):
@@ -95,6 +96,10 @@ def _check_options(name: str, optimizer_class: type, options: Mapping[str, Any])
         missing = argument.name in known and argument.default is argument.empty
         if missing and argument.name not in options:
             raise OptimizerError(f"optimizer {name}: needs the option {argument.name}")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _suggest(name: str, known: Iterable[str]) -> str:

@@ -1,14 +1,15 @@
 """Whether a configuration and a data set go together."""
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from seistomo.config import Config
 from seistomo.dataset import DatasetReader
+from seistomo.dataset.store.schema import DATA_SECTIONS, PERFORMANCE_KEYS
 from seistomo.errors import InputError
-from seistomo.training.scores import SSIM_WINDOW
 
-DATA_SECTIONS = ("velocity", "survey", "simulation", "dataset")
 TRAINING_SECTIONS = ("network", "training", "optimizer", "evaluation")
+# A configuration may differ from the data set's here: how many samples, which, and how stored.
+FREE_KEYS = {("dataset", "samples"), ("dataset", "seed"), ("dataset", "storage"), *PERFORMANCE_KEYS}
 
 
 def config_for(config: Config, data: DatasetReader) -> Config:
@@ -17,22 +18,11 @@ def config_for(config: Config, data: DatasetReader) -> Config:
     Raises
     ------
     InputError
-        If ``config`` states another geometry than the data set's, or bounds that its other
-        settings do not go with.
+        If ``config`` states a setting of the data that is not the data set's, or the data set's
+        do not go with its other settings.
     """
-    for section, key in (
-        ("velocity", "shape"),
-        ("survey", "sources"),
-        ("survey", "receivers"),
-        ("survey", "time_samples"),
-    ):
-        wanted = getattr(getattr(config, section), key)
-        found = getattr(getattr(data.config, section), key)
-        if key in getattr(config, section).model_fields_set and wanted != found:
-            raise InputError(
-                f"{section}.{key} = {_plain(wanted)}: {data.path} was made with {_plain(found)};"
-                " train with the data set's configuration, or leave the key out"
-            )
+    for section in DATA_SECTIONS:
+        _require_same(section, getattr(config, section), data)
     parts = {name: getattr(data.config, name) for name in DATA_SECTIONS}
     parts |= {name: getattr(config, name) for name in TRAINING_SECTIONS}
     try:
@@ -48,8 +38,7 @@ def check_fit(config: Config, data: DatasetReader) -> None:
     Raises
     ------
     InputError
-        If the training split is empty or smaller than a batch, or the models are too small for
-        the structural similarity.
+        If the training split is empty or smaller than a batch.
     """
     count = len(data.indices("train"))
     if count == 0:
@@ -59,12 +48,20 @@ def check_fit(config: Config, data: DatasetReader) -> None:
             f"training.batch_size = {config.training.batch_size}: the training split of"
             f" {data.path} holds {count} samples; use at most {count}, or simulate more"
         )
-    if min(data.velocity_shape) < SSIM_WINDOW:
-        raise InputError(
-            f"{data.path}: models of {' x '.join(map(str, data.velocity_shape))} nodes are too"
-            f" small for the structural similarity; at least {SSIM_WINDOW} nodes both ways"
-        )
+
+
+def _require_same(section: str, stated: BaseModel, data: DatasetReader) -> None:
+    for key in type(stated).model_fields:
+        wanted, found = getattr(stated, key), getattr(getattr(data.config, section), key)
+        free = key not in stated.model_fields_set or (section, key) in FREE_KEYS
+        if not free and wanted != found:
+            raise InputError(
+                f"{section}.{key} = {_plain(wanted)}: {data.path} was made with {_plain(found)};"
+                " train with the data set's configuration, or leave the key out"
+            )
 
 
 def _plain(value: object) -> object:
+    if value is None:
+        return "none"
     return list(value) if isinstance(value, tuple) else value

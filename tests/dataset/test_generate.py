@@ -212,3 +212,10 @@ def test_settings_of_speed_are_not_stored(reference):
     stored = open_dataset(reference).config
     assert stored == schema.stored_config(tiny())
     assert stored.dataset.shard_samples != 2
+
+
+def test_too_few_samples_for_the_splits_are_told(tmp_path, capsys):
+    simulate(tiny("dataset.samples=2"), tmp_path / "data.h5")
+    assert "dataset.samples = 2: too few" in capsys.readouterr().err
+    simulate(tiny("dataset.samples=7"), tmp_path / "more.h5")
+    assert "too few" not in capsys.readouterr().err

@@ -356,3 +356,28 @@ def test_torch_loader_with_workers_reads_every_sample(tmp_path):
     seen = np.concatenate([models.numpy() for _, models in loader])
     with open_dataset(path) as data:
         np.testing.assert_array_equal(seen, velocity[data.indices("train")])
+
+
+def test_ctrl_c_while_hdf5_writes_comes_afterwards(tmp_path):
+    """A signal inside HDF5's calls to our file would break it and fill the screen."""
+    code = (
+        "import os, signal, sys; sys.path.insert(0, sys.argv[2])\n"
+        "from seistomo.dataset.store import hdf5\n"
+        "from test_store import arrays, small_config, write_dataset\n"
+        "write = hdf5._PatientFile.write\n"
+        "def interrupted(self, data):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return write(self, data)\n"
+        "hdf5._PatientFile.write = interrupted\n"
+        "try: write_dataset(sys.argv[1], small_config(), *arrays(20))\n"
+        "except KeyboardInterrupt: print('interrupted')\n"
+    )
+    here = str(Path(__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "data.h5"), here],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
+    assert list(tmp_path.iterdir()) == []

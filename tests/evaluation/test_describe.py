@@ -1,5 +1,7 @@
+import numpy as np
 import pytest
 
+from seistomo.dataset import write_predictions
 from seistomo.errors import InputError
 from seistomo.evaluation import describe_run, evaluate, predict
 from seistomo.evaluation.describe import describe
@@ -35,6 +37,14 @@ def test_data_evaluation_and_predictions_are_described(
     assert f"RMSE {metrics['rmse']:.0f} m/s" in text
     assert f"RMSE {metrics['baseline']['rmse']:.0f} m/s" in text
     assert "35, 20 x 24 nodes" in describe(tmp_path / "p.h5")
+
+
+def test_predictions_of_unknown_origin_are_described(tmp_path):
+    velocity, axis = np.full((1, 2, 3), 2000, np.float32), np.arange(3.0)
+    write_predictions(tmp_path / "p.h5", velocity, np.arange(1), axis[:2], axis, {})
+    text = describe(tmp_path / "p.h5")
+    assert "1, 2 x 3 nodes" in text
+    assert "unknown" in text
 
 
 def test_what_is_not_ours_is_refused(run_dir, tmp_path):

@@ -76,6 +76,15 @@ def test_empty_folder_is_used(tmp_path):
     assert (tmp_path / "out" / "metrics.json").is_file()
 
 
+def test_the_working_folder_is_used(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    with folder_written_whole(".", overwrite=False) as folder:
+        write_evaluation(folder)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(CONTENT)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_parent_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     with (

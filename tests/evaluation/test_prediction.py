@@ -1,3 +1,5 @@
+import shutil
+
 import h5py
 import numpy as np
 import pytest
@@ -34,12 +36,37 @@ def test_file_has_coordinates_and_units(fake_run, run_dir, data_path, tmp_path):
 
 
 def test_existing_file_is_kept(fake_run, run_dir, data_path, tmp_path):
-    (tmp_path / "out.h5").write_text("mine")
+    predict(run_dir, data_path, tmp_path / "out.h5", split="test")
     with pytest.raises(InputError, match="--overwrite"):
         predict(run_dir, data_path, tmp_path / "out.h5")
-    assert (tmp_path / "out.h5").read_text() == "mine"
+    assert len(read_predictions(tmp_path / "out.h5")[0]) == 5
     predict(run_dir, data_path, tmp_path / "out.h5", overwrite=True)
     assert len(read_predictions(tmp_path / "out.h5")[0]) == 35
+
+
+def test_only_predictions_are_replaced(fake_run, run_dir, data_path, tmp_path):
+    (tmp_path / "notes.h5").write_text("mine")
+    shutil.copy(data_path, tmp_path / "other.h5")
+    for name in ("notes.h5", "other.h5"):
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(InputError, match="is not a predictions file"):
+            predict(run_dir, data_path, tmp_path / name, overwrite=True)
+        assert (tmp_path / name).read_bytes() == before
+
+
+def test_data_and_run_are_not_written_to(fake_run, run_dir, data_path, tmp_path):
+    (tmp_path / "link.h5").symlink_to(data_path)
+    before = data_path.read_bytes()
+    for name, owner in (
+        ("data.h5", "data set"),
+        ("link.h5", "data set"),
+        ("run/../data.h5", "data set"),
+        ("run/best.pt", "run"),
+        ("run", "run"),
+    ):
+        with pytest.raises(InputError, match=f"belongs to the {owner}"):
+            predict(run_dir, data_path, tmp_path / name, overwrite=True)
+    assert data_path.read_bytes() == before
 
 
 def test_a_folder_is_not_a_file(fake_run, run_dir, data_path, tmp_path):

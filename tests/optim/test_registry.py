@@ -45,6 +45,8 @@ def test_parameter_groups_keep_their_own_rates():
         ("adam", {"params": []}, "unknown option params"),
         ("sgd", {"momentum": -1.0}, "momentum = -1.0: Invalid momentum value: -1.0"),
         ("adam", {"betas": 0.9}, "betas = 0.9"),
+        ("adam", {"betas": [0.9]}, "betas = [0.9]: "),
+        ("..Foo", {}, "optimizer ..Foo: cannot import .: "),
         ("adam", {"eps": "small"}, "eps = 'small'"),
     ],
 )
@@ -63,6 +65,21 @@ def test_a_constructor_without_learning_rate_is_refused(monkeypatch):
     monkeypatch.setattr(torch.optim, "Rateless", Rateless, raising=False)
     with pytest.raises(OptimizerError, match="takes no learning rate"):
         make_optimizer("torch.optim.Rateless", parameters(), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(RuntimeError("two\nlines"), "lr = 0.1: two lines"), (KeyError(), "lr = 0.1: KeyError")],
+)
+def test_whatever_a_constructor_raises_is_told_in_one_line(monkeypatch, error, told):
+    class Broken(torch.optim.SGD):
+        def __init__(self, params, lr):
+            raise error
+
+    monkeypatch.setattr(torch.optim, "Broken", Broken, raising=False)
+    with pytest.raises(OptimizerError) as caught:
+        make_optimizer("torch.optim.Broken", parameters(), 0.1)
+    assert str(caught.value) == f"optimizer torch.optim.Broken with {told}"
 
 
 def test_a_required_option_is_asked_for(monkeypatch):

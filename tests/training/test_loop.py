@@ -197,8 +197,9 @@ def test_early_stopping(dataset, make_config, tmp_path):
 
 
 def test_without_validation_the_training_loss_decides(make_dataset, make_config, tmp_path):
-    path = make_dataset("dataset.split=[5, 0, 1]")
-    result = train(make_config("optimizer.learning_rate=0.02"), path, tmp_path / "run")
+    split = "dataset.split=[5, 0, 1]"
+    config = make_config(split, "optimizer.learning_rate=0.02")
+    result = train(config, make_dataset(split), tmp_path / "run")
     history = history_of(tmp_path / "run")
     assert np.isnan(history["validation_loss"]).all()
     assert result.best.epoch == 1 + np.argmin(history["train_loss"])

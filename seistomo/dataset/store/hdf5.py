@@ -1,6 +1,8 @@
 """HDF5 files that close in peace on a full disk."""
 
 import io
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,17 +48,43 @@ class _PatientFile(io.FileIO):
 
 
 @contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Put off Ctrl-C to the end of a ``with`` block.
+
+    HDF5 calls `_PatientFile` from C: an exception raised there by a signal would break the file
+    and fill the screen. Other threads than the main one get no signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: caught.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if caught:
+            raise KeyboardInterrupt
+
+
+@contextmanager
 def hdf5_for_writing(path: Path) -> Iterator[tuple[h5py.File, _PatientFile]]:
     """Open a new HDF5 file; a full disk raises one `OSError` with its number, at the end.
 
     Give ``file.failure`` a look now and then to stop early.
     """
     with _PatientFile(path, "w+") as raw:
-        file = h5py.File(raw, "w")
+        file = None
         try:
+            with interrupts_held():
+                file = h5py.File(raw, "w")
             yield file, raw
         finally:
-            with suppress(*(() if raw.failure is None else (Exception,))):
-                file.close()
+            with (
+                interrupts_held(),
+                suppress(*(() if raw.failure is None else (Exception,))),
+            ):
+                if file is not None:
+                    file.close()
             if raw.failure is not None:
                 raise raw.failure

@@ -11,7 +11,7 @@ from seistomo.dataset.store.reader import DatasetReader
 from seistomo.dataset.store.writer import DatasetWriter
 from seistomo.errors import InputError
 from seistomo.files import require_space, written_whole
-from seistomo.progress import bar
+from seistomo.progress import bar, warn
 
 
 def merge(
@@ -41,12 +41,18 @@ def merge(
         itself.
     """
     out, paths = Path(out), [Path(part) for part in parts]
-    if out.exists() and not overwrite:
+    if os.path.lexists(out) and not overwrite:
         raise InputError(f"{out}: exists already; use --overwrite to replace it")
     if virtual and out.resolve() in [path.resolve() for path in paths]:
         raise InputError(f"--out {out}: is one of the parts, which --virtual refers to; rename it")
     found = sorted(map(part_at, paths), key=lambda part: part.start)
-    config = schema.with_samples(_common_config(found), _check_coverage(found))
+    config, samples = _common_config(found), _check_coverage(found)
+    if samples < config.dataset.samples:
+        warn(
+            f"{out}: the parts hold samples 0 to {samples - 1} of the {config.dataset.samples} that"
+            " they were made for; the last ones are missing"
+        )
+    config = schema.with_samples(config, samples)
     if not virtual:
         # Copies are as large as their sources.
         require_space(out, sum(part.path.stat().st_size for part in found))

@@ -17,7 +17,8 @@ from seistomo.dataset.store import schema
 from seistomo.dataset.store.writer import checksum
 from seistomo.errors import InputError
 
-REMEDY = "make it again, or finish it with `seistomo simulate ... --resume`"
+REMEDY = "make it again with --overwrite"
+FINISH = "finish it with `seistomo simulate ... --resume`"
 # What h5py raises where a file's inner structure is damaged.
 DAMAGE = (OSError, KeyError, RuntimeError, TypeError, ValueError)
 
@@ -229,7 +230,7 @@ class DatasetReader:
             firsts.append(int(self._guarded(lambda p=part: self._file(p)["index"][0])))
         if self.samples != wanted or firsts != self._starts[:-1].tolist():
             raise InputError(
-                f"{self.path}: unfinished, holds {self.samples} of {wanted} samples; {REMEDY}"
+                f"{self.path}: unfinished, holds {self.samples} of {wanted} samples; {FINISH}"
             )
         self.config = schema.with_samples(self.config, wanted)
 
@@ -247,7 +248,7 @@ def open_checked(path: Path, expected: str = schema.FORMAT) -> h5py.File:
         file = h5py.File(path, "r", rdcc_nbytes=0)
     except OSError as error:
         if not h5py.is_hdf5(path):
-            raise InputError(f"{path}: not an HDF5 file; {REMEDY}") from None
+            raise InputError(f"{path}: not an HDF5 file") from None
         reason = "truncated" if "truncated" in str(error) else str(error)
         raise InputError(f"{path}: {reason}; {REMEDY}") from None
     try:
@@ -281,7 +282,7 @@ def _check_header(path: Path, file: h5py.File, expected: str) -> None:
             " update seistomo"
         )
     if not file.attrs.get("complete", False):
-        raise InputError(f"{path}: unfinished; {REMEDY}")
+        raise InputError(f"{path}: unfinished; {FINISH}")
     if expected != schema.FORMAT:
         return
     missing = [name for name in schema.SAMPLE_VARIABLES if name not in file]

@@ -14,7 +14,7 @@ import numpy as np
 
 from seistomo.config import Config
 from seistomo.dataset.store import schema
-from seistomo.dataset.store.hdf5 import hdf5_for_writing
+from seistomo.dataset.store.hdf5 import hdf5_for_writing, interrupts_held
 from seistomo.errors import InputError
 
 # Speeds that rock, soil and water may have, m/s: beyond them a unit or a sign is wrong.
@@ -98,7 +98,12 @@ class DatasetWriter:
 
     def __enter__(self) -> "DatasetWriter":
         self._file, self._raw = self._open.enter_context(hdf5_for_writing(self._path))
-        self._create()
+        try:
+            with interrupts_held():
+                self._create()
+        except BaseException:
+            self._open.close()
+            raise
         # Looking a variable up by name costs as much as writing a small one.
         self._stored = {name: self._file[name] for name in self._variables}
         return self
@@ -111,7 +116,8 @@ class DatasetWriter:
     ) -> None:
         with self._open:
             if kind is None:
-                self._finish()
+                with interrupts_held():
+                    self._finish()
 
     def append(self, sample: Sample) -> None:
         """Write the next sample.
@@ -128,9 +134,10 @@ class DatasetWriter:
 
     def append_stored(self, values: Mapping[str, Any]) -> None:
         """Write the next sample from values as they stand in another file of the same config."""
-        for name, value in values.items():
-            if not (self._links and name in schema.LARGE):
-                self._stored[name][self._next] = value
+        with interrupts_held():
+            for name, value in values.items():
+                if not (self._links and name in schema.LARGE):
+                    self._stored[name][self._next] = value
         self._checksums[self._next] = values["crc32"]
         self._next += 1
         if self._raw.failure is not None:
