@@ -11,6 +11,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import torch
 
 from seistomo.config import Config
 from seistomo.dataset.store import schema
@@ -223,7 +224,9 @@ def compress(gathers: np.ndarray) -> tuple[np.ndarray, np.float32]:
     peak = float(np.max(np.abs(gathers), initial=0.0))
     exponent = int(np.frexp(peak)[1]) - 15 if peak > 0 else 0
     exponent = max(exponent, -126)
-    return np.ldexp(gathers, -exponent).astype(np.float16), np.float32(2.0**exponent)
+    # Torch rounds as numpy does, many times faster.
+    scaled = torch.from_numpy(np.ldexp(gathers, -exponent))
+    return scaled.half().numpy(), np.float32(2.0**exponent)
 
 
 def checksum(velocity: np.ndarray, gathers: np.ndarray) -> int:
