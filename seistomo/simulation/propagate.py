@@ -1,7 +1,7 @@
 """Solve the acoustic wave equation for the shots of many models."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import deepwave
@@ -19,6 +19,9 @@ from seistomo.simulation.wavelet import make_wavelet
 
 # Shots are propagated at once up to this estimate, whatever simulation.models_per_call asks.
 MEMORY_LIMIT = 2**28
+
+
+Span = tuple[float, float]
 
 
 class Simulator:
@@ -42,8 +45,8 @@ class Simulator:
     Attributes
     ----------
     wave_seconds
-        Time that solving the wave equation has taken in all calls so far, s; an average over
-        threads.
+        Time in which the wave equation was being solved, by one thread or several, in all calls
+        so far, s.
 
     Raises
     ------
@@ -123,12 +126,12 @@ class Simulator:
         calls = [range(i, min(i + size, len(shots))) for i in range(0, len(shots), size)]
         if threads == 1:
             for call in calls:
-                self.wave_seconds += self._propagate(models, call, shots)
+                self.wave_seconds += covered_seconds([self._propagate(models, call, shots)])
             return
         try:
             with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as p:
-                seconds = p.map(lambda call: self._propagate(models, call, shots), calls)
-                self.wave_seconds += sum(seconds) / threads
+                spans = p.map(lambda call: self._propagate(models, call, shots), calls)
+                self.wave_seconds += covered_seconds(spans)
         finally:
             # The threads' own setting reaches the linear algebra library of the whole process.
             torch.set_num_threads(threads)
@@ -144,8 +147,8 @@ class Simulator:
         amplitudes = -weights[:, :, None] * wavelet / self.grid.spacing**2
         return torch.from_numpy(amplitudes.astype(np.float32))
 
-    def _propagate(self, models: np.ndarray, call: range, shots: np.ndarray) -> float:
-        """Write the shots of ``call``, a range of ``shots``; return the seconds in deepwave."""
+    def _propagate(self, models: np.ndarray, call: range, shots: np.ndarray) -> Span:
+        """Write the shots of ``call``, a range of ``shots``; return when deepwave was at work."""
         model, source = np.divmod(np.asarray(call), self.config.survey.sources)
         recorded = np.broadcast_to(self._recorded_nodes, (len(call), *self._recorded_nodes.shape))
         # At the inner time step deepwave resamples nothing: its Fourier resampling would ring
@@ -167,10 +170,10 @@ class Simulator:
                 courant_number=COURANT * (1 + 4 * TOLERANCE),
             )
             records = output.receiver_amplitudes[..., :: self.grid.inner_steps].contiguous().cpu()
-        seconds = time.perf_counter() - started
+        span = (started, time.perf_counter())
         for shot, record in zip(call, records.numpy(), strict=True):
             shots[shot] = self._matrix @ record
-        return seconds
+        return span
 
     def _spoil(self, gather: np.ndarray, index: int) -> None:
         """Add the noise and the dead traces of sample ``index`` in place."""
@@ -179,6 +182,15 @@ class Simulator:
         if snr is not None:
             gather[...] = add_noise(gather, snr, random_stream(seed, index, NOISE), dead_trace)
         gather[dead_trace] = 0
+
+
+def covered_seconds(spans: Iterable[Span]) -> float:
+    """Return the length of the union of time spans (start, stop)."""
+    total, reached = 0.0, -np.inf
+    for start, stop in sorted(spans):
+        total += max(0.0, stop - max(start, reached))
+        reached = max(reached, stop)
+    return total
 
 
 def find_device(name: str) -> torch.device:

@@ -173,3 +173,9 @@ def test_cpu_and_gpu_agree(models):
     cpu = Simulator(small_config(), "cpu")(models, range(5))
     gpu = Simulator(small_config(), "cuda")(models, range(5))
     assert np.abs(cpu - gpu).max() < 1e-4 * np.abs(cpu).max()
+
+
+def test_wave_seconds_count_overlapping_spans_once():
+    spans = [(0.0, 2.0), (1.0, 3.0), (5.0, 6.0), (5.2, 5.4)]
+    assert propagate_module.covered_seconds(spans) == pytest.approx(4.0)
+    assert propagate_module.covered_seconds([]) == 0.0
