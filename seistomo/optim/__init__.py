@@ -1,13 +1,23 @@
 """Objectives and optimizers for any PyTorch model; this package needs torch alone."""
 
-from seistomo.optim.objective import ModelObjective, Objective, PartwiseObjective
-from seistomo.optim.registry import OptimizerError, make_optimizer, optimizer_names
+from seistomo.optim.base import ObjectiveOptimizer
+from seistomo.optim.errors import OptimizerError
+from seistomo.optim.model_objective import ModelObjective, epoch_objectives
+from seistomo.optim.objective import FullGradient, Linearization, Objective
+from seistomo.optim.partwise import PartwiseObjective
+from seistomo.optim.ranks import Ranks
+from seistomo.optim.registry import make_optimizer, optimizer_names
 
 __all__ = [
+    "FullGradient",
+    "Linearization",
     "ModelObjective",
     "Objective",
+    "ObjectiveOptimizer",
     "OptimizerError",
     "PartwiseObjective",
+    "Ranks",
+    "epoch_objectives",
     "make_optimizer",
     "optimizer_names",
 ]

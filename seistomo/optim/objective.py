@@ -1,23 +1,57 @@
 """One mini-batch of a learning problem, as an optimizer sees it.
 
-An objective is f_S(w) = mean over the samples of a batch S of ℓ(h(w; x), y): network h, loss ℓ,
-weights w. It is itself a torch closure, so ``torch.optim.Adam(...).step(objective)`` works.
+The problem is to minimize f(w) = mean over the training set of ℓ(h(w; x), y): network h, loss ℓ
+(convex in the network's output where curvature is asked for), weights w. An objective is its
+part on a mini-batch S, f_S(w), and is itself a torch closure, so that
+``torch.optim.Adam(...).step(objective)`` works.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
-import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Parameters = Mapping[Tensor, Tensor] | Sequence[Tensor] | None
+Vector = tuple[Tensor, ...]
+
+
+class FullGradient(NamedTuple):
+    """The gradient over the whole training set.
+
+    Attributes
+    ----------
+    loss
+        f(w), a scalar.
+    gradient
+        ∇f(w), one tensor a parameter.
+    batch_losses, batch_gradients
+        f_S(w) and ∇f_S(w) of the batches that were asked for, this one first.
+    """
+
+    loss: Tensor
+    gradient: Vector
+    batch_losses: list[Tensor]
+    batch_gradients: list[Vector]
+
+
+class Linearization(Protocol):
+    """An objective on samples T, linearized at fixed weights: see `Objective.linearize`."""
+
+    @property
+    def loss(self) -> Tensor:
+        """f_T(w), a scalar without a graph."""
+
+    @property
+    def gradient(self) -> Vector:
+        """∇f_T(w), one tensor a parameter; computed when first asked for."""
+
+    def product(self, vector: Sequence[Tensor]) -> Vector:
+        """Return Jᵀ ∇²ℓ J v, one tensor a parameter; may be asked for many times."""
 
 
 class Objective(Protocol):
-    """What an optimizer may ask of a mini-batch.
+    """What an optimizer may ask of a mini-batch S.
 
     ``params`` says which parameters are meant, and at which values:
 
@@ -27,7 +61,8 @@ class Objective(Protocol):
     - a mapping from parameters to tensors: these parameters, in the mapping's order, at the
       values of the tensors. The model itself stays as it is.
 
-    ``samples`` are global sample indices out of this batch; left out: the whole batch.
+    ``samples`` are global sample indices, int64 [sample], out of `training_samples`; left out:
+    those of this batch. Asked twice for the same, an objective gives the same.
 
     Attributes
     ----------
@@ -35,10 +70,11 @@ class Objective(Protocol):
         Number of this batch within its epoch, from 0, and of the batches in an epoch.
     batch_size, sample_count
         Samples in this batch, and in the whole training set.
-    samples
-        Global indices of the batch's samples, int64 [sample].
+    samples, training_samples
+        Their global indices, int64 [sample].
     gradient_evaluations, ggn_products
-        Gradients and Gauss–Newton products of the batch computed so far.
+        Work done so far, in gradients of this batch and Gauss–Newton products with this batch:
+        on n samples it counts as n / batch_size.
     """
 
     batch_index: int
@@ -46,8 +82,9 @@ class Objective(Protocol):
     batch_size: int
     sample_count: int
     samples: Tensor
-    gradient_evaluations: int
-    ggn_products: int
+    training_samples: Tensor
+    gradient_evaluations: float
+    ggn_products: float
 
     def __call__(self) -> Tensor:
         """Zero the gradients, run forward and backward, return the loss (a torch closure)."""
@@ -55,164 +92,28 @@ class Objective(Protocol):
     def loss(self, params: Parameters = None, samples: Tensor | None = None) -> Tensor:
         """Return the loss alone, a scalar without a graph."""
 
-    def gradient(self, params: Parameters = None) -> tuple[Tensor, ...]:
+    def gradient(self, params: Parameters = None, samples: Tensor | None = None) -> Vector:
         """Return the gradient with respect to ``params``, one tensor each, in their order."""
 
+    def loss_and_gradient(
+        self, params: Parameters = None, samples: Tensor | None = None
+    ) -> tuple[Tensor, Vector]:
+        """Return both, from one pass."""
 
-class PartwiseObjective(ABC):
-    """An objective whose batch comes in parts that are forwarded one after the other.
+    def linearize(self, params: Parameters = None, samples: Tensor | None = None) -> Linearization:
+        """Return loss, gradient and Gauss–Newton products v ↦ Jᵀ ∇²ℓ J v at ``params``."""
 
-    Whatever the parts, losses and gradients are those of the whole batch up to rounding. A
-    subclass says what the parts are; see `Objective` for the methods.
-
-    Parameters
-    ----------
-    model
-        The network h.
-    loss
-        ℓ(outputs, targets): a scalar, the mean over the samples given.
-    samples
-        Global indices of the batch's samples, int64 [sample].
-    batch_index, batches_per_epoch, sample_count
-        See `Objective`; ``sample_count`` left out: the samples of this batch.
-    """
-
-    def __init__(
+    def hessian_product(
         self,
-        model: nn.Module,
-        loss: Loss,
-        samples: Tensor,
-        batch_index: int = 0,
-        batches_per_epoch: int = 1,
-        sample_count: int | None = None,
-    ):
-        self.model = model
-        self.samples = samples
-        self.batch_index, self.batches_per_epoch = batch_index, batches_per_epoch
-        self.batch_size = len(samples)
-        self.sample_count = self.batch_size if sample_count is None else sample_count
-        self.gradient_evaluations = 0
-        self.ggn_products = 0
-        self._loss = loss
-
-    @abstractmethod
-    def parts(self, rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield inputs and targets of the given rows of the batch, part after part."""
-
-    def __call__(self) -> Tensor:
-        """Zero the gradients, run forward and backward, return the loss (a torch closure)."""
-        for parameter in self.model.parameters():
-            parameter.grad = None
-        total = 0.0
-        with torch.enable_grad():
-            for loss in self._part_losses(self.model):
-                loss.backward()
-                total = total + loss.detach()
-        self.gradient_evaluations += 1
-        return total
-
-    @torch.no_grad()
-    def loss(self, params: Parameters = None, samples: Tensor | None = None) -> Tensor:
-        """Return the loss alone, a scalar without a graph; see `Objective`."""
-        network, _ = self._network_at(params)
-        return sum(self._part_losses(network, self._rows(samples)))
-
-    def gradient(self, params: Parameters = None) -> tuple[Tensor, ...]:
-        """Return the gradient with respect to ``params``, in their order; see `Objective`."""
-        network, variables = self._network_at(params)
-        total = None
-        with torch.enable_grad():
-            for loss in self._part_losses(network):
-                part = torch.autograd.grad(loss, variables, materialize_grads=True)
-                total = part if total is None else tuple(map(torch.add, total, part))
-        self.gradient_evaluations += 1
-        return total
-
-    def _part_losses(
-        self, network: Callable[[Tensor], Tensor], rows: Tensor | None = None
-    ) -> Iterator[Tensor]:
-        """Yield the parts' shares of the loss; they add up to the mean over the rows."""
-        rows = torch.arange(self.batch_size) if rows is None else rows
-        for inputs, targets in self.parts(rows):
-            yield self._loss(network(inputs), targets) * (len(inputs) / len(rows))
-
-    def _rows(self, samples: Tensor | None) -> Tensor | None:
-        if samples is None:
-            return None
-        row_of = {sample: row for row, sample in enumerate(self.samples.tolist())}
-        try:
-            return torch.tensor([row_of[sample] for sample in torch.as_tensor(samples).tolist()])
-        except KeyError as error:
-            raise ValueError(f"sample {error.args[0]} is not in this batch") from None
-
-    def _network_at(
-        self, params: Parameters
-    ) -> tuple[Callable[[Tensor], Tensor], tuple[Tensor, ...]]:
-        """Return the network at ``params`` and the variables to differentiate with."""
-        if params is None:
-            return self.model, tuple(p for p in self.model.parameters() if p.requires_grad)
-        if not isinstance(params, Mapping):
-            self._names(params)
-            return self.model, tuple(params)
-        variables = tuple(value.detach().requires_grad_() for value in params.values())
-        values = dict(zip(self._names(params), variables, strict=True))
-        return lambda inputs: functional_call(self.model, values, (inputs,)), variables
-
-    def _names(self, params: Mapping[Tensor, Tensor] | Sequence[Tensor]) -> list[str]:
-        known = {id(parameter): name for name, parameter in self.model.named_parameters()}
-        try:
-            return [known[id(parameter)] for parameter in params]
-        except KeyError:
-            raise ValueError("params holds a tensor that is no parameter of the model") from None
-
-
-class ModelObjective(PartwiseObjective):
-    """A batch held whole in memory: all that a model of one's own needs.
-
-    Parameters
-    ----------
-    model
-        Any PyTorch model.
-    loss
-        ℓ(outputs, targets): a scalar, the mean over the samples.
-    inputs, targets
-        The batch, [sample, ...], on the model's device.
-    samples
-        Global indices of the samples, int64 [sample]; left out: 0, 1, ...
-    batch_index, batches_per_epoch, sample_count
-        Place of the batch in its epoch; see `Objective`.
-
-    Examples
-    --------
-    >>> model = torch.nn.Linear(3, 1)
-    >>> optimizer = torch.optim.Adam(model.parameters())
-    >>> loss = torch.nn.functional.mse_loss
-    >>> objective = ModelObjective(model, loss, torch.zeros(8, 3), torch.zeros(8, 1))
-    >>> value = optimizer.step(objective)
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        loss: Loss,
-        inputs: Tensor,
-        targets: Tensor,
-        *,
+        vector: Sequence[Tensor],
+        params: Parameters = None,
         samples: Tensor | None = None,
-        batch_index: int = 0,
-        batches_per_epoch: int = 1,
-        sample_count: int | None = None,
-    ):
-        if len(inputs) != len(targets):
-            raise ValueError(f"{len(inputs)} inputs for {len(targets)} targets")
-        samples = torch.arange(len(inputs)) if samples is None else samples
-        super().__init__(model, loss, samples, batch_index, batches_per_epoch, sample_count)
-        self.inputs, self.targets = inputs, targets
+    ) -> Vector:
+        """Return ∇²f_T v, one tensor a parameter."""
 
-    def parts(self, rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the rows as one part."""
-        if len(rows) == self.batch_size:
-            yield self.inputs, self.targets
-        else:
-            rows = rows.to(self.targets.device)
-            yield self.inputs[rows], self.targets[rows]
+    def full_gradient(self, params: Parameters = None, cache_next: int = 0) -> FullGradient:
+        """Return the gradient over the training set, and of the next batches beside it.
+
+        ``cache_next`` counts the batches of this epoch, from this one on, whose own losses and
+        gradients are wanted; they cost nothing more.
+        """

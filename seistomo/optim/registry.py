@@ -9,14 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seistomo.optim.errors import OptimizerError
+
 _OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,
 }
-
-
-class OptimizerError(ValueError):
-    """The optimizer's name or one of its options cannot be used; the message says why."""
 
 
 def optimizer_names() -> list[str]:

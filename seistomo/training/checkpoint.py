@@ -59,8 +59,8 @@ class Progress:
     iteration: int = 0
     seconds: float = 0.0
     loss_sum: float = 0.0
-    gradient_evaluations: int = 0
-    ggn_products: int = 0
+    gradient_evaluations: float = 0.0
+    ggn_products: float = 0.0
     best_epoch: int = 0
     best_loss: float = float("inf")
     dead_pixels: float = float("nan")

@@ -171,6 +171,51 @@ class SplitData:
         velocity.numpy()[...] = scaling.velocity.scale(self._data.read_velocity([sample])[0])
 
 
+class EpochData:
+    """One epoch over a split: its batches in order, and any of its samples.
+
+    Parameters
+    ----------
+    split
+        The samples.
+    groups
+        Rows of the split that make each batch, int64 [sample].
+    mirrored
+        Which of the split's samples are mirrored in this epoch, bool [sample]; None: none.
+
+    Attributes
+    ----------
+    samples
+        Global indices of the split's samples, int64 [sample], rising.
+    batches
+        Global indices of each batch's samples, int64 [sample].
+    """
+
+    def __init__(
+        self, split: SplitData, groups: Sequence[np.ndarray], mirrored: np.ndarray | None = None
+    ):
+        self._split, self._groups, self._mirrored = split, groups, mirrored
+        self.samples = torch.from_numpy(split.samples)
+        self.batches = [self.samples[rows] for rows in groups]
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def from_batch(self, first: int) -> Iterator[Batch]:
+        """Yield the batches from number ``first``, counted from 0, on."""
+        return self._split.batches(self._groups[first:], self._mirrored)
+
+    def parts(self, samples: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield inputs and targets of any samples of the split, ``size`` at once.
+
+        Shapes are those of `Batch.take`; ``samples`` are global indices, int64 [sample].
+        """
+        rows = np.searchsorted(self._split.samples, samples.numpy())
+        groups = [rows[first : first + size] for first in range(0, len(rows), size)]
+        for batch in self._split.batches(groups, self._mirrored):
+            yield batch.take(torch.arange(len(batch)))
+
+
 def batch_groups(seed: int, epoch: int, samples: int, batch_size: int) -> list[np.ndarray]:
     """Return the rows of each batch of one epoch, drawn without replacement.
 

@@ -40,8 +40,8 @@ class EpochRow:
     mse: float
     ssim: float
     learning_rate: float
-    gradient_evaluations: int
-    ggn_products: int
+    gradient_evaluations: float
+    ggn_products: float
 
 
 COLUMNS = tuple(field.name for field in fields(EpochRow))

@@ -11,9 +11,10 @@ from seistomo.config import Config
 from seistomo.dataset import DatasetReader, open_dataset
 from seistomo.errors import InputError, TrainingDivergedError
 from seistomo.networks import parameter_count
+from seistomo.optim import OptimizerError
 from seistomo.progress import bar, say, warn
 from seistomo.training.checkpoint import CONTINUING, Checkpoint, load_checkpoint
-from seistomo.training.data import batch_groups
+from seistomo.training.data import EpochData, batch_groups
 from seistomo.training.device import choose_device, torch_settings
 from seistomo.training.directory import BEST, HISTORY, RunDirectory
 from seistomo.training.events import EventLog, check_tensorboard
@@ -167,36 +168,41 @@ class _Loop:
 
     def _steps(self) -> Iterator[float]:
         """Take the remaining steps of the epoch in hand; yield each batch's loss, (m/s)²."""
-        session, progress, split = self.session, self.session.progress, self.session.train_split
+        session, progress = self.session, self.session.progress
         unit = session.normalization.velocity.span**2
         every = self.settings.checkpoint_iterations
-        groups = batch_groups(
-            self.settings.seed, progress.epoch, len(split), self.settings.batch_size
-        )
-        mirrored = None
-        if self.settings.mirror:
-            mirrored = mirrored_rows(self.settings.seed, progress.epoch, len(split))
+        epoch = self._epoch_data()
         mark = time.perf_counter()
-        for batch in split.batches(groups[progress.batch :], mirrored):
+        for batch in epoch.from_batch(progress.batch):
             objective = BatchObjective(
-                session.network,
-                batch,
-                session.micro_batch,
-                batch_index=progress.batch,
-                batches_per_epoch=len(groups),
-                sample_count=len(split),
+                session.network, batch, session.micro_batch, epoch, progress.batch
             )
-            loss = self._checked_loss(session.optimizer.step(objective))
+            loss = self._checked_loss(self._step(objective))
             progress.batch += 1
             progress.iteration += 1
             progress.loss_sum += loss * len(batch)
             progress.gradient_evaluations += objective.gradient_evaluations
             progress.ggn_products += objective.ggn_products
             progress.seconds += time.perf_counter() - mark
-            if every and progress.iteration % every == 0 and progress.batch < len(groups):
+            if every and progress.iteration % every == 0 and progress.batch < len(epoch):
                 self._save()
             yield loss * unit
             mark = time.perf_counter()
+
+    def _epoch_data(self) -> EpochData:
+        """Return the batches of the epoch in hand, as (seed, epoch) has them."""
+        settings, split = self.settings, self.session.train_split
+        epoch = self.session.progress.epoch
+        groups = batch_groups(settings.seed, epoch, len(split), settings.batch_size)
+        mirrored = mirrored_rows(settings.seed, epoch, len(split)) if settings.mirror else None
+        return EpochData(split, groups, mirrored)
+
+    def _step(self, objective: BatchObjective) -> torch.Tensor | float | None:
+        try:
+            return self.session.optimizer.step(objective)
+        except OptimizerError as error:
+            name = self.session.config.optimizer.name
+            raise InputError(f"optimizer {name}: {error}") from None
 
     def _end_epoch(self) -> None:
         session, progress = self.session, self.session.progress

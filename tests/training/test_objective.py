@@ -58,13 +58,15 @@ def test_the_same_batch_gives_the_same_bits_twice(problem):
 
 def test_samples_are_global_indices(problem):
     network, gathers, velocity, batch = problem
-    objective = BatchObjective(network, batch, 2, 3, 7, 800)
+    objective = BatchObjective(network, batch, 2)
     with torch.no_grad():
         expected = squared_error(network(gathers[[2, 5, 6], None]), velocity[[2, 5, 6]])
     loss = objective.loss(samples=torch.tensor([42, 45, 46]))
     assert float(loss) == pytest.approx(float(expected), rel=1e-6)
-    assert (objective.batch_index, objective.batches_per_epoch) == (3, 7)
-    assert (objective.batch_size, objective.sample_count) == (11, 800)
+    assert (objective.batch_index, objective.batches_per_epoch) == (0, 1)
+    assert (objective.batch_size, objective.sample_count) == (11, 11)
+    with pytest.raises(ValueError, match="sample 3 is not in this batch"):
+        objective.loss(samples=torch.tensor([3]))
 
 
 def test_micro_batch_size_goes_by_the_largest_layer():
