@@ -5,7 +5,8 @@ loss with respect to the outputs. G is symmetric, and positive semidefinite for 
 (Thiele et al. 2021, section 3.2; Gargiani et al. 2020, Eq. 13).
 
 There are two ways to J v. *Forward*: one pass with dual numbers, whose outputs also carry the
-graph for the pass back through Jᵀ. *Reverse*: by differentiating u ↦ Jᵀu, which is linear in u,
+graph for the pass back through Jᵀ; further products at the same weights replay what depends on v
+alone (see `seistomo.optim.replay`). *Reverse*: by differentiating u ↦ Jᵀu, which is linear in u,
 once more (Thiele et al. 2021, Algorithm 2), for layers without forward mode.
 """
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from seistomo.optim.network_at import NetworkAt
 from seistomo.optim.objective import Loss, Vector
 from seistomo.optim.ranks import Ranks
+from seistomo.optim.replay import Replay
 
 Mode = Literal["auto", "forward", "reverse"]
 
@@ -57,6 +59,8 @@ class LinearizedPart:
         self._outputs: Tensor | None = None
         self._slope: Tensor | None = None
         self._transposed: tuple[Tensor, Vector] | None = None
+        self._replay: Replay | None = None
+        self._asked_for_replay = False
 
     @torch.enable_grad()
     def loss_and_gradient(self) -> Vector:
@@ -75,6 +79,11 @@ class LinearizedPart:
         if self._outputs is None:
             self._outputs, tangent = self._network.tangent(self._part.inputs, vector)
             return tangent
+        if not self._asked_for_replay:
+            self._replay = self._network.replay(self._part.inputs, self._outputs.detach())
+            self._asked_for_replay = True
+        if self._replay is not None:
+            return self._replay.tangent(vector)
         with torch.no_grad():
             return self._network.tangent(self._part.inputs, vector)[1]
 

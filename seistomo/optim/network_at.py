@@ -10,6 +10,7 @@ from torch.func import functional_call
 
 from seistomo.optim.errors import OptimizerError
 from seistomo.optim.objective import Parameters, Vector
+from seistomo.optim.replay import Replay, find_replay
 
 _RANDOM_OR_COUPLED = (
     nn.modules.batchnorm._BatchNorm,
@@ -106,6 +107,10 @@ class NetworkAt:
                     )
         pairs = zip(found, self.variables, strict=True)
         return tuple(torch.zeros_like(v) if g is None else g for g, v in pairs)
+
+    def replay(self, inputs: Tensor, outputs: Tensor) -> Replay | None:
+        """Return J v for many v, given the outputs; None where the network cannot be traced."""
+        return find_replay(self.model, self._names, self.variables, inputs, outputs)
 
     def zeros(self) -> list[Tensor]:
         """Return zeros shaped as a loss and a tensor a variable: [loss, gradient...]."""

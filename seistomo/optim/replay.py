@@ -1,0 +1,186 @@
+"""J v by replaying the operations that depend on v, on values kept from one forward pass.
+
+A dual-number pass computes the outputs anew for every v. Here the pass is traced once, as a
+list of tensor operations, and cut in two: what does not depend on v, and the rest. At given
+weights the first half runs once and its results are kept; each product then pays for the
+second half alone. The trace serves as long as the model and the shapes stay as they are.
+"""
+
+import warnings
+import weakref
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, fx, nn
+from torch.func import functional_call, functionalize, jvp
+
+# Traces kept for one model: one for each shape of inputs and choice of parameters.
+MOST_TRACES = 8
+
+_TRACES: "weakref.WeakKeyDictionary[nn.Module, dict[tuple, Trace | None]]" = (
+    weakref.WeakKeyDictionary()
+)
+
+
+class Trace:
+    """The operations behind outputs and J v, cut in two.
+
+    Parameters
+    ----------
+    model
+        The network.
+    names
+        Names of the parameters that v belongs to.
+    values
+        Their values.
+    inputs
+        Inputs [sample, ...]; the trace holds for their shape.
+
+    Raises
+    ------
+    ValueError
+        For networks that change tensors in place or decide by their values.
+    """
+
+    def __init__(
+        self, model: nn.Module, names: Sequence[str], values: Sequence[Tensor], inputs: Tensor
+    ):
+        self._names = tuple(names)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # Torch's own, of parts not used here.
+            from torch.fx.experimental.proxy_tensor import make_fx  # Slow to load.
+
+        count = len(values)
+        rest = self._other_tensors(model)
+
+        def both(*arguments: Tensor) -> tuple[Tensor, Tensor]:
+            vector, tensors = arguments[:count], arguments[count:]
+            others = dict(zip(rest, tensors[count:-1], strict=True))
+
+            def outputs(*own: Tensor) -> Tensor:
+                named = {**others, **dict(zip(self._names, own, strict=True))}
+                return functional_call(model, named, (tensors[-1],))
+
+            return jvp(outputs, tensors[:count], vector)
+
+        given = [value.detach() for value in values]
+        with torch.no_grad():
+            # Tracing tells tensors apart by identity.
+            along = [value.clone() for value in given]
+            traced = make_fx(functionalize(both))(*along, *given, *rest.values(), inputs)
+        if any(_changes_in_place(node) for node in traced.graph.nodes):
+            raise ValueError("the network changes tensors in place")
+        self._first, self._second = _cut(traced, count)
+
+    def run(self, model: nn.Module, values: Sequence[Tensor], inputs: Tensor) -> "Replay":
+        """Run what does not depend on v, and keep its results."""
+        others = self._other_tensors(model).values()
+        with torch.no_grad():
+            outputs, *kept = self._first(*(v.detach() for v in values), *others, inputs)
+        return Replay(outputs, kept, self._second)
+
+    def _other_tensors(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return the model's parameters and buffers that v does not belong to, by name."""
+        tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        return {k: t.detach() for k, t in tensors.items() if k not in self._names}
+
+
+class Replay:
+    """J v at fixed weights: `outputs` [sample, ...], and `tangent(vector)` like them."""
+
+    def __init__(self, outputs: Tensor, kept: Sequence[Tensor], second: nn.Module):
+        self.outputs, self._kept, self._second = outputs, kept, second
+
+    def tangent(self, vector: Sequence[Tensor]) -> Tensor:
+        """Return J v for one tensor a parameter."""
+        with torch.no_grad():
+            return self._second(*vector, *self._kept)
+
+
+def find_replay(
+    model: nn.Module,
+    names: Sequence[str],
+    values: Sequence[Tensor],
+    inputs: Tensor,
+    outputs: Tensor,
+) -> Replay | None:
+    """Return a replay whose outputs are those given, or None where the network has none.
+
+    A trace that no longer gives these outputs, since the model was changed, is made anew.
+
+    Parameters
+    ----------
+    model, names, values, inputs
+        See `Trace`.
+    outputs
+        The model's outputs for them.
+    """
+    traces = _TRACES.setdefault(model, {})
+    modes = tuple(module.training for module in model.modules())
+    key = (tuple(names), modes, inputs.shape, inputs.dtype, inputs.device, values[0].dtype)
+    for known in (key in traces, False):
+        if not known and not _trace(traces, key, model, names, values, inputs):
+            return None
+        if traces[key] is None:
+            return None
+        found = traces[key].run(model, values, inputs)
+        if torch.allclose(found.outputs, outputs, rtol=1e-4, atol=1e-6, equal_nan=True):
+            return found
+    traces[key] = None
+    return None
+
+
+def _trace(traces: dict, key: tuple, *arguments: object) -> bool:
+    if len(traces) >= MOST_TRACES and key not in traces:
+        return False
+    try:
+        traces[key] = Trace(*arguments)
+    except Exception:  # Whatever a stranger's network does that cannot be traced.
+        traces[key] = None
+    return True
+
+
+def _cut(traced: fx.GraphModule, count: int) -> tuple[fx.GraphModule, fx.GraphModule]:
+    """Cut a graph whose first ``count`` inputs are v, and whose outputs are (h, J v).
+
+    The first half takes the other inputs and returns h and all that the second half needs; the
+    second half takes v and that, and returns J v.
+    """
+    nodes = list(traced.graph.nodes)
+    placeholders = [node for node in nodes if node.op == "placeholder"]
+    outputs, tangent = nodes[-1].args[0]
+    touched = set(placeholders[:count])
+    for node in nodes:
+        if touched.intersection(node.all_input_nodes):
+            touched.add(node)
+    touched.discard(nodes[-1])
+    needed = {
+        source: None
+        for node in (n for n in nodes if n in touched)
+        for source in node.all_input_nodes
+        if source not in touched and source.op != "get_attr"
+    }
+    if tangent not in touched:
+        needed[tangent] = None
+    first, second = fx.Graph(), fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    for node in nodes[:-1]:
+        if node not in touched:
+            copies[node] = first.node_copy(node, copies.__getitem__)
+    first.output([copies[outputs], *(copies[node] for node in needed)])
+    own: dict[fx.Node, fx.Node] = {
+        node: second.placeholder(node.name) for node in (*placeholders[:count], *needed)
+    }
+    for node in nodes[:-1]:
+        constant = node.op == "get_attr"
+        if node not in own and (node in touched or constant):
+            own[node] = second.node_copy(node, own.__getitem__)
+    second.output(own[tangent])
+    second.eliminate_dead_code()
+    first.eliminate_dead_code()
+    return fx.GraphModule(traced, first), fx.GraphModule(traced, second)
+
+
+def _changes_in_place(node: fx.Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and schema.is_mutable
