@@ -10,7 +10,10 @@ from seistomo.config.base import Section
 class OptimizerConfig(Section):
     """An optimizer by registered name or import path."""
 
-    name: str = Field("adam", description="Registered name (adam, sgd), or package.module.Class.")
+    name: str = Field(
+        "adam",
+        description="Registered name (adam, sgd, sgn, sqgn, svrg), or package.module.Class.",
+    )
     learning_rate: float = Field(1e-3, gt=0, description="Learning rate (α).")
     options: dict[str, Any] = Field(
         {}, description="Further arguments of the optimizer's constructor."

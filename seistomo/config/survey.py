@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field
 
 from seistomo.config.base import Section
@@ -34,3 +35,31 @@ class SurveyConfig(Section):
     dead_traces: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="Share of traces that record nothing, drawn anew for each sample."
     )
+
+    def positions(self, width: float) -> dict[str, np.ndarray]:
+        """Return the positions of sources and receivers, evenly spaced, m.
+
+        A single one stands in the middle of its range.
+
+        Parameters
+        ----------
+        width
+            Horizontal extent of the models, m.
+
+        Returns
+        -------
+        dict
+            ``source_x`` and ``source_depth`` [source], ``receiver_x`` and ``receiver_depth``
+            [receiver].
+        """
+        return {
+            "source_x": _spread(self.source_x or (0.0, width), self.sources),
+            "source_depth": np.full(self.sources, self.source_depth),
+            "receiver_x": _spread(self.receiver_x or (0.0, width), self.receivers),
+            "receiver_depth": np.full(self.receivers, self.receiver_depth),
+        }
+
+
+def _spread(ends: tuple[float, float], count: int) -> np.ndarray:
+    first, last = ends
+    return np.linspace(first, last, count) if count > 1 else np.array([(first + last) / 2])

@@ -46,10 +46,6 @@ class Trace:
         self, model: nn.Module, names: Sequence[str], values: Sequence[Tensor], inputs: Tensor
     ):
         self._names = tuple(names)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # Torch's own, of parts not used here.
-            from torch.fx.experimental.proxy_tensor import make_fx  # Slow to load.
-
         count = len(values)
         rest = self._other_tensors(model)
 
@@ -64,9 +60,11 @@ class Trace:
             return jvp(outputs, tensors[:count], vector)
 
         given = [value.detach() for value in values]
-        with torch.no_grad():
-            # Tracing tells tensors apart by identity.
-            along = [value.clone() for value in given]
+        along = [value.clone() for value in given]  # Tracing tells tensors apart by identity.
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # Torch's own, of parts not used here.
+            from torch.fx.experimental.proxy_tensor import make_fx  # Slow to load.
+
             traced = make_fx(functionalize(both))(*along, *given, *rest.values(), inputs)
         if any(_changes_in_place(node) for node in traced.graph.nodes):
             raise ValueError("the network changes tensors in place")

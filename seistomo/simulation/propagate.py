@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from seistomo.config import Config
-from seistomo.errors import InputError
+from seistomo.device import choose_device
 from seistomo.simulation.checks import TOLERANCE, check_velocity
 from seistomo.simulation.grid import COURANT, ModellingGrid
 from seistomo.simulation.interpolation import interpolation_matrix, point_stencil
@@ -56,7 +56,7 @@ class Simulator:
 
     def __init__(self, config: Config, device: str = "auto"):
         self.config = config
-        self.device = find_device(device)
+        self.device = choose_device(device)
         self.grid = ModellingGrid.of(config)
         survey = Survey.draw(config, config.dataset.seed, 0)
         sources = self.grid.to_cells(survey.source_depth, survey.source_x)
@@ -191,20 +191,3 @@ def covered_seconds(spans: Iterable[Span]) -> float:
         total += max(0.0, stop - max(start, reached))
         reached = max(reached, stop)
     return total
-
-
-def find_device(name: str) -> torch.device:
-    """Return the device called auto, cpu, cuda or cuda:N.
-
-    Raises
-    ------
-    InputError
-        If there is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, _, number = name.partition(":")
-    there = {"cpu": 1, "cuda": torch.cuda.device_count()}.get(kind, 0)
-    if not (number or "0").isdecimal() or int(number or 0) >= there:
-        raise InputError(f"device = {name}: not on this machine; use auto, cpu, cuda or cuda:N")
-    return torch.device(name)

@@ -32,25 +32,14 @@ class Survey:
     def draw(cls, config: Config, seed: int, index: int) -> "Survey":
         """Return the survey of sample ``index``; it depends on (config, seed, index) alone.
 
-        Sources and receivers are evenly spaced, the same for all samples; a single one stands in
-        the middle of its range. The dead traces are drawn.
+        Sources and receivers are the same for all samples; the dead traces are drawn.
         """
-        survey, width = config.survey, config.velocity.x_extent
-        source_x = _spread(survey.source_x or (0.0, width), survey.sources)
-        receiver_x = _spread(survey.receiver_x or (0.0, width), survey.receivers)
+        survey = config.survey
         return cls(
-            source_x=source_x,
-            source_depth=np.full(survey.sources, survey.source_depth),
-            receiver_x=receiver_x,
-            receiver_depth=np.full(survey.receivers, survey.receiver_depth),
+            **survey.positions(config.velocity.x_extent),
             dead_trace=draw_dead_traces(
                 (survey.sources, survey.receivers),
                 survey.dead_traces,
                 random_stream(seed, index, DEAD_TRACES),
             ),
         )
-
-
-def _spread(ends: tuple[float, float], count: int) -> np.ndarray:
-    first, last = ends
-    return np.linspace(first, last, count) if count > 1 else np.array([(first + last) / 2])

@@ -1,35 +1,9 @@
-"""Where training runs, and the torch settings it runs with."""
+"""The torch settings that training runs with."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-
-from seistomo.errors import InputError
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device that ``training.device`` names; "auto" is CUDA where there is one.
-
-    Raises
-    ------
-    InputError
-        If the device does not exist here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise InputError(f"training.device = {name!r}: must be auto, cpu, cuda or cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(
-            f"training.device = {name!r}: this machine has {torch.cuda.device_count()} CUDA"
-            ' devices; use "auto" or "cpu"'
-        )
-    return device
 
 
 @contextmanager

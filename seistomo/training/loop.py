@@ -9,13 +9,14 @@ import torch
 
 from seistomo.config import Config
 from seistomo.dataset import DatasetReader, open_dataset
+from seistomo.device import choose_device
 from seistomo.errors import InputError, TrainingDivergedError
 from seistomo.networks import parameter_count
 from seistomo.optim import OptimizerError
 from seistomo.progress import bar, say, warn
 from seistomo.training.checkpoint import CONTINUING, Checkpoint, load_checkpoint
 from seistomo.training.data import EpochData, batch_groups
-from seistomo.training.device import choose_device, torch_settings
+from seistomo.training.device import torch_settings
 from seistomo.training.directory import BEST, HISTORY, RunDirectory
 from seistomo.training.events import EventLog, check_tensorboard
 from seistomo.training.fit import check_fit, config_for
@@ -73,7 +74,7 @@ def train(
         if config.training.tensorboard:
             check_tensorboard()
         directory = RunDirectory(run_dir, resume=resume, overwrite=overwrite)
-        device = choose_device(config.training.device)
+        device = choose_device(config.training.device, "training.device")
         with torch_settings(device, config.training.threads, config.training.seed):
             checkpoint = _checkpoint_to_resume(directory, config, data) if resume else None
             session = Session(config, data, device, checkpoint)

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from seistomo.config import Config, parse_config
+from seistomo.device import choose_device
 from seistomo.errors import InputError
 from seistomo.networks import TomographyNetwork, build_network
 from seistomo.training.checkpoint import load_checkpoint
-from seistomo.training.device import choose_device
 from seistomo.training.directory import BEST, CHECKPOINT
 from seistomo.training.history import EpochRow
 from seistomo.training.normalization import Normalization

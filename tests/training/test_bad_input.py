@@ -25,7 +25,7 @@ from seistomo.training.fit import config_for
         (["optimizer.name=adamm"], "did you mean adam?"),
         (["optimizer.options={betaz = [0.9, 0.99]}"], "did you mean betas?"),
         (["optimizer.options={betas = [2.0, 0.99]}"], "Invalid beta parameter"),
-        (["training.device=cuda:7"], "training.device = 'cuda:7'"),
+        (["training.device=cuda:7"], "training.device = cuda:7"),
         (["training.device=toaster"], "must be auto, cpu, cuda or cuda:N"),
         (["training.device=meta"], "must be auto, cpu, cuda or cuda:N"),
     ],

@@ -69,7 +69,7 @@ def write_dataset(
         dead_trace = np.zeros(np.shape(gathers)[:3], dtype=bool)
     if wavelet is None:
         wavelet = np.zeros(config.survey.time_samples)
-    positions = _even_positions(config)
+    positions = config.survey.positions(config.velocity.x_extent)
     splits = schema.split_of(np.arange(count), config.dataset.split)
     config = schema.with_samples(config, count)
     with (
@@ -135,14 +135,3 @@ def write_predictions(
         for name, text in attributes.items():
             file.attrs[name] = text
         file.attrs["complete"] = True
-
-
-def _even_positions(config: Config) -> dict[str, np.ndarray]:
-    survey, extent = config.survey, config.velocity.x_extent
-    source_x, receiver_x = survey.source_x or (0, extent), survey.receiver_x or (0, extent)
-    return {
-        "source_x": np.linspace(*source_x, survey.sources),
-        "source_depth": np.full(survey.sources, survey.source_depth),
-        "receiver_x": np.linspace(*receiver_x, survey.receivers),
-        "receiver_depth": np.full(survey.receivers, survey.receiver_depth),
-    }
