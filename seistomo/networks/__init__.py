@@ -1,6 +1,18 @@
-"""Networks that map the gathers of a survey to a velocity model."""
+"""Networks: from the gathers of a survey to a velocity model, and for the papers' benchmarks."""
 
 from seistomo.networks.build import build_network, parameter_count
+from seistomo.networks.classifiers import build_classifier
+from seistomo.networks.mlp import MLP
+from seistomo.networks.mnist import MnistCNN
 from seistomo.networks.tomography import TomographyNetwork
+from seistomo.networks.vgg import SmallVGG
 
-__all__ = ["TomographyNetwork", "build_network", "parameter_count"]
+__all__ = [
+    "MLP",
+    "MnistCNN",
+    "SmallVGG",
+    "TomographyNetwork",
+    "build_classifier",
+    "build_network",
+    "parameter_count",
+]

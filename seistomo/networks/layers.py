@@ -72,9 +72,10 @@ class ConvolutionBlock(nn.Module):
 
 
 def glorot_uniform_(layer: nn.Module, generator: torch.Generator | None, scale: float = 1) -> None:
-    """Draw the layer's weights from Glorot and Bengio's (2010) uniform law; zero its bias.
+    """Draw the layer's weights from Glorot and Bengio's (2010) uniform law; zero a bias.
 
     Weights lie within ±scale·sqrt(6 / (fan_in + fan_out)).
     """
     nn.init.xavier_uniform_(layer.weight, gain=scale, generator=generator)
-    nn.init.zeros_(layer.bias)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)

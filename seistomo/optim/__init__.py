@@ -7,8 +7,14 @@ from seistomo.optim.objective import FullGradient, Linearization, Objective
 from seistomo.optim.partwise import PartwiseObjective
 from seistomo.optim.ranks import Ranks
 from seistomo.optim.registry import make_optimizer, optimizer_names
+from seistomo.optim.sgn import SGN
+from seistomo.optim.sqgn import SQGN
+from seistomo.optim.svrg import SVRG
 
 __all__ = [
+    "SGN",
+    "SQGN",
+    "SVRG",
     "FullGradient",
     "Linearization",
     "ModelObjective",

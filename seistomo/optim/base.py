@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from seistomo.optim.errors import OptimizerError
+from seistomo.optim.network_at import require_deterministic
 from seistomo.optim.objective import Objective
+from seistomo.optim.options import require_between
 from seistomo.optim.vectors import flatten, unflatten
 
 MEMORY = "memory"
@@ -36,15 +38,17 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
         self.report: dict[str, Any] = {}
         super().__init__(params, defaults)
         self._require_one_kind()
+        self._size = self._count()
 
     @torch.no_grad()
-    def step(self, closure: Objective) -> Tensor:
+    def step(self, closure: Objective | None = None) -> Tensor:
         """Take one step.
 
         Parameters
         ----------
         closure
-            The objective: one mini-batch of the problem.
+            The objective: one mini-batch of the problem. It cannot be left out; the default is
+            torch's signature.
 
         Returns
         -------
@@ -54,7 +58,8 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
         Raises
         ------
         OptimizerError
-            Without an objective, and for one that cannot give what the optimizer asks for.
+            Without an objective, for one that cannot give what the optimizer asks for, and if
+            other parameters need a gradient than in the steps before.
         """
         if not hasattr(closure, "loss_and_gradient"):
             raise OptimizerError(
@@ -62,6 +67,16 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
                 " ModelObjective(model, loss, inputs, targets), not"
                 f" {'nothing' if closure is None else type(closure).__name__}"
             )
+        if not self.memory:
+            self._size = self._count()
+        elif self._count() != self._size:
+            raise OptimizerError(
+                f"{type(self).__name__}: {self._count()} weights need a gradient, {self._size} did"
+                " in the steps before; build a new optimizer"
+            )
+        model = getattr(closure, "model", None)
+        if model is not None:
+            require_deterministic(model)
         return self._step(closure)
 
     def _step(self, objective: Objective) -> Tensor:
@@ -111,6 +126,7 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
                 f"{type(self).__name__}: a parameter group cannot be added after the first step"
             )
         super().add_param_group(param_group)
+        require_between("lr", self.param_groups[-1]["lr"], 0, 1e30)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state, as in torch, and the memory beside it."""
@@ -127,9 +143,14 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
         super().load_state_dict(content)
         device = self.parameters()[0].device
         self.memory = _moved(copy.deepcopy(memory), device)
+        self._size = self._count()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), MEMORY: self.memory, "report": self.report}
+        own = {MEMORY: self.memory, "report": self.report, "_size": self._size}
+        return {**super().__getstate__(), **own}
+
+    def _count(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())
 
     def _require_one_kind(self) -> None:
         own = self.parameters()

@@ -10,13 +10,7 @@ from torch.func import functional_call
 
 from seistomo.optim.errors import OptimizerError
 from seistomo.optim.objective import Parameters, Vector
-from seistomo.optim.replay import Replay, find_replay
-
-_RANDOM_OR_COUPLED = (
-    nn.modules.batchnorm._BatchNorm,
-    nn.modules.dropout._DropoutNd,
-    nn.RReLU,
-)
+from seistomo.optim.replay import Replay, find_replay, without_future_warnings
 
 
 class NetworkAt:
@@ -66,7 +60,7 @@ class NetworkAt:
         With gradients enabled the outputs have a graph, the tangent is apart from it: to go
         backward through the outputs then costs no more than without a tangent.
         """
-        with forward_ad.dual_level():
+        with forward_ad.dual_level(), without_future_warnings():
             duals = [
                 forward_ad.make_dual(variable, along.detach())
                 for variable, along in zip(self.variables, vector, strict=True)
@@ -134,13 +128,24 @@ def require_deterministic(model: nn.Module) -> None:
         Naming the layer and the remedy.
     """
     for name, module in model.named_modules():
-        if module.training and isinstance(module, _RANDOM_OR_COUPLED):
+        if _is_random_or_coupled(module):
+            state = "in train mode" if module.training else "without running statistics"
             raise OptimizerError(
-                f"layer {name or 'model'} ({type(module).__name__}) in train mode: its outputs"
+                f"layer {name or 'model'} ({type(module).__name__}) {state}: its outputs"
                 " are random or depend on the other samples of the batch, which curvature and"
                 " variance reduction do not allow; call .eval() on it, or replace it (GroupNorm"
                 " works)"
             )
+
+
+def _is_random_or_coupled(module: nn.Module) -> bool:
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        return module.training or module.running_mean is None
+    if isinstance(module, nn.modules.dropout._DropoutNd):
+        return module.training and module.p > 0
+    if isinstance(module, nn.RNNBase | nn.MultiheadAttention):
+        return module.training and module.dropout > 0
+    return module.training and isinstance(module, nn.RReLU)
 
 
 def _names(model: nn.Module, params: Mapping[Tensor, Tensor] | Sequence[Tensor]) -> list[str]:

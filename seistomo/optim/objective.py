@@ -66,6 +66,9 @@ class Objective(Protocol):
 
     Attributes
     ----------
+    model
+        The network, if there is one: optimizers that evaluate a batch more than once look for
+        layers that would not give the same twice.
     batch_index, batches_per_epoch
         Number of this batch within its epoch, from 0, and of the batches in an epoch.
     batch_size, sample_count

@@ -27,7 +27,7 @@ def require_count(name: str, value: int, minimum: int = 1) -> None:
 
 def require_one_of(name: str, value: Any, allowed: Collection[Any]) -> None:
     """Refuse what is not among the values allowed."""
-    if not any(value is choice or value == choice for choice in allowed):
+    if not any(isinstance(value, type(choice)) and value == choice for choice in allowed):
         shown = ", ".join(map(str, allowed))
         raise OptimizerError(f"{name} = {value!r}: must be one of {shown}")
 

@@ -43,6 +43,11 @@ class PartwiseObjective(ABC):
         initialized.
     jacobian_mode
         How Gauss–Newton products differentiate: see `seistomo.optim.curvature`.
+
+    Raises
+    ------
+    OptimizerError
+        If ``loss`` is no function, and when it is used, if it returns no scalar.
     """
 
     def __init__(
@@ -68,7 +73,8 @@ class PartwiseObjective(ABC):
         self.sample_count = len(self.training_samples) if sample_count is None else sample_count
         self.gradient_evaluations = 0.0
         self.ggn_products = 0.0
-        self._ell, self._ranks, self._jacobian_mode = loss, ranks or Ranks(), jacobian_mode
+        self._ell = _checked(loss)
+        self._ranks, self._jacobian_mode = ranks or Ranks(), jacobian_mode
 
     @abstractmethod
     def parts(self, samples: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -246,3 +252,21 @@ class PartwiseObjective(ABC):
                 f" {self.sample_count} training samples; give it the whole training set, or turn"
                 " variance reduction off"
             )
+
+
+def _checked(loss: Loss) -> Loss:
+    """Return the loss, which refuses what it returns where that is no scalar."""
+    if not callable(loss):
+        raise OptimizerError(
+            f"loss = {loss!r}: must be a function of outputs and targets that returns a scalar,"
+            " the mean over the samples"
+        )
+
+    def ell(outputs: Tensor, targets: Tensor) -> Tensor:
+        value = loss(outputs, targets)
+        if isinstance(value, Tensor) and value.ndim == 0:
+            return value
+        shape = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise OptimizerError(f"loss: returns {shape}, not a scalar, the mean over the samples")
+
+    return ell

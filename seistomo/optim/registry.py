@@ -10,10 +10,16 @@ import torch
 from torch import Tensor
 
 from seistomo.optim.errors import OptimizerError
+from seistomo.optim.sgn import SGN
+from seistomo.optim.sqgn import SQGN
+from seistomo.optim.svrg import SVRG
 
 _OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,
+    "sgn": SGN,
+    "sqgn": SQGN,
+    "svrg": SVRG,
 }
 
 

@@ -8,7 +8,8 @@ second half alone. The trace serves as long as the model and the shapes stay as 
 
 import warnings
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, fx, nn
@@ -61,8 +62,7 @@ class Trace:
 
         given = [value.detach() for value in values]
         along = [value.clone() for value in given]  # Tracing tells tensors apart by identity.
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # Torch's own, of parts not used here.
+        with torch.no_grad(), without_future_warnings():
             from torch.fx.experimental.proxy_tensor import make_fx  # Slow to load.
 
             traced = make_fx(functionalize(both))(*along, *given, *rest.values(), inputs)
@@ -126,6 +126,14 @@ def find_replay(
             return found
     traces[key] = None
     return None
+
+
+@contextmanager
+def without_future_warnings() -> Iterator[None]:
+    """Silence what torch says of parts of its own that its forward mode loads at first use."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 def _trace(traces: dict, key: tuple, *arguments: object) -> bool:

@@ -3,15 +3,25 @@
 import pytest
 import torch
 
-from seistomo.optim import OptimizerError, make_optimizer, optimizer_names
+from seistomo.optim import SGN, SQGN, SVRG, OptimizerError, make_optimizer, optimizer_names
 
 
 def parameters():
     return [torch.nn.Parameter(torch.zeros(3))]
 
 
+def test_names_make_the_papers_optimizers():
+    assert optimizer_names() == ["adam", "sgd", "sgn", "sqgn", "svrg"]
+    for name, expected in {"sgn": SGN, "sqgn": SQGN, "svrg": SVRG}.items():
+        optimizer = make_optimizer(name, parameters(), 0.25)
+        assert type(optimizer) is expected
+        assert optimizer.param_groups[0]["lr"] == 0.25
+    svrg = {"full_gradient_interval": 0}
+    with pytest.raises(OptimizerError, match=r"svrg with lr = 0\.1, full_gradient_interval = 0: f"):
+        make_optimizer("svrg", parameters(), 0.1, svrg)
+
+
 def test_names_make_torch_optimizers():
-    assert optimizer_names() == ["adam", "sgd"]
     assert type(make_optimizer("adam", parameters(), 0.1)) is torch.optim.Adam
     sgd = make_optimizer("sgd", parameters(), 0.1, {"momentum": 0.9})
     assert type(sgd) is torch.optim.SGD
@@ -35,7 +45,9 @@ def test_parameter_groups_keep_their_own_rates():
     ("name", "options", "message"),
     [
         ("adamm", {}, "optimizer adamm: unknown; did you mean adam?"),
-        ("zzz", {}, "optimizer zzz: unknown; known: adam, sgd"),
+        ("zzz", {}, "optimizer zzz: unknown; known: adam, sgd, sgn, sqgn, svrg"),
+        ("SQGN", {}, "optimizer SQGN: unknown; did you mean sqgn?"),
+        ("svrg", {"full_gradient_intervall": 1}, "did you mean full_gradient_interval?"),
         ("no_such.module.Class", {}, "cannot import no_such.module"),
         ("torch.optim.Nothing", {}, "torch.optim has no Nothing"),
         ("torch.nn.Linear", {}, "must be a subclass of torch.optim.Optimizer"),

@@ -8,6 +8,13 @@ from matplotlib.figure import Figure
 from seistomo.evaluation.figures.convergence import convergence_figure
 from seistomo.evaluation.figures.gathers import gathers_figure
 from seistomo.evaluation.figures.models import models_figure
+from seistomo.evaluation.figures.optimizers import (
+    SensitivityCurve,
+    learning_curves_figure,
+    race_figure,
+    sensitivity_figure,
+    stuck_figure,
+)
 from seistomo.evaluation.figures.overview import overview_figure
 from seistomo.evaluation.figures.predictions import Case, predictions_figure
 from seistomo.evaluation.figures.scores import rmse_depth_figure, ssim_histogram_figure
@@ -16,13 +23,18 @@ from seistomo.evaluation.figures.style import check_format, save
 __all__ = [
     "Case",
     "Figure",
+    "SensitivityCurve",
     "check_format",
     "convergence_figure",
     "gathers_figure",
+    "learning_curves_figure",
     "models_figure",
     "overview_figure",
     "predictions_figure",
+    "race_figure",
     "rmse_depth_figure",
     "save",
+    "sensitivity_figure",
     "ssim_histogram_figure",
+    "stuck_figure",
 ]

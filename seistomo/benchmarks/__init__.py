@@ -1,0 +1,1 @@
+"""Benchmarks: the papers' experiments, and what the optimizers cost."""

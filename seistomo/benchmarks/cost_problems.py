@@ -1,0 +1,209 @@
+"""The problems on which optimizers are timed: MNIST and seismic tomography, on made-up data.
+
+What a step costs does not depend on what the images show, only on how many there are.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seistomo.benchmarks.paper import SQGN_OPTIONS, SQGN_RATE, SVRG_OPTIONS
+from seistomo.config.network import NetworkConfig
+from seistomo.errors import InputError
+from seistomo.networks import build_network
+from seistomo.networks.mnist import MnistCNN
+from seistomo.optim.objective import Loss
+from seistomo.training.objective import micro_batch_size, squared_error
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An optimizer to be timed.
+
+    Attributes
+    ----------
+    label
+        What it is called.
+    optimizer, learning_rate, options
+        As for `seistomo.optim.make_optimizer`.
+    paper
+        Time of an iteration in units of Adam's that the SQGN paper reports; None where it
+        reports none.
+    """
+
+    label: str
+    optimizer: str
+    learning_rate: float
+    options: dict[str, Any] = field(default_factory=dict)
+    paper: float | None = None
+
+
+@dataclass(frozen=True)
+class CostProblem:
+    """A problem on which optimizers are timed.
+
+    Attributes
+    ----------
+    name, title
+        Its name, and a heading that says the sizes.
+    network
+        Makes the network, on the CPU.
+    loss
+        ℓ(outputs, targets).
+    inputs, targets
+        The training set, on the CPU.
+    batch_size
+        |S|.
+    interval
+        K: iterations from one full gradient to the next. It divides the epoch.
+    candidates
+        What is timed; the first is Adam.
+    micro_batch
+        Samples forwarded at once; None: see `seistomo.optim.ModelObjective`.
+    """
+
+    name: str
+    title: str
+    network: Callable[[], nn.Module]
+    loss: Loss
+    inputs: Tensor
+    targets: Tensor
+    batch_size: int
+    interval: int
+    candidates: tuple[Candidate, ...]
+    micro_batch: int | None = None
+
+
+def mnist_problem(batch_size: int = 1000, batches: int = 60) -> CostProblem:
+    """Return the MNIST problem of the SQGN paper (section 6.1), with images made up."""
+    samples = batch_size * batches
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(10, (samples,), generator=generator)
+    shapes = torch.rand(10, 1, 7, 7, generator=generator).square()
+    images = functional.interpolate(200 * shapes, scale_factor=4)[labels]
+    images += 50 * torch.rand(images.shape, generator=generator)
+    without = SQGN_OPTIONS | {"full_gradient_interval": "never"}
+    fewer = max(1, batch_size // 10)
+    subsampled = SQGN_OPTIONS | {"curvature_samples": fewer}
+    return CostProblem(
+        name="mnist",
+        title=f"MNIST CNN, {samples:,} samples in batches of {batch_size:,}, K = 10",
+        network=lambda: MnistCNN(generator=torch.Generator().manual_seed(0)),
+        loss=functional.cross_entropy,
+        inputs=images,
+        targets=labels,
+        batch_size=batch_size,
+        interval=SQGN_OPTIONS["full_gradient_interval"],
+        candidates=(
+            Candidate("Adam", "adam", 1e-2, paper=1.0),
+            Candidate("SGD", "sgd", 1e-3, paper=7 / 7),
+            Candidate("SVRG", "svrg", 1e-3, SVRG_OPTIONS, paper=39 / 7),
+            Candidate("SQGN", "sqgn", SQGN_RATE, SQGN_OPTIONS, paper=57 / 7),
+            Candidate(f"SQGN, T = {fewer}", "sqgn", SQGN_RATE, subsampled, paper=54 / 7),
+            Candidate("SQGN, no variance reduction", "sqgn", SQGN_RATE, without, paper=26 / 7),
+            Candidate("SGN, 10 CG iterations", "sgn", 1.0),
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class TomographySize:
+    """Sizes of a tomography problem: gathers (source, receiver, time), velocity (depth, x).
+
+    A ``micro_batch`` of 0 is chosen as in training. A batch should not fit into one: the graph
+    that is then kept from one product to the next would not be there at the paper's size.
+    """
+
+    gathers: tuple[int, int, int]
+    velocity: tuple[int, int]
+    batch_size: int
+    micro_batch: int = 0
+
+
+TOMOGRAPHY_SIZES = {
+    "small": TomographySize((11, 32, 100), (50, 50), 16, micro_batch=8),
+    "paper": TomographySize((31, 256, 300), (100, 100), 100),
+}
+
+
+def tomography_problem(size: TomographySize, device: torch.device, batches: int = 8) -> CostProblem:
+    """Return the tomography problem of the SQGN paper (section 6.2), with data made up.
+
+    One full gradient an epoch, as in the paper, whose K of 8 is its epoch.
+
+    Parameters
+    ----------
+    size
+        Sizes.
+    device
+        Where it will run: micro-batches are chosen to suit.
+    batches
+        Batches an epoch, K.
+    """
+
+    def network() -> nn.Module:
+        generator = torch.Generator().manual_seed(0)
+        built = build_network(NetworkConfig(), size.gathers, size.velocity, generator)
+        built.set_output_bias(velocity.mean(0))
+        return built
+
+    samples = batches * size.batch_size
+    generator = torch.Generator().manual_seed(0)
+    gathers = torch.randn(samples, 1, *size.gathers, generator=generator)
+    velocity = 0.5 + 0.1 * torch.randn(samples, *size.velocity, generator=generator)
+    options = SQGN_OPTIONS | {"full_gradient_interval": "epoch"}
+    fewer = max(1, size.batch_size // 10)
+    subsampled = options | {"curvature_samples": fewer}
+    shape = " × ".join(map(str, size.gathers))
+    return CostProblem(
+        name="tomography",
+        title=(
+            f"Tomography CNN, gathers {shape}, {samples} samples in batches of"
+            f" {size.batch_size}, K = {batches}"
+        ),
+        network=network,
+        loss=squared_error,
+        inputs=gathers,
+        targets=velocity,
+        batch_size=size.batch_size,
+        interval=batches,
+        candidates=(
+            Candidate("Adam", "adam", 1e-3, paper=1.0),
+            Candidate("SGD", "sgd", 1e-7),
+            Candidate("SVRG", "svrg", 1e-7, {"full_gradient_interval": "epoch"}),
+            Candidate("SQGN", "sqgn", SQGN_RATE, options, paper=4.5 / 1.3),
+            Candidate(f"SQGN, T = {fewer}", "sqgn", SQGN_RATE, subsampled),
+            Candidate("SGN, 10 CG iterations", "sgn", 1.0),
+        ),
+        micro_batch=micro_batch_size(size.micro_batch, network().largest_activation, device),
+    )
+
+
+def cost_problem(name: str, size: str, device: torch.device) -> CostProblem:
+    """Return a problem by name.
+
+    Parameters
+    ----------
+    name
+        ``mnist`` or ``tomography``.
+    size
+        ``small`` or ``paper``, of the tomography problem.
+    device
+        Where it will run.
+
+    Raises
+    ------
+    InputError
+        For another name or size.
+    """
+    if size not in TOMOGRAPHY_SIZES:
+        raise InputError(f"--size {size}: must be one of {', '.join(TOMOGRAPHY_SIZES)}")
+    if name == "mnist":
+        return mnist_problem()
+    if name == "tomography":
+        return tomography_problem(TOMOGRAPHY_SIZES[size], device)
+    raise InputError(f"--problem {name}: must be mnist or tomography")

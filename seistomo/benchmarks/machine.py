@@ -1,0 +1,44 @@
+"""What a measurement was made on; no names of hosts or users."""
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seistomo import __version__
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Return processor, cores, threads, GPU and versions."""
+    facts = {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "threads": torch.get_num_threads(),
+        "device": device.type,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "seistomo": __version__,
+    }
+    if device.type == "cuda":
+        facts["gpu"] = torch.cuda.get_device_name(device)
+    return facts
+
+
+def machine_line(facts: dict[str, Any]) -> str:
+    """Return the same in one line of text."""
+    where = f"{facts['processor']}, {facts['cores']} cores, {facts['threads']} threads"
+    if "gpu" in facts:
+        where = f"{facts['gpu']}; {where}"
+    return f"{where}; torch {facts['torch']}, seistomo {facts['seistomo']}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

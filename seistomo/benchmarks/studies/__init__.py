@@ -1,0 +1,1 @@
+"""Studies on MNIST that go beyond the paper's tables."""

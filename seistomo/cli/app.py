@@ -1,0 +1,107 @@
+"""The application that the commands belong to, the options they share, and how errors end."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from seistomo import __version__
+from seistomo.config.document import field_help
+from seistomo.errors import InputError
+
+
+class _Commands(TyperGroup):
+    """Turns the errors that a user can mend into one line and an exit status."""
+
+    def invoke(self, ctx: typer.Context) -> object:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            # What the user typed, a path say, may hold line ends.
+            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+            status = 2
+        except KeyboardInterrupt:
+            status = _interrupted()
+        except BrokenPipeError:
+            # The reader of our output is gone (`| head`): not an error worth a word.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = 0
+        except OSError as error:
+            if error.strerror is None:
+                raise
+            typer.echo(f"error: {error.filename or 'file system'}: {error.strerror}", err=True)
+            status = 2
+        raise typer.Exit(status)
+
+
+def _interrupted() -> int:
+    words = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
+    message = "interrupted; what was finished is kept"
+    if words[:1] in (["simulate"], ["train"]):
+        message += f"; go on with: seistomo {shlex.join(words)} --resume"
+    if words[:1] == ["train"] and "--overwrite" in sys.argv:
+        message += " (before the first epoch was done: with --overwrite again)"
+    if words[:2] == ["benchmark", "mnist"]:
+        message += f"; go on with: seistomo {shlex.join(words)}"
+    typer.echo(message, err=True)
+    return 130
+
+
+app = typer.Typer(
+    cls=_Commands,
+    name="seistomo",
+    help="Seismic tomography with deep learning: simulate, train, evaluate.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+ConfigArgument = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="TOML file, or the name of a preset.")
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")]
+DataOption = Annotated[Path, typer.Option("--data", help="Data set (HDF5 file or shard folder).")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a config key; may be given many times."
+    ),
+]
+DeviceOption = Annotated[str | None, typer.Option(help=field_help("training.device"))]
+SeedOption = Annotated[int | None, typer.Option(help="Override the seed.")]
+ResumeFlag = Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped.")]
+OverwriteFlag = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
+QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
+CheckpointOption = Annotated[str, typer.Option(help="Which weights: best or last.")]
+SplitOption = Annotated[str, typer.Option(help="train, validation, test or all.")]
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"seistomo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Seismic tomography with deep learning: simulate, train, evaluate."""
+
+
+def main() -> None:
+    """Run the command line; exit status 0 done, 2 bad input, 130 interrupted."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(_interrupted())

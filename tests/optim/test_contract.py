@@ -1,0 +1,590 @@
+"""What every optimizer keeps to: the registered ones with their options, and third parties'."""
+
+import copy
+import dataclasses
+import inspect
+import io
+import itertools
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from seistomo.optim import (
+    SGN,
+    SQGN,
+    SVRG,
+    ModelObjective,
+    ObjectiveOptimizer,
+    OptimizerError,
+    make_optimizer,
+    optimizer_names,
+)
+
+BATCHES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """An optimizer with options, and the learning rate that suits all the problems here."""
+
+    name: str
+    rate: float
+    options: dict[str, Any]
+
+
+VARIANTS = {
+    "adam": Variant("adam", 0.03, {}),
+    "sgd": Variant("sgd", 0.05, {}),
+    "sgd-momentum": Variant("sgd", 0.02, {"momentum": 0.8, "nesterov": True}),
+    "svrg": Variant("svrg", 0.05, {"full_gradient_interval": 2}),
+    "svrg-epoch": Variant("svrg", 0.05, {"full_gradient_interval": "epoch"}),
+    "sqgn": Variant("sqgn", 0.2, {"full_gradient_interval": 2}),
+    "sqgn-code": Variant("sqgn", 0.2, {"full_gradient_interval": 2, "first_step": "code"}),
+    "sqgn-paper": Variant("sqgn", 0.2, {"full_gradient_interval": "epoch", "first_step": "paper"}),
+    "sqgn-without-variance-reduction": Variant("sqgn", 0.2, {"full_gradient_interval": "never"}),
+    "sqgn-subsampled": Variant(
+        "sqgn",
+        0.2,
+        {
+            "full_gradient_interval": 4,
+            "curvature_samples": 10,
+            "pair_interval": 2,
+            "history": 3,
+        },
+    ),
+    "sqgn-training-set": Variant(
+        "sqgn",
+        0.2,
+        {
+            "full_gradient_interval": 2,
+            "curvature_samples": 30,
+            "curvature_from": "training_set",
+        },
+    ),
+    "sqn": Variant(
+        "sqgn",
+        0.2,
+        {"full_gradient_interval": "never", "curvature": "hessian", "pair_interval": 2},
+    ),
+    "online-lbfgs": Variant(
+        "sqgn",
+        0.2,
+        {"full_gradient_interval": "never", "curvature": "gradient_difference"},
+    ),
+    "sgn": Variant("sgn", 0.5, {}),
+    "sgn-plain": Variant(
+        "sgn",
+        0.5,
+        {
+            "cg_iterations": 3,
+            "damping": 0.5,
+            "damping_rule": "constant",
+            "line_search": False,
+            "curvature_samples": 10,
+        },
+    ),
+    "sgn-decays": Variant(
+        "sgn",
+        0.5,
+        {"cg_iterations": 3, "damping_rule": "cosine", "decay_steps": 5, "momentum": 0.5},
+    ),
+    "sgn-adaptive": Variant(
+        "sgn",
+        0.5,
+        {
+            "adaptive_cg": True,
+            "warm_start": True,
+            "preconditioner_power": 0.75,
+            "reject_below": 0.1,
+            "line_search": False,
+        },
+    ),
+    "sgn-training-set": Variant(
+        "sgn",
+        0.5,
+        {
+            "cg_iterations": 3,
+            "damping": 0.1,
+            "damping_rule": "linear",
+            "decay_steps": 5,
+            "curvature_samples": 30,
+            "curvature_from": "training_set",
+        },
+    ),
+    "newton-cg": Variant("sgn", 0.5, {"cg_iterations": 3, "curvature": "hessian"}),
+    "newton-steihaug": Variant(
+        "sgn",
+        0.5,
+        {
+            "cg_iterations": 3,
+            "curvature": "hessian",
+            "solver": "steihaug",
+            "reject_below": 0.0,
+            "line_search": False,
+            "damping": 0.0,
+            "damping_rule": "constant",
+        },
+    ),
+    "adamw": Variant("torch.optim.AdamW", 0.03, {}),
+    "rmsprop": Variant("torch.optim.RMSprop", 0.01, {}),
+    "lbfgs": Variant("torch.optim.LBFGS", 0.2, {"max_iter": 2, "history_size": 2}),
+}
+every_variant = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS.keys())
+OURS = {
+    key: variant for key, variant in VARIANTS.items() if variant.name in ("svrg", "sqgn", "sgn")
+}
+every_own_variant = pytest.mark.parametrize("variant", OURS.values(), ids=OURS.keys())
+
+
+def make(variant, params, **more):
+    return make_optimizer(variant.name, params, variant.rate, {**variant.options, **more})
+
+
+# Problems.
+
+
+def mean_squared(outputs, targets):
+    return (outputs - targets).square().sum() / len(outputs)
+
+
+def ridge_loss(outputs, targets):
+    fit = functional.binary_cross_entropy_with_logits(outputs[:, 0], targets)
+    return fit + 0.05 * outputs[:, 1:].square().sum() / len(outputs)
+
+
+class RidgeNetwork(nn.Module):
+    """Logistic regression that gives its weights out too: their penalty is then part of ℓ."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(5))
+
+    def forward(self, inputs):
+        return torch.cat([(inputs @ self.weight)[:, None], self.weight.expand(len(inputs), -1)], 1)
+
+
+class Rosenbrock(nn.Module):
+    """The two residuals of a curved valley, times a factor that makes the samples differ."""
+
+    def __init__(self):
+        super().__init__()
+        self.place = nn.Parameter(torch.tensor([-1.2, 1.0]))
+
+    def forward(self, inputs):
+        x, y = self.place
+        return inputs * torch.stack([1 - x, y - x**2])
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A model's start, a loss and a training set of 80 samples.
+
+    ``fraction`` is what four epochs must leave of the loss at most.
+    """
+
+    model: nn.Module
+    loss: Any
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    fraction: float
+
+    def start(self, dtype=torch.float32):
+        """Return a new model at the start."""
+        return copy.deepcopy(self.model).to(dtype)
+
+    def objective(self, model, step):
+        """Return the mini-batch of a step: each epoch has four, in an order of its own."""
+        epoch, index = divmod(step, BATCHES)
+        order = torch.randperm(len(self.inputs), generator=torch.Generator().manual_seed(epoch))
+        dtype = next(model.parameters()).dtype
+        targets = self.targets.to(dtype) if self.targets.is_floating_point() else self.targets
+        batches = order.split(len(order) // BATCHES)
+        return ModelObjective(
+            model,
+            self.loss,
+            self.inputs.to(dtype),
+            targets,
+            samples=batches[index],
+            batches=batches,
+            batch_index=index,
+        )
+
+    def full_loss(self, model):
+        """Return the loss over the training set."""
+        objective = self.objective(model, 0)
+        return float(objective.loss(samples=objective.training_samples))
+
+    def run(self, model, optimizer, steps, first=0):
+        """Take the steps from number ``first`` to ``steps``; return the last loss."""
+        for step in range(first, steps):
+            loss = optimizer.step(self.objective(model, step))
+        return float(loss)
+
+
+def small_network(*sizes):
+    layers = [nn.Linear(sizes[0], sizes[1])]
+    for size, following in itertools.pairwise(sizes[1:]):
+        layers += [nn.Tanh(), nn.Linear(size, following)]
+    return nn.Sequential(*layers)
+
+
+def _problems():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        inputs, images = torch.randn(80, 5), torch.randn(80, 1, 8, 8)
+        labels = torch.arange(80) % 3
+        images[torch.arange(80), 0, 2 * labels, 3] += 4
+        scaled = inputs * torch.tensor([0.3, 0.5, 1.0, 1.0, 1.5])
+        noisy = (inputs @ torch.tensor([1.0, -2.0, 0.5, 0, 1]) + torch.randn(80) > 0).float()
+        network = small_network(5, 6, 2)
+        with torch.no_grad():
+            taught = small_network(5, 6, 2)(inputs)
+        convolutional = nn.Sequential(
+            nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, 3)
+        )
+        factors = 1 + 0.1 * torch.randn(80, 1)
+        return {
+            "quadratic": Problem(
+                nn.Linear(5, 2), mean_squared, scaled, scaled @ torch.ones(5, 2), 0.5
+            ),
+            "logistic": Problem(RidgeNetwork(), ridge_loss, inputs, noisy, 0.9),
+            "rosenbrock": Problem(Rosenbrock(), mean_squared, factors, torch.zeros(80, 2), 0.75),
+            "regression": Problem(network, mean_squared, inputs, taught, 0.25),
+            "classification": Problem(convolutional, functional.cross_entropy, images, labels, 0.7),
+        }
+
+
+PROBLEMS = _problems()
+REGRESSION = PROBLEMS["regression"]
+every_problem = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS.keys())
+
+
+def assert_same_bits(one, other):
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def moved(model, problem=REGRESSION):
+    """Return, for each parameter, whether it left the start."""
+    pairs = zip(model.parameters(), problem.model.parameters(), strict=True)
+    return [not torch.equal(now, start) for now, start in pairs]
+
+
+# The contract.
+
+
+def test_every_registered_optimizer_is_here():
+    assert {variant.name for variant in VARIANTS.values()} >= set(optimizer_names())
+
+
+@every_problem
+@every_variant
+def test_descends(variant, problem):
+    model = problem.start()
+    optimizer = make(variant, model.parameters())
+    before = problem.full_loss(model)
+    problem.run(model, optimizer, 4 * BATCHES)
+    assert problem.full_loss(model) < problem.fraction * before
+
+
+@every_variant
+def test_returns_the_loss_before_the_step_without_a_graph(variant):
+    model = REGRESSION.start()
+    optimizer = make(variant, model.parameters())
+    for step in range(3):
+        objective = REGRESSION.objective(model, step)
+        expected = float(objective.loss())
+        loss = optimizer.step(objective)
+        assert float(loss) == pytest.approx(expected, rel=1e-5)
+        assert not loss.requires_grad
+        assert loss.shape == ()
+
+
+@every_variant
+@pytest.mark.parametrize("steps", [1, 6])
+def test_state_continues_bit_for_bit(variant, steps):
+    model = REGRESSION.start()
+    optimizer = make(variant, model.parameters())
+    REGRESSION.run(model, optimizer, steps)
+    file = io.BytesIO()
+    torch.save(optimizer.state_dict(), file)
+    file.seek(0)
+    other = copy.deepcopy(model)
+    restored = make(variant, other.parameters())
+    restored.load_state_dict(torch.load(file, weights_only=True))
+    # One goes on after the other: they must share nothing.
+    one = REGRESSION.run(model, optimizer, steps + 5, first=steps)
+    assert REGRESSION.run(other, restored, steps + 5, first=steps) == one
+    assert_same_bits(model, other)
+
+
+@every_variant
+def test_a_copy_continues_bit_for_bit(variant):
+    if variant.name == "torch.optim.LBFGS":
+        pytest.skip("torch's own loses its parameters")
+    model = REGRESSION.start()
+    optimizer = make(variant, model.parameters())
+    REGRESSION.run(model, optimizer, 5)
+    other, copied = copy.deepcopy((model, optimizer))
+    REGRESSION.run(model, optimizer, 9, first=5)
+    REGRESSION.run(other, copied, 9, first=5)
+    assert_same_bits(model, other)
+
+
+@every_variant
+def test_float64_stays_float64(variant):
+    model = REGRESSION.start(torch.float64)
+    optimizer = make(variant, model.parameters())
+    before = REGRESSION.full_loss(model)
+    REGRESSION.run(model, optimizer, 6)
+    assert REGRESSION.full_loss(model) < before
+    vectors = [value for value in tensors_in(optimizer.state_dict()) if value.ndim > 0]
+    kinds = {value.dtype for value in vectors if value.is_floating_point()}
+    assert kinds <= {torch.float64}
+    assert loss_dtype(optimizer, model) == torch.float64
+
+
+def loss_dtype(optimizer, model):
+    return optimizer.step(REGRESSION.objective(model, 0)).dtype
+
+
+def tensors_in(value):
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for entry in value.values():
+            yield from tensors_in(entry)
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            yield from tensors_in(entry)
+
+
+# Learning rates.
+
+
+@every_variant
+def test_rate_zero_moves_nothing_and_does_no_harm(variant):
+    model = REGRESSION.start()
+    optimizer = make(variant, model.parameters())
+    rates = [0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0]
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rates.__getitem__)
+    for step, rate in enumerate(rates[:-1]):
+        before = copy.deepcopy(model)
+        optimizer.step(REGRESSION.objective(model, step))
+        if rate == 0:
+            assert_same_bits(model, before)
+        schedule.step()
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+    assert REGRESSION.full_loss(model) < REGRESSION.full_loss(REGRESSION.start())
+
+
+@every_variant
+def test_a_scheduled_rate_is_the_rate(variant):
+    model, other = REGRESSION.start(), REGRESSION.start()
+    scheduled = make(variant, model.parameters())
+    torch.optim.lr_scheduler.LambdaLR(scheduled, lambda _: 0.5)
+    halved = Variant(variant.name, 0.5 * variant.rate, variant.options)
+    by_hand = make(halved, other.parameters())
+    for step in range(4):
+        scheduled.step(REGRESSION.objective(model, step))
+        by_hand.step(REGRESSION.objective(other, step))
+    assert_same_bits(model, other)
+    assert all(moved(model))
+
+
+@every_variant
+def test_schedules_act(variant):
+    model = REGRESSION.start()
+    optimizer = make(variant, model.parameters())
+    by_step = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.1)
+    for step in range(4):
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(variant.rate * 0.1 ** (step // 2))
+        optimizer.step(REGRESSION.objective(model, step))
+        by_step.step()
+    on_plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.0, patience=0)
+    on_plateau.step(1.0)
+    on_plateau.step(1.0)
+    assert optimizer.param_groups[0]["lr"] == 0
+    before = copy.deepcopy(model)
+    optimizer.step(REGRESSION.objective(model, 4))
+    assert_same_bits(model, before)
+
+
+# Which parameters.
+
+
+@every_variant
+def test_parameters_that_need_no_gradient_are_left_alone(variant):
+    model = REGRESSION.start()
+    for parameter in model[0].parameters():
+        parameter.requires_grad_(False)
+    optimizer = make(variant, model.parameters())
+    before = REGRESSION.full_loss(model)
+    REGRESSION.run(model, optimizer, 6)
+    assert moved(model) == [False, False, True, True]
+    assert all(parameter.grad is None for parameter in model[0].parameters())
+    assert REGRESSION.full_loss(model) < before
+
+
+@every_variant
+def test_a_head_alone_is_optimized(variant):
+    model = REGRESSION.start()
+    optimizer = make(variant, [model[2].bias, model[2].weight])
+    before = REGRESSION.full_loss(model)
+    REGRESSION.run(model, optimizer, 6)
+    assert moved(model) == [False, False, True, True]
+    assert REGRESSION.full_loss(model) < before
+
+
+@every_variant
+def test_parameter_groups_have_their_own_rates(variant):
+    if variant.name == "torch.optim.LBFGS":
+        pytest.skip("torch's own takes one group")
+    model = REGRESSION.start()
+    groups = [
+        {"params": model[2].parameters(), "lr": variant.rate / 2},
+        {"params": [model[0].bias], "lr": 0.0},
+        {"params": [model[0].weight]},
+    ]
+    optimizer = make(variant, groups)
+    REGRESSION.run(model, optimizer, 6)
+    assert moved(model) == [True, False, True, True]
+    assert REGRESSION.full_loss(model) < REGRESSION.full_loss(REGRESSION.start())
+
+
+@every_own_variant
+def test_the_order_of_the_parameters_does_not_matter(variant):
+    model, other = REGRESSION.start(torch.float64), REGRESSION.start(torch.float64)
+    REGRESSION.run(model, make(variant, model.parameters()), 2)
+    REGRESSION.run(other, make(variant, list(other.parameters())[::-1]), 2)
+    for one, two in zip(model.parameters(), other.parameters(), strict=True):
+        # Conjugate gradients make much of rounding.
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-7)
+
+
+@every_variant
+def test_zero_grad_and_hooks_work_as_in_torch(variant):
+    model = REGRESSION.start()
+    optimizer = make(variant, model.parameters())
+    calls = []
+    optimizer.register_step_pre_hook(lambda *_: calls.append("before"))
+    optimizer.register_step_post_hook(lambda *_: calls.append("after"))
+    objective = REGRESSION.objective(model, 0)
+    optimizer.step(objective)
+    assert calls == ["before", "after"]
+    objective()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    optimizer.zero_grad()
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+# Refusals: of our own optimizers.
+
+
+@every_own_variant
+@pytest.mark.parametrize("kind", ["BatchNorm1d", "Dropout"])
+def test_random_or_coupled_layers_are_refused(variant, kind):
+    layer = nn.BatchNorm1d(6) if kind == "BatchNorm1d" else nn.Dropout()
+    model = nn.Sequential(nn.Linear(5, 6), layer, nn.Linear(6, 2))
+    optimizer = make(variant, model.parameters())
+    before, state = optimizer.weights(), copy.deepcopy(optimizer.state_dict())
+    objective = REGRESSION.objective(model, 0)
+    with pytest.raises(OptimizerError, match=r"layer 1 .* in train mode.*call \.eval\(\)"):
+        optimizer.step(objective)
+    assert torch.equal(optimizer.weights(), before)
+    assert optimizer.state_dict()["param_groups"] == state["param_groups"]
+    layer.eval()
+    optimizer.step(objective)
+    assert not torch.equal(optimizer.weights(), before)
+
+
+@every_own_variant
+def test_a_missing_objective_is_refused(variant):
+    optimizer = make(variant, REGRESSION.start().parameters())
+    name = type(optimizer).__name__
+    with pytest.raises(OptimizerError, match=f"{name}.step needs an objective.*not nothing"):
+        optimizer.step()
+    with pytest.raises(OptimizerError, match=f"{name}.step needs an objective.*not function"):
+        optimizer.step(lambda: torch.zeros(()))
+
+
+@every_variant
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (None, "loss = None: must be a function"),
+        (nn.MSELoss(reduction="none"), r"loss: returns shape \[20, 2\], not a scalar"),
+        (lambda outputs, targets: None, "loss: returns NoneType, not a scalar"),
+    ],
+)
+def test_a_missing_loss_is_refused(variant, loss, message):
+    model = REGRESSION.start()
+    optimizer = make(variant, model.parameters())
+    problem = dataclasses.replace(REGRESSION, loss=loss)
+    with pytest.raises(OptimizerError, match=message):
+        optimizer.step(problem.objective(model, 0))
+    assert not any(moved(model))
+
+
+OWN_CLASSES = (SGN, SQGN, SVRG)
+OPTIONS = [
+    (kind, option)
+    for kind in OWN_CLASSES
+    for option in inspect.signature(kind).parameters
+    if option != "params"
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "option"), OPTIONS, ids=[f"{kind.__name__}-{option}" for kind, option in OPTIONS]
+)
+def test_every_bad_option_is_told_at_construction(kind, option):
+    model = REGRESSION.start()
+    for value in (-1, -0.5, math.nan, math.inf, "nonsense", [], [1], torch.ones(2), object):
+        with pytest.raises(OptimizerError) as caught:
+            kind(model.parameters(), **{option: value})
+        assert option in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", OWN_CLASSES)
+@pytest.mark.parametrize("rate", [-0.1, math.nan, "fast"])
+def test_bad_rates_of_a_group_are_refused(kind, rate):
+    with pytest.raises(OptimizerError, match="lr = "):
+        kind([{"params": REGRESSION.start().parameters(), "lr": rate}])
+
+
+@every_own_variant
+def test_what_cannot_be_optimized_is_refused(variant):
+    frozen = nn.Linear(2, 2).requires_grad_(False)
+    with pytest.raises(OptimizerError, match="none of the parameters needs a gradient"):
+        make(variant, frozen.parameters())
+    mixed = [nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2, dtype=torch.float64))]
+    with pytest.raises(OptimizerError, match="of one dtype"):
+        make(variant, mixed)
+
+
+@every_own_variant
+def test_what_changes_after_the_first_step_is_refused(variant):
+    model = REGRESSION.start()
+    model[0].requires_grad_(False)
+    optimizer = make(variant, model.parameters())
+    assert isinstance(optimizer, ObjectiveOptimizer)
+    optimizer.step(REGRESSION.objective(model, 0))
+    with pytest.raises(OptimizerError, match="cannot be added after the first step"):
+        optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(2))]})
+    model[0].requires_grad_(True)
+    with pytest.raises(OptimizerError, match="50 weights need a gradient, 14 did in the steps"):
+        optimizer.step(REGRESSION.objective(model, 1))
+
+
+@every_own_variant
+def test_another_optimizers_state_is_refused(variant):
+    model = REGRESSION.start()
+    adam = make_optimizer("adam", model.parameters(), 0.1)
+    with pytest.raises(OptimizerError, match="it is another optimizer's"):
+        make(variant, model.parameters()).load_state_dict(adam.state_dict())

@@ -1,0 +1,132 @@
+"""The history of curvature pairs against the BFGS update written out with dense matrices."""
+
+import math
+
+import pytest
+import torch
+
+from seistomo.optim.lbfgs import PairHistory, pair_measures, refusal
+
+SIZE = 9
+
+
+def pairs_of_a_quadratic(count, seed=0, lengths=1.0):
+    generator = torch.Generator().manual_seed(seed)
+    root = torch.randn(SIZE, SIZE, generator=generator, dtype=torch.float64)
+    hessian = root @ root.T + 0.1 * torch.eye(SIZE, dtype=torch.float64)
+    steps = torch.randn(count, SIZE, generator=generator, dtype=torch.float64)
+    steps *= torch.as_tensor(lengths, dtype=torch.float64)
+    return hessian, [(step, hessian @ step) for step in steps]
+
+
+def filled(length, pairs):
+    history = PairHistory(PairHistory.new(length, pairs[0][0]))
+    for step, change in pairs:
+        history.store(step, change)
+    return history
+
+
+def dense_inverse(pairs):
+    """H₊ = (I - ρ s vᵀ) H (I - ρ v sᵀ) + ρ s sᵀ, ρ = 1 / sᵀv, from H₀ on, oldest pair first."""
+    identity = torch.eye(SIZE, dtype=torch.float64)
+    inverse = sum(s.dot(v) / v.dot(v) for s, v in pairs) / len(pairs) * identity
+    for s, v in pairs:
+        left = identity - torch.outer(s, v) / s.dot(v)
+        inverse = left @ inverse @ left.T + torch.outer(s, s) / s.dot(v)
+    return inverse
+
+
+def two_loops(pairs, vector):
+    """Schraudolph et al. 2007, Algorithm 3, one pair at a time."""
+    q, coefficients = vector.clone(), []
+    for s, v in reversed(pairs):
+        coefficients.append(s.dot(q) / s.dot(v))
+        q = q - coefficients[-1] * v
+    q = q * sum(s.dot(v) / v.dot(v) for s, v in pairs) / len(pairs)
+    for (s, v), a in zip(pairs, reversed(coefficients), strict=True):
+        q = q + (a - v.dot(q) / s.dot(v)) * s
+    return q
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 7, 8, 13])
+def test_inverse_product_is_the_dense_bfgs_inverse_of_the_newest_pairs(count):
+    _, pairs = pairs_of_a_quadratic(count)
+    history = filled(4, pairs)
+    inverse = dense_inverse(pairs[-4:])
+    computed = torch.stack([history.inverse_product(e) for e in torch.eye(SIZE).double()])
+    torch.testing.assert_close(computed, inverse, rtol=1e-9, atol=1e-11)
+    assert len(history) == min(count, 4)
+
+
+def test_inverse_product_is_the_two_loop_recursion():
+    _, pairs = pairs_of_a_quadratic(11, seed=3)
+    vector = torch.linspace(-1, 1, SIZE, dtype=torch.float64)
+    expected = two_loops(pairs[-6:], vector)
+    torch.testing.assert_close(filled(6, pairs).inverse_product(vector), expected)
+
+
+def test_newest_secant_equation_holds():
+    _, pairs = pairs_of_a_quadratic(7)
+    step, change = pairs[-1]
+    torch.testing.assert_close(filled(5, pairs).inverse_product(change), step)
+
+
+def test_pairs_may_have_any_length():
+    lengths = [[1e-8], [1.0], [1e5], [1e-3], [10.0]]
+    _, unscaled = pairs_of_a_quadratic(5)
+    _, scaled = pairs_of_a_quadratic(5, lengths=lengths)
+    vector = torch.linspace(-1, 1, SIZE, dtype=torch.float64)
+    torch.testing.assert_close(
+        filled(5, scaled).inverse_product(vector), filled(5, unscaled).inverse_product(vector)
+    )
+
+
+def test_initial_scale_is_the_mean_over_the_history():
+    _, pairs = pairs_of_a_quadratic(5)
+    expected = sum(s.dot(v) / v.dot(v) for s, v in pairs[-3:]) / 3
+    torch.testing.assert_close(filled(3, pairs).initial_scale(), expected)
+
+
+def test_float32_keeps_up_with_float64_on_nearly_parallel_pairs():
+    hessian, _ = pairs_of_a_quadratic(1)
+    generator = torch.Generator().manual_seed(1)
+    noise = torch.randn(20, SIZE, generator=generator, dtype=torch.float64)
+    steps = torch.ones(SIZE, dtype=torch.float64) + 0.05 * noise
+    pairs = [(step, hessian @ step) for step in steps]
+    vector = torch.linspace(-1, 1, SIZE, dtype=torch.float64)
+    expected = filled(20, pairs).inverse_product(vector)
+    single = filled(20, [(s.float(), v.float()) for s, v in pairs])
+    error = single.inverse_product(vector.float()).double() - expected
+    loops = two_loops([(s.float(), v.float()) for s, v in pairs], vector.float()).double()
+    assert error.norm() < 10 * (loops - expected).norm() + 1e-6 * expected.norm()
+
+
+def test_state_survives_a_copy():
+    _, pairs = pairs_of_a_quadratic(6)
+    history = filled(4, pairs[:5])
+    state = {k: v.clone() if torch.is_tensor(v) else v for k, v in history.state.items()}
+    history.store(*pairs[5])
+    other = PairHistory(state)
+    other.store(*pairs[5])
+    vector = torch.ones(SIZE, dtype=torch.float64)
+    assert torch.equal(history.inverse_product(vector), other.inverse_product(vector))
+
+
+@pytest.mark.parametrize(
+    ("step", "change", "reason"),
+    [
+        ([1.0, 0.0], [1.0, 5.0], None),
+        ([1e-12, 0.0], [1e-12, 0.0], None),
+        ([1.0, 0.0], [0.0, 1.0], "no positive curvature"),
+        ([1.0, 0.0], [-1.0, 1.0], "no positive curvature"),
+        ([1.0, 0.0], [1e-9, 1.0], "no positive curvature"),
+        ([1.0, 0.0], [0.0, 0.0], "no positive curvature"),
+        ([0.0, 0.0], [0.0, 0.0], "no step"),
+        ([1.0, 0.0], [math.nan, 1.0], "not finite"),
+        ([math.inf, 0.0], [1.0, 1.0], "not finite"),
+    ],
+)
+def test_unsafe_pairs_are_refused_with_a_reason(step, change, reason):
+    measures = pair_measures(torch.tensor(step), torch.tensor(change)).tolist()
+    answer = refusal(measures, torch.float32)
+    assert answer is None if reason is None else reason in answer

@@ -1,0 +1,292 @@
+"""Several processes that share every batch do what one does alone.
+
+Run as a script this file is one of the processes: ``test_ranks.py RANK FOLDER``.
+"""
+
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from seistomo.optim import ModelObjective, Ranks, make_optimizer, optimizer_names
+from seistomo.progress import set_quiet
+
+PROCESSES = 3
+# 37 samples in batches of 7: six batches, the last of which has fewer samples than processes.
+SAMPLES, BATCH_SIZE, BATCHES = 37, 7, 6
+STEPS = 2 * BATCHES
+OPTIMIZERS = {
+    "adam": ("adam", 0.01, {}),
+    "sgd": ("sgd", 0.02, {"momentum": 0.9}),
+    "svrg": ("svrg", 0.05, {"full_gradient_interval": 3}),
+    "sqgn": ("sqgn", 0.2, {"full_gradient_interval": 3}),
+    "sqgn-subsampled": (
+        "sqgn",
+        0.2,
+        {"full_gradient_interval": "epoch", "curvature_samples": 2, "pair_interval": 2},
+    ),
+    "sqgn-training-set": (
+        "sqgn",
+        0.2,
+        {
+            "full_gradient_interval": "never",
+            "curvature_samples": 11,
+            "curvature_from": "training_set",
+            "first_step": "code",
+        },
+    ),
+    "sqn": ("sqgn", 0.2, {"full_gradient_interval": 2, "curvature": "hessian"}),
+    "online-lbfgs": (
+        "sqgn",
+        0.2,
+        {"full_gradient_interval": "never", "curvature": "gradient_difference"},
+    ),
+    "sgn": ("sgn", 0.5, {"cg_iterations": 4, "damping": 0.01}),
+    "sgn-training-set": (
+        "sgn",
+        0.5,
+        {
+            "cg_iterations": 3,
+            "damping": 0.1,
+            "curvature_samples": 11,
+            "curvature_from": "training_set",
+        },
+    ),
+    "newton-steihaug": (
+        "sgn",
+        0.5,
+        {"cg_iterations": 3, "damping": 0.01, "curvature": "hessian", "solver": "steihaug"},
+    ),
+    "lbfgs": ("torch.optim.LBFGS", 0.3, {"max_iter": 2, "line_search_fn": "strong_wolfe"}),
+}
+
+
+def mean_squared(outputs, targets):
+    return (outputs - targets).square().sum() / len(outputs)
+
+
+def small_model():
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)).double()
+
+
+def training_set():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(SAMPLES, 4, generator=generator, dtype=torch.float64)
+    return inputs, torch.randn(SAMPLES, 3, generator=generator, dtype=torch.float64)
+
+
+def objective_of(model, step, ranks):
+    epoch, index = divmod(step, BATCHES)
+    order = torch.randperm(SAMPLES, generator=torch.Generator().manual_seed(epoch))
+    batches = order.split(BATCH_SIZE)
+    place = {"samples": batches[index], "batches": batches, "batch_index": index}
+    return ModelObjective(model, mean_squared, *training_set(), **place, ranks=ranks)
+
+
+def flat(tensors):
+    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+
+
+# What is computed alone and together: a table of vectors.
+
+
+def run_optimizers(ranks):
+    """Return each optimizer's losses and weights, step after step."""
+    found = {}
+    for key, (name, rate, options) in OPTIMIZERS.items():
+        model = small_model()
+        optimizer = make_optimizer(name, model.parameters(), rate, options)
+        for step in range(STEPS):
+            loss = optimizer.step(objective_of(model, step, ranks))
+            found[f"{key}, step {step}"] = flat([loss, *model.parameters()])
+    return found
+
+
+def ask_objectives(ranks):
+    """Return all that an objective answers, for a batch of 7 samples and one of 2."""
+    found, model = {}, small_model()
+    vector = [torch.ones_like(parameter) for parameter in model.parameters()]
+    for step, kind in ((0, "unequal shares"), (BATCHES - 1, "fewer samples than processes")):
+        objective = objective_of(model, step, ranks)
+        linearized, full = objective.linearize(), objective.full_gradient(cache_next=1)
+        answers = {
+            "loss": [objective.loss()],
+            "gradient": objective.gradient(),
+            "loss of two samples": [objective.loss(samples=torch.tensor([3, 30]))],
+            "linearized gradient": [linearized.loss, *linearized.gradient],
+            "product": linearized.product(vector),
+            "second product": linearized.product([2 * v for v in vector]),
+            "product of one sample": objective.linearize(None, torch.tensor([5])).product(vector),
+            "Hessian product": objective.hessian_product(vector),
+            "full gradient": [full.loss, *full.gradient],
+            "batch gradient": [full.batch_losses[0], *full.batch_gradients[0]],
+            "closure": [objective(), *(parameter.grad for parameter in model.parameters())],
+            "work": [torch.tensor([objective.gradient_evaluations, objective.ggn_products])],
+        }
+        found |= {f"{key}, {kind}": flat(tensors) for key, tensors in answers.items()}
+    return found
+
+
+class Survey:
+    """Stands for a data set file."""
+
+    gather_shape, velocity_shape = (2, 3, 4), (3, 4)
+
+    def read_gathers(self, samples):
+        return np.random.default_rng(samples[0]).standard_normal((1, *self.gather_shape))
+
+    def read_velocity(self, samples):
+        return np.random.default_rng([7, samples[0]]).random((1, *self.velocity_shape))
+
+
+class Unscaled:
+    """Stands for the scalings."""
+
+    class gathers:  # noqa: N801
+        dtype = "float32"
+
+        def __new__(cls, values):
+            return values
+
+    class velocity:  # noqa: N801
+        @staticmethod
+        def scale(values):
+            return values
+
+
+class InDouble(nn.Module):
+    """Computes in float64 from data in float32."""
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(4)
+            self.dense = nn.Linear(24, 12).double()
+
+    def forward(self, gathers):
+        return self.dense(gathers.double().flatten(1)).relu().unflatten(1, (3, 4))
+
+
+def run_training_objective(ranks):
+    """Return the weights of SQGN on training batches in micro-batches, mirrored in part."""
+    from seistomo.training.data import EpochData, SplitData, batch_groups
+    from seistomo.training.objective import BatchObjective
+
+    found = {}
+    for memory, kind in ((1e9, "in memory"), (0, "read anew")):
+        split = SplitData(Survey(), np.arange(40, 57), Unscaled, torch.device("cpu"), memory)
+        mirrored = np.arange(17) % 3 == 0
+        model = InDouble()
+        options = {"full_gradient_interval": "epoch"}
+        optimizer = make_optimizer("sqgn", model.parameters(), 0.2, options)
+        for epoch in range(2):
+            data = EpochData(split, batch_groups(0, epoch, 17, 5), mirrored)
+            for index, batch in enumerate(data.from_batch(0)):
+                objective = BatchObjective(model, batch, 2, data, index, ranks)
+                loss = optimizer.step(objective)
+                place = f"training data {kind}, epoch {epoch}, batch {index}"
+                found[place] = flat([loss, *model.parameters()])
+    return found
+
+
+def everything(ranks):
+    return run_optimizers(ranks) | ask_objectives(ranks) | run_training_objective(ranks)
+
+
+def one_process(rank, folder):
+    """Compute everything as one of three, then as one of two; write both."""
+    set_quiet(True)
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder / 'meeting'}",
+        rank=rank,
+        world_size=PROCESSES,
+        timeout=timedelta(seconds=120),
+    )
+    pair = dist.new_group([0, 1])
+    torch.save(everything(None), folder / f"3-{rank}.pt")
+    if rank < 2:
+        torch.save(everything(Ranks(pair)), folder / f"2-{rank}.pt")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+# Tests.
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """Return what each process has found: {number of processes: [a table a rank]}."""
+    folder = tmp_path_factory.mktemp("ranks")
+    command = [sys.executable, __file__]
+    running = [
+        subprocess.Popen([*command, str(rank), str(folder)], stderr=subprocess.PIPE, text=True)
+        for rank in range(PROCESSES)
+    ]
+    try:
+        errors = [process.communicate(timeout=200)[1] for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    assert [process.returncode for process in running] == [0] * PROCESSES, "\n".join(errors)
+    return {
+        count: [torch.load(folder / f"{count}-{rank}.pt") for rank in range(count)]
+        for count in (2, 3)
+    }
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return everything(None)
+
+
+def test_every_registered_optimizer_is_here():
+    assert {name for name, _, _ in OPTIMIZERS.values()} >= set(optimizer_names())
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_processes_give_what_one_gives(together, alone, count):
+    (first, *_) = together[count]
+    assert first.keys() == alone.keys()
+    for key, expected in alone.items():
+        # Differences of gradients after a first step of 1e-8 are half rounding.
+        tolerance = 1e-6 if key.startswith("online-lbfgs") else 1e-9
+        allowed = tolerance * float(expected.abs().max())
+        torch.testing.assert_close(first[key], expected, rtol=0, atol=allowed, msg=key)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_all_ranks_hold_the_same_bits(together, count):
+    first, *others = together[count]
+    for other in others:
+        assert all(torch.equal(first[key], other[key]) for key in first)
+
+
+def test_the_optimizers_have_moved_a_long_way(alone):
+    for key in OPTIMIZERS:
+        first, last = alone[f"{key}, step 0"], alone[f"{key}, step {STEPS - 1}"]
+        assert float((last[1:] - first[1:]).norm()) > 0.05, key
+
+
+def test_shares_of_a_batch_are_its_parts(monkeypatch):
+    samples, found = torch.arange(10, 17), []
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda group: 3)
+    for rank in range(3):
+        monkeypatch.setattr(dist, "get_rank", lambda group, rank=rank: rank)
+        found.append(Ranks().share(samples))
+    assert [len(share) for share in found] == [3, 2, 2]
+    assert torch.equal(torch.cat(found).sort().values, samples)
+
+
+if __name__ == "__main__":
+    one_process(int(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,659 @@
+"""SGN against a slow transcription of its paper, and what each option does."""
+
+import copy
+import io
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from seistomo.optim import SGN, ModelObjective, OptimizerError
+from seistomo.optim.vectors import flatten
+
+SAMPLES, BATCH = 24, 12
+
+
+def mean_squared(outputs, targets):
+    return (outputs - targets).square().sum() / len(outputs)
+
+
+def _data():
+    generator = torch.Generator().manual_seed(4)
+    inputs = torch.randn(SAMPLES, 3, generator=generator, dtype=torch.float64)
+    targets = torch.randn(SAMPLES, 2, generator=generator, dtype=torch.float64)
+    return inputs, targets
+
+
+INPUTS, TARGETS = _data()
+
+
+def network(hidden=4):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return nn.Sequential(nn.Linear(3, hidden), nn.Sigmoid(), nn.Linear(hidden, 2)).double()
+
+
+def batches():
+    return [torch.arange(0, BATCH), torch.arange(BATCH, SAMPLES)]
+
+
+def objectives(model, steps, loss=mean_squared):
+    for step in range(steps):
+        index = step % 2
+        yield ModelObjective(
+            model, loss, INPUTS, TARGETS,
+            samples=batches()[index], batches=batches(), batch_index=index,
+        )  # fmt: skip
+
+
+def weights(model):
+    return flatten([p.detach() for p in model.parameters()])
+
+
+class Dense:
+    """f_S, ∇f_S, Gauss–Newton matrix and Hessian as matrices, out of torch.func."""
+
+    def __init__(self, model):
+        self.model, self.names = model, [name for name, _ in model.named_parameters()]
+        self.like = [p.detach() for p in model.parameters()]
+
+    def outputs(self, w, rows):
+        parts = w.split([p.numel() for p in self.like])
+        named = {n: x.view(p.shape) for n, x, p in zip(self.names, parts, self.like, strict=True)}
+        return torch.func.functional_call(self.model, named, INPUTS[rows])
+
+    def loss(self, w, rows):
+        return mean_squared(self.outputs(w, rows), TARGETS[rows])
+
+    def gradient(self, w, rows):
+        return torch.func.grad(self.loss)(w, rows)
+
+    def gauss_newton(self, w, rows):
+        J = torch.func.jacrev(self.outputs)(w, rows).reshape(-1, len(w))
+        return 2 * J.T @ J / len(rows)
+
+    def hessian(self, w, rows):
+        return torch.func.hessian(self.loss)(w, rows)
+
+
+def algorithm_2(A, b, iterations, minv):
+    """CG for (15), line by line; r, y, p as in the paper and its authors' code."""
+    x, r = torch.zeros_like(b), b
+    y = minv * r
+    p = -y
+    for _ in range(iterations):
+        alpha = (r @ y) / (p @ (A @ p))
+        x = x + alpha * p
+        r_next = r + alpha * (A @ p)
+        y_next = minv * r_next
+        beta = (r_next @ y_next) / (r @ y)
+        p = -y_next + beta * p
+        r, y = r_next, y_next
+    return x
+
+
+def transcription(model, steps, *, rho, k_max, beta=0.0, a=0.0, trust_region=False, search=False):
+    """Algorithm 1 with the options of section 3.1, the constants written out.
+
+    ``rho`` is a function of the step's number from 1, or the first value under trust_region.
+    """
+    dense, theta, rows = Dense(model), weights(model), batches()
+    m, damping, path = torch.zeros_like(theta), rho, []
+    for t in range(1, steps + 1):
+        S = rows[(t - 1) % 2]
+        g, loss = dense.gradient(theta, S), dense.loss(theta, S)
+        m = beta * m + (1 - beta) * g
+        m_hat = m / (1 - beta**t)
+        damping_now = damping if trust_region else rho(t)
+        A = dense.gauss_newton(theta, S) + damping_now * torch.eye(len(theta), dtype=theta.dtype)
+        minv = 1 / (m_hat**2 + damping_now) ** a
+        delta = algorithm_2(A, m_hat, k_max, minv)
+        if trust_region:
+            predicted = -(g @ delta + delta @ A @ delta / 2)
+            if predicted > 1e-14:
+                ratio = (loss - dense.loss(theta + delta, S)) / predicted
+                if ratio < 1 / 4:
+                    damping = damping * 3 / 2
+                elif ratio > 3 / 4:
+                    damping = max(damping * 2 / 3, rho / 100)
+        length = 1.0
+        if search and g @ delta >= 0:
+            length = 0.0
+        while search and dense.loss(theta + length * delta, S) > loss + 1e-4 * length * g @ delta:
+            length /= 2
+        theta = theta + length * delta
+        path.append(theta)
+    return path
+
+
+def assert_follows(path, model, optimizer):
+    """Compare step by step; return the reports. Rounding is not carried on.
+
+    Within a step conjugate gradients amplify it by 10⁵ in six iterations, 10¹⁰ in ten.
+    """
+    reports = []
+    for expected, objective in zip(path, objectives(model, len(path)), strict=True):
+        optimizer.step(objective)
+        reports.append(optimizer.report)
+        torch.testing.assert_close(weights(model), expected, rtol=1e-7, atol=1e-9)
+        with torch.no_grad():
+            optimizer.set_(expected)
+    return reports
+
+
+PLAIN = {"damping_rule": "constant", "line_search": False}
+
+
+@pytest.mark.parametrize("k_max", [1, 3, 6])
+def test_equals_the_transcription_step_by_step(k_max):
+    model = network()
+    path = transcription(model, 6, rho=lambda t: 0.05, k_max=k_max)
+    optimizer = SGN(
+        model.parameters(), cg_iterations=k_max, cg_tolerance=0.0, damping=0.05, **PLAIN
+    )
+    assert_follows(path, model, optimizer)
+
+
+def test_trust_region_and_line_search_equal_the_transcription():
+    # Hardly any damping to begin with, so that steps fail and both have work to do.
+    model = network()
+    options = {"rho": 1e-6, "k_max": 6, "trust_region": True, "search": True}
+    path = transcription(model, 12, **options)
+    optimizer = SGN(model.parameters(), cg_iterations=6, cg_tolerance=0.0, damping=1e-6)
+    reports = assert_follows(path, model, optimizer)
+    assert min(report["step_length"] for report in reports) < 1
+    ratios = [report["ratio"] for report in reports]
+    assert min(ratios) < 1 / 4
+    assert max(ratios) > 3 / 4
+    assert len({report["damping"] for report in reports}) > 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "rho"),
+    [
+        ("linear", lambda t: 0.2 - (0.2 - 0.02) * (min(t, 5) - 1) / 4),
+        ("cosine", lambda t: max(0.2 * math.cos(math.pi / 2 * t / 5), 0.02) if t <= 5 else 0.02),
+    ],
+)
+def test_decays_equal_the_transcription(rule, rho):
+    model = network()
+    path = transcription(model, 8, rho=rho, k_max=4)
+    optimizer = SGN(
+        model.parameters(), cg_iterations=4, cg_tolerance=0.0, line_search=False,
+        damping=0.2, damping_rule=rule, damping_floor=0.1, decay_steps=5,
+    )  # fmt: skip
+    assert_follows(path, model, optimizer)
+
+
+def test_momentum_with_its_bias_taken_out_equals_the_transcription():
+    model = network()
+    path = transcription(model, 6, rho=lambda t: 0.5, k_max=4, beta=0.8)
+    optimizer = SGN(
+        model.parameters(), cg_iterations=4, cg_tolerance=0.0, damping=0.5, momentum=0.8, **PLAIN
+    )
+    assert_follows(path, model, optimizer)
+
+
+def test_momentum_leaves_the_ratio_to_the_gradient_itself():
+    model = network()
+    path = transcription(model, 8, rho=0.3, k_max=4, beta=0.5, trust_region=True, search=True)
+    optimizer = SGN(
+        model.parameters(), cg_iterations=4, cg_tolerance=0.0, damping=0.3, momentum=0.5
+    )
+    assert_follows(path, model, optimizer)
+
+
+def test_preconditioner_equals_the_transcription():
+    model = network()
+    path = transcription(model, 5, rho=lambda t: 0.05, k_max=3, a=0.75)
+    optimizer = SGN(
+        model.parameters(), cg_iterations=3, cg_tolerance=0.0, damping=0.05,
+        preconditioner_power=0.75, **PLAIN,
+    )  # fmt: skip
+    assert_follows(path, model, optimizer)
+
+
+def test_one_iteration_is_gradient_descent_with_the_models_best_length():
+    model = network()
+    dense, theta, rows = Dense(model), weights(model), batches()[0]
+    g = dense.gradient(theta, rows)
+    A = dense.gauss_newton(theta, rows) + 0.01 * torch.eye(len(theta), dtype=g.dtype)
+    optimizer = SGN(model.parameters(), cg_iterations=1, damping=0.01, **PLAIN)
+    optimizer.step(next(objectives(model, 1)))
+    step = weights(model) - theta
+    torch.testing.assert_close(step, -(g @ g) / (g @ A @ g) * g)
+
+
+def linear_problem():
+    model = nn.Linear(3, 2).double()
+    solution = torch.linalg.lstsq(torch.cat([INPUTS, torch.ones(SAMPLES, 1)], 1), TARGETS).solution
+    return model, ModelObjective(model, mean_squared, INPUTS, TARGETS), solution
+
+
+def test_one_step_solves_linear_least_squares():
+    model, objective, solution = linear_problem()
+    optimizer = SGN(model.parameters(), cg_iterations=8, cg_tolerance=1e-12, damping=0.0, **PLAIN)
+    optimizer.step(objective)
+    assert optimizer.report["cg_status"] == "converged"
+    torch.testing.assert_close(model.weight.detach().T, solution[:3])
+    torch.testing.assert_close(model.bias.detach(), solution[3])
+
+
+def test_the_model_of_a_linear_problem_is_exact():
+    model, objective, _ = linear_problem()
+    optimizer = SGN(model.parameters(), cg_iterations=2, damping=1e-12, damping_floor=1.0, lr=0.7)
+    optimizer.step(objective)
+    assert optimizer.report["ratio"] == pytest.approx(1, abs=1e-8)
+    groups = [{"params": [model.weight], "lr": 0.3}, {"params": [model.bias], "lr": 0.6}]
+    optimizer = SGN(groups, cg_iterations=2, damping=1e-12, damping_floor=1.0)
+    optimizer.step(objective)
+    assert optimizer.report["ratio"] == pytest.approx(1, abs=1e-8)
+
+
+def test_each_group_has_its_own_rate():
+    steps = []
+    for rates in ((1.0, 1.0), (1.0, 0.25)):
+        model = network()
+        start = weights(model)
+        groups = [
+            {"params": model[0].parameters(), "lr": rates[0]},
+            {"params": model[2].parameters(), "lr": rates[1]},
+        ]
+        SGN(groups, damping=0.1, **PLAIN).step(next(objectives(model, 1)))
+        steps.append(weights(model) - start)
+    first = sum(p.numel() for p in model[0].parameters())
+    torch.testing.assert_close(steps[1][:first], steps[0][:first])
+    torch.testing.assert_close(steps[1][first:], steps[0][first:] / 4)
+
+
+def test_reports_on_the_step():
+    model = network()
+    dense, theta, rows = Dense(model), weights(model), batches()[0]
+    optimizer = SGN(model.parameters(), cg_iterations=3, damping=0.1)
+    loss = optimizer.step(next(objectives(model, 1)))
+    step = weights(model) - theta
+    A = dense.gauss_newton(theta, rows) + 0.1 * torch.eye(len(theta), dtype=theta.dtype)
+    g, report = dense.gradient(theta, rows), optimizer.report
+    predicted = float(-(g @ step + step @ A @ step / 2))
+    actual = float(loss - dense.loss(theta + step, rows))
+    assert (report["status"], report["step_length"], report["loss_evaluations"]) == ("taken", 1, 1)
+    assert (report["cg_status"], report["cg_iterations"]) == ("max_iterations", 3)
+    assert (report["cg_bound"], report["damping"], report["radius"]) == (3, 0.1, None)
+    assert report["cg_residual"] == pytest.approx(float((A @ step + g).abs().max()))
+    assert report["predicted_reduction"] == pytest.approx(predicted)
+    assert report["ratio"] == pytest.approx(actual / predicted)
+
+
+# How many iterations.
+
+
+def test_opening_steps_have_their_own_bound():
+    model = network()
+    optimizer = SGN(
+        model.parameters(), cg_iterations=2, opening_steps=3, opening_cg_iterations=6,
+        cg_tolerance=0.0,
+    )  # fmt: skip
+    taken = []
+    for objective in objectives(model, 5):
+        optimizer.step(objective)
+        taken.append((optimizer.report["cg_bound"], optimizer.report["cg_iterations"]))
+    assert taken == [(6, 6)] * 3 + [(2, 2)] * 2
+
+
+def test_fewest_iterations_are_taken_within_the_tolerance_too():
+    model = network()
+    taken = []
+    for least in (1, 4):
+        optimizer = SGN(model.parameters(), cg_min_iterations=least, cg_tolerance=1e3)
+        optimizer.step(next(objectives(model, 1)))
+        taken.append(optimizer.report["cg_iterations"])
+    assert taken == [1, 4]
+
+
+def test_adaptive_iterations_follow_the_ratio_within_their_bounds():
+    model = network(hidden=8)
+    optimizer = SGN(
+        model.parameters(), cg_iterations=20, cg_min_iterations=2, adaptive_cg=True,
+        damping=1e-7, cg_tolerance=0.0,
+    )  # fmt: skip
+    before, fell, rose = 20, 0, 0
+    for objective in objectives(model, 40):
+        optimizer.step(objective)
+        ratio, bound = optimizer.report["ratio"], optimizer.memory["cg_bound"]
+        assert optimizer.report["cg_bound"] == before
+        assert 2 <= bound <= 20
+        if ratio is not None and ratio < 1 / 4:
+            assert bound == max(2 * before // 3, 2)
+            fell += bound < before
+        elif ratio is not None and ratio > 3 / 4:
+            assert bound == min(math.ceil(1.5 * before), 20)
+            rose += bound > before
+        else:
+            assert bound == before
+        before = bound
+    assert fell
+    assert rose
+
+
+def test_warm_start_goes_on_from_the_last_solution():
+    # On a quadratic, with the weights put back, conjugate gradients solve the same system anew.
+    residuals = {}
+    for warm in (False, True):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = nn.Linear(3, 2).double()
+            start = copy.deepcopy(model.state_dict())
+        optimizer = SGN(
+            model.parameters(), cg_iterations=2, cg_tolerance=0.0, warm_start=warm, **PLAIN
+        )
+        for _ in range(4):
+            model.load_state_dict(start)
+            optimizer.step(ModelObjective(model, mean_squared, INPUTS, TARGETS))
+        residuals[warm] = optimizer.report["cg_residual"]
+    assert residuals[True] < residuals[False] / 10
+
+
+# Which curvature.
+
+
+def test_newton_step_uses_the_hessian():
+    model = network()
+    dense, theta, rows = Dense(model), weights(model), batches()[0]
+    A = dense.hessian(theta, rows) + 2.0 * torch.eye(len(theta), dtype=theta.dtype)
+    optimizer = SGN(
+        model.parameters(), curvature="hessian", damping=2.0,
+        cg_iterations=60, cg_tolerance=1e-12, **PLAIN,
+    )  # fmt: skip
+    optimizer.step(next(objectives(model, 1)))
+    expected = -torch.linalg.solve(A, dense.gradient(theta, rows))
+    torch.testing.assert_close(weights(model) - theta, expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("curvature", ["gauss_newton", "hessian"])
+@pytest.mark.parametrize(("source", "count"), [("batch", 5), ("training_set", 18)])
+def test_curvature_comes_from_the_samples_drawn(curvature, source, count, monkeypatch):
+    model = network()
+    dense, rows = Dense(model), batches()
+    optimizer = SGN(
+        model.parameters(), curvature=curvature, curvature_samples=count, curvature_from=source,
+        damping=3.0, cg_iterations=60, cg_tolerance=1e-12, seed=7, **PLAIN,
+    )  # fmt: skip
+    drawn = []
+    for step, objective in enumerate(objectives(model, 4)):
+        asked = "linearize" if curvature == "gauss_newton" else "hessian_product"
+        method = getattr(objective, asked)
+
+        def seen(*arguments, method=method):
+            drawn.append(arguments[-1])
+            return method(*arguments)
+
+        monkeypatch.setattr(objective, asked, seen)
+        theta, S = weights(model), rows[step % 2]
+        optimizer.step(objective)
+        T = drawn[-1]
+        assert len(T) == len(set(T.tolist())) == count
+        pool = S if source == "batch" else torch.arange(SAMPLES)
+        assert set(T.tolist()) <= set(pool.tolist())
+        matrix = dense.gauss_newton if curvature == "gauss_newton" else dense.hessian
+        A = matrix(theta, T) + 3.0 * torch.eye(len(theta), dtype=theta.dtype)
+        expected = -torch.linalg.solve(A, dense.gradient(theta, S))
+        torch.testing.assert_close(weights(model) - theta, expected, rtol=1e-6, atol=1e-8)
+    assert len({tuple(sorted(T.tolist())) for T in drawn}) == 4
+
+
+@pytest.mark.parametrize("count", [None, BATCH, 100])
+def test_one_forward_pass_serves_where_the_batch_gives_the_curvature(count):
+    model = network()
+    optimizer = SGN(model.parameters(), curvature_samples=count, cg_iterations=3, **PLAIN)
+    objective = next(objectives(model, 1))
+    optimizer.step(objective)
+    assert objective.gradient_evaluations == 1
+    assert objective.ggn_products == 3
+
+
+# Newton–CG in a trust region.
+
+ALGORITHM_4_1 = {
+    "curvature": "hessian",
+    "solver": "steihaug",
+    "reject_below": 0.0,
+    "damping": 0.0,
+    **PLAIN,
+}
+
+
+def test_trust_region_radius_follows_algorithm_4_1():
+    model = network()
+    optimizer = SGN(model.parameters(), radius=8.0, max_radius=10.0, **ALGORITHM_4_1)
+    radius, seen = 8.0, set()
+    for objective in objectives(model, 30):
+        theta = weights(model)
+        optimizer.step(objective)
+        report = optimizer.report
+        assert report["radius"] == radius
+        moved = float((weights(model) - theta).norm())
+        at_boundary = report["cg_status"] in ("boundary", "negative_curvature")
+        assert moved <= radius * (1 + 1e-12)
+        ratio = report["ratio"]
+        if ratio < 0:
+            assert (report["status"], moved) == ("rejected", 0)
+        elif at_boundary:
+            assert moved == pytest.approx(radius)
+        if ratio < 1 / 4:
+            radius /= 4
+            seen.add("smaller")
+        elif ratio > 3 / 4 and at_boundary:
+            radius = min(2 * radius, 10.0)
+            seen.add("larger")
+    assert seen == {"smaller", "larger"}
+
+
+def test_newton_leaves_a_saddle_that_gauss_newton_does_not_see():
+    # f = mean (ab − 1)² near a = b = 0: ∇²f = [[0, −2], [−2, 0]] there, JᵀJ is next to zero.
+    class Product(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Parameter(torch.full((), 1e-3, dtype=torch.float64))
+            self.b = nn.Parameter(torch.full((), -1.1e-3, dtype=torch.float64))
+
+        def forward(self, x):
+            return x * self.a * self.b
+
+    model, one = Product(), torch.ones(1, 1, dtype=torch.float64)
+    optimizer = SGN(model.parameters(), radius=1.0, cg_tolerance=1e-10, **ALGORITHM_4_1)
+    statuses = set()
+    for _ in range(30):
+        loss = optimizer.step(ModelObjective(model, mean_squared, one, one))
+        statuses.add(optimizer.report["cg_status"])
+    assert "negative_curvature" in statuses
+    assert float(loss) < 1e-12
+
+
+# What goes wrong.
+
+
+class Breaking(nn.Module):
+    """A network whose output is not finite beyond a limit."""
+
+    def __init__(self, limit):
+        super().__init__()
+        self.layer, self.limit = nn.Linear(3, 2).double(), limit
+
+    def forward(self, x):
+        outputs = self.layer(x)
+        return torch.where(self.layer.weight.abs().max() < self.limit, outputs, torch.nan)
+
+
+@pytest.mark.parametrize(
+    ("what", "bad"),
+    [("targets", math.nan), ("targets", math.inf), ("inputs", math.nan), ("inputs", math.inf)],
+)
+def test_what_is_not_finite_is_reported_and_goes_nowhere(what, bad):
+    model = network()
+    options = {"momentum": 0.5, "warm_start": True, "adaptive_cg": True, "cg_iterations": 9}
+    optimizer = SGN(model.parameters(), damping=0.1, **options)
+    optimizer.step(ModelObjective(model, mean_squared, INPUTS, TARGETS))
+    before, momentum = weights(model), optimizer.memory["momentum"].clone()
+    damping = 0.1 * optimizer.memory["damping"]["scale"]
+    broken = {"inputs": INPUTS.clone(), "targets": TARGETS.clone()}
+    broken[what][3, 1] = bad
+    loss = optimizer.step(ModelObjective(model, mean_squared, **broken))
+    # A sigmoid hides an infinite input from the loss, not from the gradient.
+    assert math.isfinite(loss) is ((what, bad) == ("inputs", math.inf))
+    assert optimizer.report["status"] == "not_finite"
+    assert optimizer.report["step_length"] == 0
+    assert torch.equal(weights(model), before)
+    assert torch.equal(optimizer.memory["momentum"], momentum)
+    optimizer.step(ModelObjective(model, mean_squared, INPUTS, TARGETS))
+    assert optimizer.report["status"] == "taken"
+    assert optimizer.report["damping"] == pytest.approx(1.5 * damping)
+    assert optimizer.report["cg_bound"] < 9
+
+
+def test_a_step_to_where_nothing_is_finite_is_shortened_or_left_out():
+    for search in (True, False):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = Breaking(limit=0.6)
+        start = weights(model)
+        objective = ModelObjective(model, mean_squared, INPUTS, TARGETS + 5 * INPUTS[:, :2])
+        optimizer = SGN(model.parameters(), damping=1e-3, line_search=search)
+        optimizer.step(objective)
+        assert optimizer.report["ratio"] == -math.inf
+        assert optimizer.report["status"] == ("taken" if search else "not_finite")
+        assert torch.equal(weights(model), start) is not search
+        assert math.isfinite(objective.loss())
+        assert optimizer.memory["damping"]["scale"] == 1.5
+
+
+def test_breakdown_at_the_first_iteration_takes_no_step_and_raises_the_damping():
+    # A concave loss: the Hessian is −2 on the bias.
+    model = nn.Linear(3, 2).double()
+    optimizer = SGN(model.parameters(), curvature="hessian", damping=0.01)
+    before = weights(model)
+    concave = ModelObjective(model, lambda o, t: -mean_squared(o, t), INPUTS, TARGETS)
+    loss = optimizer.step(concave)
+    assert optimizer.report["status"] == optimizer.report["cg_status"] == "breakdown"
+    assert torch.equal(weights(model), before)
+    assert math.isfinite(loss)
+    optimizer.step(concave)
+    assert optimizer.report["damping"] == pytest.approx(0.015)
+
+
+def test_a_flat_loss_is_stationary():
+    model = nn.Linear(3, 2).double()
+    for options in ({}, PLAIN, {"solver": "steihaug"}):
+        optimizer = SGN(model.parameters(), **options)
+        before = weights(model)
+        with torch.no_grad():
+            met = model(INPUTS)
+        optimizer.step(ModelObjective(model, mean_squared, INPUTS, met))
+        assert optimizer.report["status"] == "stationary"
+        assert torch.equal(weights(model), before)
+        assert optimizer.memory["damping"]["scale"] == 1
+
+
+def test_momentum_uphill_takes_no_step_with_a_line_search():
+    model = nn.Linear(3, 2).double()
+    optimizer = SGN(model.parameters(), momentum=0.9, damping=0.1)
+    optimizer.step(ModelObjective(model, mean_squared, INPUTS, TARGETS))
+    before = weights(model)
+    with torch.no_grad():
+        opposite = 2 * model(INPUTS) - TARGETS
+    optimizer.step(ModelObjective(model, mean_squared, INPUTS, opposite))
+    assert optimizer.report["status"] == "no_descent"
+    assert torch.equal(weights(model), before)
+
+
+def test_poor_steps_are_rejected_where_asked():
+    lengths = {}
+    for least in (None, 0.0):
+        model = network()
+        optimizer = SGN(
+            model.parameters(), damping=1e-9, line_search=False, reject_below=least,
+            cg_iterations=30,
+        )  # fmt: skip
+        taken = []
+        for objective in objectives(model, 6):
+            before = objective.loss()
+            optimizer.step(objective)
+            taken.append(optimizer.report["step_length"])
+            if least is not None:
+                assert objective.loss() <= before
+            if optimizer.report["status"] == "rejected":
+                assert optimizer.report["ratio"] < 0
+        lengths[least] = taken
+    assert lengths[None] == [1.0] * 6
+    assert 0.0 in lengths[0.0]
+
+
+# State.
+
+STATEFUL = {
+    "cg_iterations": 4,
+    "adaptive_cg": True,
+    "warm_start": True,
+    "momentum": 0.3,
+    "curvature_samples": 7,
+    "damping": 0.01,
+}
+
+
+@pytest.mark.parametrize(
+    "options", [STATEFUL, ALGORITHM_4_1, {"opening_steps": 4, "cg_iterations": 2}]
+)
+def test_state_dict_continues_bit_for_bit(options):
+    model = network()
+    optimizer = SGN(model.parameters(), **options)
+    steps = list(range(3))
+    for _, objective in zip(steps, objectives(model, 3), strict=True):
+        optimizer.step(objective)
+    other = copy.deepcopy(model)
+    file = io.BytesIO()
+    torch.save(optimizer.state_dict(), file)
+    file.seek(0)
+    restored = SGN(other.parameters(), **options)
+    restored.load_state_dict(torch.load(file, weights_only=True))
+    for one, two in zip(objectives(model, 5), objectives(other, 5), strict=True):
+        assert torch.equal(optimizer.step(one), restored.step(two))
+        assert optimizer.report == restored.report
+    assert torch.equal(weights(model), weights(other))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"lr": 0.0}, "lr = 0.0: must be a positive number"),
+        ({"cg_iterations": 0}, "cg_iterations = 0: must be a whole number from 1"),
+        ({"cg_min_iterations": 11}, "cg_min_iterations = 11: must be at most cg_iterations = 10"),
+        ({"cg_tolerance": -1.0}, "cg_tolerance = -1.0"),
+        ({"opening_steps": -1}, "opening_steps = -1"),
+        ({"opening_steps": 1, "adaptive_cg": True}, "opening_steps = 1: cannot be with"),
+        ({"adaptive_cg": "yes"}, "adaptive_cg = 'yes': must be one of True, False"),
+        ({"preconditioner_power": 1.5}, "preconditioner_power = 1.5: must be a number from 0 to"),
+        (
+            {"preconditioner_power": 1, "damping_floor": 0},
+            "preconditioner_power = 1: needs a damping that stays positive",
+        ),
+        ({"damping": -1}, "damping = -1"),
+        ({"damping_rule": "step"}, "damping_rule = 'step'"),
+        ({"momentum": 1}, "momentum = 1: must be below 1"),
+        ({"reject_below": 0.5, "line_search": False}, "reject_below = 0.5: must be a number from"),
+        ({"reject_below": 0.1}, "reject_below = 0.1: cannot be with line_search"),
+        ({"curvature": "fisher"}, "curvature = 'fisher': must be one of gauss_newton, hessian"),
+        ({"curvature_samples": 0}, "curvature_samples = 0"),
+        ({"curvature_from": "training_set"}, "curvature_from = training_set: needs"),
+        ({"solver": "minres"}, "solver = 'minres': must be one of cg, steihaug"),
+        ({"radius": 1.0}, "radius = 1.0: only with solver = steihaug"),
+        ({"max_radius": 1.0}, "max_radius = 1.0: only with solver = steihaug"),
+        ({"solver": "steihaug", "radius": 0.0}, "radius = 0.0: must be a positive number"),
+        ({"solver": "steihaug", "max_radius": 0.5}, "radius = 1: must be at most max_radius"),
+        ({"solver": "steihaug", "warm_start": True}, "warm_start = True: cannot be with"),
+        ({"seed": -1}, "seed = -1"),
+    ],
+)
+def test_bad_options_are_named_at_construction(options, said):
+    with pytest.raises(OptimizerError, match=said) as caught:
+        SGN(network().parameters(), **options)
+    assert "\n" not in str(caught.value)

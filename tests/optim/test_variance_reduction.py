@@ -1,0 +1,116 @@
+"""Variance-reduced gradients against the formula with both batch gradients computed anew."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from seistomo.optim import OptimizerError, epoch_objectives
+from seistomo.optim.variance_reduction import VarianceReduction
+from seistomo.optim.vectors import flatten
+
+
+def squared(outputs, targets):
+    return (outputs - targets).square().sum() / len(outputs)
+
+
+@pytest.fixture
+def problem():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(22, 3, generator=generator, dtype=torch.float64)
+    targets = torch.randn(22, 2, generator=generator, dtype=torch.float64)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()
+    return model, inputs, targets
+
+
+def epoch(problem, batch_size=4, **options):
+    return epoch_objectives(
+        problem[0],
+        squared,
+        *problem[1:],
+        batch_size,
+        torch.Generator().manual_seed(2),
+        **options,
+    )
+
+
+def gradient_of(model, inputs, targets):
+    loss = squared(model(inputs), targets)
+    return loss.detach(), flatten(torch.autograd.grad(loss, list(model.parameters())))
+
+
+def move(model, seed):
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator).double()
+
+
+@pytest.mark.parametrize("interval", [1, 2, 3, 6, "epoch"])
+def test_cached_gradients_give_the_literal_formula(problem, interval):
+    model, inputs, targets = problem
+    reduction, memory, before = VarianceReduction(interval), {}, None
+    steps = 6 if interval == "epoch" else interval
+    for objective in epoch(problem):  # Five batches of four and one of two.
+        if objective.batch_index % steps == 0:
+            before = copy.deepcopy(model)
+        found = reduction.gradient(objective, list(model.parameters()), memory)
+        batch = inputs[objective.samples], targets[objective.samples]
+        loss, here = gradient_of(model, *batch)
+        there, full = gradient_of(before, *batch)[1], gradient_of(before, inputs, targets)[1]
+        torch.testing.assert_close(found.loss, loss)
+        torch.testing.assert_close(found.batch_gradient, here)
+        torch.testing.assert_close(found.gradient, here - there + full)
+        move(model, objective.batch_index)
+
+
+def test_step_after_a_full_gradient_is_the_full_gradient_and_costs_nothing_more(problem):
+    model, inputs, targets = problem
+    reduction, memory = VarianceReduction(3), {}
+    evaluations = []
+    for objective in epoch(problem):
+        found = reduction.gradient(objective, list(model.parameters()), memory)
+        if objective.batch_index % 3 == 0:
+            torch.testing.assert_close(found.gradient, gradient_of(model, inputs, targets)[1])
+        evaluations.append(objective.gradient_evaluations * objective.batch_size)
+        move(model, objective.batch_index)
+    assert evaluations == pytest.approx([22, 4, 4, 22, 4, 2])
+
+
+def test_a_run_that_begins_inside_an_epoch_takes_its_full_gradient_there(problem):
+    reduction, memory = VarianceReduction(3), {}
+    parameters = list(problem[0].parameters())
+    batches = list(epoch(problem, first=4))
+    for objective in batches:
+        reduction.gradient(objective, parameters, memory)
+    assert [objective.batch_index for objective in batches] == [4, 5]
+    assert batches[0].gradient_evaluations * 4 == pytest.approx(22)
+    assert batches[1].gradient_evaluations == pytest.approx(1)
+    assert memory["snapshot"]["batch_index"] == 4
+
+
+def test_an_interval_that_does_not_divide_the_epoch_is_refused(problem):
+    objective = next(epoch(problem))
+    with pytest.raises(OptimizerError, match=r"full_gradient_interval = 4.*6 batches.*1, 2, 3, 6"):
+        VarianceReduction(4).gradient(objective, list(problem[0].parameters()), {})
+
+
+@pytest.mark.parametrize("interval", [0, -1, 2.5, "day", None, True])
+def test_an_interval_that_is_none_is_refused(interval):
+    with pytest.raises(OptimizerError, match="full_gradient_interval"):
+        VarianceReduction(interval)
+
+
+def test_snapshot_in_a_copied_memory_continues_bit_for_bit(problem):
+    model = problem[0]
+    parameters, memory = list(model.parameters()), {}
+    objectives = list(epoch(problem))
+    VarianceReduction(3).gradient(objectives[0], parameters, memory)
+    move(model, 0)
+    copied = copy.deepcopy(memory)
+    first = VarianceReduction(3).gradient(objectives[1], parameters, memory)
+    second = VarianceReduction(3).gradient(objectives[1], parameters, copied)
+    assert torch.equal(first.gradient, second.gradient)
