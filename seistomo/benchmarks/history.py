@@ -42,6 +42,21 @@ class EpochEntry:
 
 
 @dataclass(frozen=True)
+class Milestone:
+    """The accuracy in the midst of an epoch, for whoever wants to know when it was reached.
+
+    Attributes
+    ----------
+    iteration, seconds, test_accuracy
+        As in `EpochEntry`.
+    """
+
+    iteration: int
+    seconds: float
+    test_accuracy: float
+
+
+@dataclass(frozen=True)
 class RunResult:
     """A run and what became of it.
 
@@ -53,12 +68,15 @@ class RunResult:
         Attempts given up because they were stuck, and the optimizer time they took.
     diverged
         Why training ended early with numbers that are not finite; empty if it did not.
+    milestones
+        What was seen between the ends of epochs, where it was asked for.
     """
 
     history: tuple[EpochEntry, ...]
     restarts: int = 0
     lost_seconds: float = 0.0
     diverged: str = ""
+    milestones: tuple[Milestone, ...] = ()
 
     @property
     def last(self) -> EpochEntry:
@@ -77,11 +95,21 @@ class RunResult:
             for field in fields(EpochEntry)
         }
 
+    def curve(self) -> dict[str, list[float]]:
+        """Return seconds and accuracy of all looks, as columns."""
+        looks = self.looks()
+        return {
+            "seconds": [seen.seconds for seen in looks],
+            "test_accuracy": [seen.test_accuracy for seen in looks],
+        }
+
     def first_epochs(self, count: int) -> "RunResult":
         """Return the run as it was after at most so many epochs."""
         if len(self.history) <= count:
             return self
-        return RunResult(self.history[:count], self.restarts, self.lost_seconds)
+        kept = self.history[:count]
+        seen = tuple(m for m in self.milestones if m.iteration < kept[-1].iteration)
+        return RunResult(kept, self.restarts, self.lost_seconds, milestones=seen)
 
     def seconds_per_iteration(self) -> dict[str, float]:
         """Return the mean over iterations, and the median over epochs of their means, s."""
@@ -91,12 +119,16 @@ class RunResult:
         }
 
     def seconds_to(self, accuracy: float) -> float:
-        """Return the optimizer time after which an epoch ended at ``accuracy`` or above, s.
+        """Return the optimizer time after which ``accuracy`` or more was first seen, s.
 
         Attempts given up are counted in. Infinity if it was never reached.
         """
-        reached = (entry.seconds for entry in self.history if entry.test_accuracy >= accuracy)
+        reached = (seen.seconds for seen in self.looks() if seen.test_accuracy >= accuracy)
         return self.lost_seconds + next(reached, math.inf)
+
+    def looks(self) -> list[EpochEntry | Milestone]:
+        """Return all looks at the accuracy, in the midst and at the end of epochs, in order."""
+        return sorted([*self.milestones, *self.history], key=lambda seen: seen.iteration)
 
 
 def _epoch_seconds(history: Sequence[EpochEntry]) -> list[float]:

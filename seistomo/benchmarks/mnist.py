@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from seistomo.benchmarks.history import STUCK_ACCURACY, EpochEntry, RunResult
+from seistomo.benchmarks.history import STUCK_ACCURACY, EpochEntry, Milestone, RunResult
 from seistomo.benchmarks.mnist_data import Samples
 from seistomo.benchmarks.settings import EPOCH_ITERATIONS, RunSettings
 from seistomo.errors import InputError
@@ -67,6 +67,7 @@ class MnistRun:
         self.optimizer = self._make_optimizer()
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._decay())
         self.history: list[EpochEntry] = []
+        self.milestones: list[Milestone] = []
         self.diverged = ""
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
@@ -98,19 +99,19 @@ class MnistRun:
         return (
             bool(self.diverged)
             or last.epoch >= settings.epochs
-            or (target is not None and last.test_accuracy >= target)
+            or (target is not None and self.result().seconds_to(target) < math.inf)
             or (budget is not None and last.seconds + self.lost_seconds >= budget)
         )
 
     def run_epoch(self) -> None:
         """Train an epoch and judge it; begin anew where the run turns out to be stuck."""
-        started = self._clock()
+        self._mark, self._spent = self._clock(), 0.0
         try:
             work, loss = self._steps()
         except OptimizerError as error:
             raise InputError(f"optimizer {self.settings.optimizer}: {error}") from None
-        seconds = self._clock() - started
-        self._end_epoch(seconds, loss / self.batches, work)
+        self._stop_clock()
+        self._end_epoch(self._spent, loss / self.batches, work)
 
     def _steps(self) -> tuple[Tensor, float]:
         work, total = torch.zeros(2, dtype=torch.float64), torch.zeros((), device=self.device)
@@ -130,7 +131,22 @@ class MnistRun:
             # Summed where it is: reading it would make a GPU wait for every step.
             total = total + loss
             work += torch.tensor([objective.gradient_evaluations, objective.ggn_products])
+            self._look(objective.batch_index + 1)
         return work, float(total)
+
+    def _look(self, done: int) -> None:
+        """Note the accuracy where it is due after so many batches of the epoch."""
+        every = self.settings.judge_iterations
+        if every is None or done % every or done == self.batches:
+            return
+        self._stop_clock()
+        before = self.history[-1].seconds if self.history else 0.0
+        iteration = len(self.history) * self.batches + done
+        self.milestones.append(Milestone(iteration, before + self._spent, self._judge()[1]))
+        self._mark = self._clock()
+
+    def _stop_clock(self) -> None:
+        self._spent += self._clock() - self._mark
 
     def _end_epoch(self, seconds: float, train_loss: float, work: Tensor) -> None:
         before = self.history[-1] if self.history else None
@@ -175,7 +191,13 @@ class MnistRun:
 
     def result(self) -> RunResult:
         """Return what the run has come to."""
-        return RunResult(tuple(self.history), self.restarts, self.lost_seconds, self.diverged)
+        return RunResult(
+            tuple(self.history),
+            self.restarts,
+            self.lost_seconds,
+            self.diverged,
+            tuple(self.milestones),
+        )
 
     def state(self) -> dict[str, Any]:
         """Return all that `load_state` needs to go on bit for bit (on a CPU)."""
@@ -190,6 +212,7 @@ class MnistRun:
             "restarts": self.restarts,
             "lost_seconds": self.lost_seconds,
             "diverged": self.diverged,
+            "milestones": [asdict(seen) for seen in self.milestones],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -202,6 +225,7 @@ class MnistRun:
         self.history = [EpochEntry(**entry) for entry in state["history"]]
         self.restarts, self.lost_seconds = state["restarts"], state["lost_seconds"]
         self.diverged = state["diverged"]
+        self.milestones = [Milestone(**seen) for seen in state.get("milestones", ())]
 
 
 def epoch_batches(samples: int, batch_size: int) -> int:

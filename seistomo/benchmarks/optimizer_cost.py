@@ -101,7 +101,7 @@ class Contestant:
         )
         self._objectives = self._epochs()
         self.watch = StopWatch(self._device)
-        self.gradients = self.products = 0.0
+        self._iterations, self._gradients, self._products = 0, 0.0, 0.0
 
     def _epochs(self) -> Iterator[ModelObjective]:
         problem, generator = self._problem, torch.Generator().manual_seed(0)
@@ -121,14 +121,19 @@ class Contestant:
         for _ in range(iterations):
             objective = next(self._objectives)
             self._optimizer.step(TimedObjective(objective, self.watch) if timed else objective)
-            self.gradients += objective.gradient_evaluations
-            self.products += objective.ggn_products
+            self._gradients += objective.gradient_evaluations
+            self._products += objective.ggn_products
+        self._iterations += iterations
         return self.watch.now() - started
 
-    def forget(self) -> None:
-        """Set watch and counts to zero."""
-        self.watch = StopWatch(self._device)
-        self.gradients = self.products = 0.0
+    def counts(self) -> tuple[float, float]:
+        """Return gradients and Gauss–Newton products of a batch, an iteration."""
+        return self._gradients / self._iterations, self._products / self._iterations
+
+    def warm_up(self) -> None:
+        """Take the first steps: memory is laid out, kernels are chosen, curvature is traced."""
+        self.run(2, timed=False)
+        self._iterations, self._gradients, self._products = 0, 0.0, 0.0
 
 
 def measure(problem: CostProblem, repeats: int, device: torch.device) -> list[Cost]:
@@ -151,19 +156,15 @@ def measure(problem: CostProblem, repeats: int, device: torch.device) -> list[Co
     parts: list[list[dict[str, float]]] = []
     with bar(total=(repeats + 1) * len(field), description=problem.name, unit="run") as shown:
         for contestant in field:
-            # Memory is laid out, kernels are chosen, curvature is traced.
-            contestant.run(2, timed=False)
+            contestant.warm_up()
             shown.update()
         for _ in range(repeats):
-            for contestant in field:
-                contestant.forget()
             rounds.append(_round(problem, field, timed=not apart, stepwise=not apart))
             seconds = _round(problem, field, timed=True, stepwise=False) if apart else rounds[-1]
             parts.append([_parts(*pair) for pair in zip(field, seconds, strict=True)])
             shown.update(len(field))
-    iterations = problem.interval * (2 if apart else 1)
     return [
-        _cost(contestant, index, rounds, parts, iterations, problem.interval)
+        _cost(contestant, index, rounds, parts, problem.interval)
         for index, contestant in enumerate(field)
     ]
 
@@ -172,6 +173,8 @@ def _round(
     problem: CostProblem, field: Sequence[Contestant], timed: bool, stepwise: bool
 ) -> list[float]:
     """Let each take K steps, in turns of one or of K; return the seconds of each."""
+    for contestant in field:
+        contestant.watch.reset()
     seconds = [0.0] * len(field)
     turn = 1 if stepwise else problem.interval
     for _ in range(problem.interval // turn):
@@ -190,10 +193,10 @@ def _cost(
     index: int,
     rounds: list[list[float]],
     parts: list[list[dict[str, float]]],
-    counted_iterations: int,
     interval: int,
 ) -> Cost:
     adam = [sum(one[0].values()) for one in parts]
+    gradients, products = contestant.counts()
     return Cost(
         label=contestant.candidate.label,
         paper=contestant.candidate.paper,
@@ -205,8 +208,8 @@ def _cost(
             )
             for part in (*PARTS, OTHER)
         },
-        gradients=contestant.gradients / counted_iterations,
-        products=contestant.products / counted_iterations,
+        gradients=gradients,
+        products=products,
     )
 
 

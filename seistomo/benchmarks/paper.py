@@ -21,6 +21,8 @@ SQGN_OPTIONS = {
 }
 """L, M, λ and K of the baseline experiment, section 6.1.1; |T| = |S|."""
 SQGN_RATE = 0.1
+SGN_RATE = 1.0
+"""Gargiani et al. (2020), throughout."""
 SVRG_OPTIONS = {"full_gradient_interval": 10}
 SQGN_RESTARTS = 5
 """The paper restarted SQGN when it got stuck, and says nothing of the others."""
@@ -151,7 +153,7 @@ def paper_row(settings: RunSettings) -> PaperRow | None:
 
 
 def default_settings(optimizer: str, learning_rate: float | None) -> tuple[float, dict[str, Any]]:
-    """Return learning rate and options of the paper's baseline experiment.
+    """Return learning rate and options of the paper's baseline experiment, or of SGN's paper.
 
     Raises
     ------
@@ -160,6 +162,8 @@ def default_settings(optimizer: str, learning_rate: float | None) -> tuple[float
     """
     baseline = next((row for row in TABLES["1"] if row.optimizer == optimizer), None)
     if baseline is None and learning_rate is None:
-        raise InputError(f"--optimizer {optimizer}: needs a --learning-rate")
+        if optimizer != "sgn":
+            raise InputError(f"--optimizer {optimizer}: needs a --learning-rate")
+        learning_rate = SGN_RATE
     rate = baseline.learning_rate if learning_rate is None else learning_rate
     return rate, dict(baseline.options) if baseline else {}

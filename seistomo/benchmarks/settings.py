@@ -37,6 +37,8 @@ class RunSettings:
         End once the accuracy has reached this, 0 to 1; None: train all epochs.
     stop_seconds
         End once this much optimizer time is spent, s; None: train all epochs.
+    judge_iterations
+        Look at the accuracy after every so many iterations too; None: after whole epochs alone.
     """
 
     optimizer: str
@@ -50,6 +52,7 @@ class RunSettings:
     restarts: int = 0
     stop_accuracy: float | None = None
     stop_seconds: float | None = None
+    judge_iterations: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs"):
@@ -58,6 +61,8 @@ class RunSettings:
         for name in ("seed", "restarts"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} = {getattr(self, name)}: must not be negative")
+        if self.judge_iterations is not None and self.judge_iterations < 1:
+            raise InputError(f"judge_iterations = {self.judge_iterations}: must be at least 1")
         if not 0 < self.learning_rate < math.inf:
             raise InputError(f"learning_rate = {self.learning_rate}: must be a positive number")
         if self.schedule not in SCHEDULES:
@@ -79,6 +84,8 @@ class RunSettings:
         content = asdict(self) | {"data": data, "device": device}
         if self.schedule == "constant":
             del content["epochs"]
+        if self.judge_iterations is None:
+            del content["judge_iterations"]
         text = json.dumps(content, sort_keys=True, default=str)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         name = self.optimizer.rpartition(".")[2]

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from seistomo.benchmarks.history import EpochEntry, RunResult
+from seistomo.benchmarks.history import EpochEntry, Milestone, RunResult
 from seistomo.benchmarks.settings import RunSettings
 from seistomo.errors import InputError
 from seistomo.files import remove_quietly, written_whole
@@ -21,7 +21,7 @@ from seistomo.files import remove_quietly, written_whole
 RUNS = "runs"
 FORMAT, VERSION = "seistomo-benchmark-run", 1
 # Settings under which more of the same is added to what is there.
-GROWING = ("epochs", "repeats", "seeds", "threads", "command")
+GROWING = ("epochs", "repeats", "seeds", "trials")
 
 
 class BenchmarkFolder:
@@ -77,6 +77,7 @@ class BenchmarkFolder:
             content["restarts"],
             content["lost_seconds"],
             content["diverged"],
+            tuple(Milestone(**_restored(seen)) for seen in content.get("milestones", ())),
         )
         if content["settings"]["epochs"] < settings.epochs and not content["ended_early"]:
             return None
@@ -107,6 +108,8 @@ class BenchmarkFolder:
             "seconds_per_iteration": result.seconds_per_iteration(),
             "history": [asdict(entry) for entry in result.history],
         }
+        if result.milestones:
+            content["milestones"] = [asdict(seen) for seen in result.milestones]
         self.write_json(f"{RUNS}/{key}", content)
 
     def state(self, key: str) -> dict[str, Any] | None:

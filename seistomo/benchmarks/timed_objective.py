@@ -27,11 +27,15 @@ class StopWatch:
     Attributes
     ----------
     seconds
-        Seconds of each of `PARTS` so far.
+        Seconds of each of `PARTS` since the last reset.
     """
 
     def __init__(self, device: torch.device):
         self._device = device
+        self.reset()
+
+    def reset(self) -> None:
+        """Set all to zero."""
         self.seconds = dict.fromkeys(PARTS, 0.0)
 
     @contextmanager

@@ -190,7 +190,8 @@ def _kind(
     if len(kinds) != 1:
         raise InputError("benchmark mnist: give one of --optimizer, --table, --study, --smoke")
     if kinds[0] not in GOES_WITH:
-        raise InputError(f"{kinds[0]}: must be one of stuck, sensitivity, race")
+        known = [kind.removeprefix("--study ") for kind in GOES_WITH if " " in kind]
+        raise InputError(f"{kinds[0]}: must be one of {', '.join(known)}")
     allowed = GOES_WITH[kinds[0]] | {kinds[0]}
     for name in given:
         if name not in allowed:
@@ -257,7 +258,8 @@ def _study(study: str, options: Any, given: dict[str, Any]) -> str:
         counts = {"epochs": given.get("--epochs", EPOCHS)}
         counts["repeats"] = given.get("--repeats", REPEATS)
         return run_pairs(replace(options, **counts), parse_options(given.get("--set", [])))
-    from seistomo.benchmarks.studies.race import RaceSettings, run_race
+    from seistomo.benchmarks.studies.race import run_race
+    from seistomo.benchmarks.studies.race_trials import RaceSettings
 
     chosen = {
         name[2:].replace("-", "_"): given[name]

@@ -25,8 +25,6 @@ SAFE, CODE, PAPER = "safe", "code", "paper"
 STORED, NOT_DUE = "stored", "not due"
 # Scale of H while there is no pair, in the paper (line 11) and its authors' code.
 EMPTY_SCALE = 1e-7
-# Pairs after which the history is taken to be sufficient, and steps are no longer limited.
-CAREFUL_PAIRS = 20
 
 
 class SQGN(ObjectiveOptimizer):
@@ -50,8 +48,9 @@ class SQGN(ObjectiveOptimizer):
     longer step meets, H comes out thousands of times too large, and the next step kills the
     network. Such a step gives itself away: its quadratic model falls far below zero, where no
     such loss can go (by 30 to 3,700 times the loss in the runs that got stuck, by 2 in the
-    median of the others). ``first_step = "safe"`` goes only as far as the model stays positive,
-    until 20 pairs have been stored; by then H has caught up. What it needs is a loss that cannot
+    median of the others). ``first_step = "safe"`` goes only as far as the model stays positive.
+    That also tames what an old snapshot does: where the loss has fallen far since w̃, the batch's
+    gradient there is mostly noise. What it needs is a loss that cannot
     be negative, as mean squared error and cross-entropy; for others choose ``"code"``.
 
     Parameters
@@ -81,8 +80,7 @@ class SQGN(ObjectiveOptimizer):
     first_step
         What is done while there is no pair. "code": s = -α 10⁻⁷ g, as in the authors' code.
         "paper": s = -10⁻⁷ g, as in its line 11. "safe": along -α g by √ε (1 + |w|), ε the unit of
-        rounding, whatever the scale of the loss; and steps are limited until 20 pairs have been
-        stored, see above.
+        rounding, whatever the scale of the loss; and every step is limited, see above.
     seed
         Of the generator that draws T; its state is part of the optimizer's.
 
@@ -179,13 +177,14 @@ class SQGN(ObjectiveOptimizer):
         if len(history):
             step = -rates * history.inverse_product(found.gradient)
         elif self._first_step == PAPER:
-            step = -EMPTY_SCALE * found.gradient
+            # Its length does not depend on α, but α = 0 keeps a group where it is.
+            step = -EMPTY_SCALE * ((rates != 0) * found.gradient)
         elif self._first_step == CODE:
             step = -rates * (EMPTY_SCALE * found.gradient)
         else:
             length = torch.finfo(whole.dtype).eps ** 0.5 * (1 + self.weights().norm())
             step = -length * unit_vector(rates * found.gradient)
-        if self._first_step != SAFE or self.memory["pairs"]["stored"] >= CAREFUL_PAIRS:
+        if self._first_step != SAFE:
             return step, whole
         fraction = _believable_fraction(step, found, rates)
         return fraction * step, fraction

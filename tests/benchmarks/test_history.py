@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from seistomo.benchmarks.history import EpochEntry, RunResult
+from seistomo.benchmarks.history import EpochEntry, Milestone, RunResult
 
 
 def entry(epoch, seconds, accuracy):
@@ -24,6 +24,15 @@ def test_time_to_an_accuracy_counts_attempts_given_up():
     assert run.seconds_to(0.97) == 12.0
     assert run.seconds_to(0.5) == 11.0
     assert run.seconds_to(0.98) == math.inf
+
+
+def test_what_is_seen_within_an_epoch_counts_too():
+    seen = (Milestone(20, 0.4, 0.2), Milestone(80, 1.3, 0.97), Milestone(140, 2.5, 0.98))
+    run = result((1.0, 0.5), (2.0, 0.96), (3.0, 0.99), milestones=seen)
+    assert run.seconds_to(0.97) == 1.3
+    assert run.curve()["seconds"] == [0.4, 1.0, 1.3, 2.0, 2.5, 3.0]
+    assert run.curve()["test_accuracy"] == [0.2, 0.5, 0.97, 0.96, 0.98, 0.99]
+    assert run.first_epochs(2).milestones == seen[:2]
 
 
 def test_stuck_is_no_better_than_guessing_or_not_finite():

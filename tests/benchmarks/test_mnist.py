@@ -1,5 +1,6 @@
 import io
 import math
+import time
 from dataclasses import asdict, replace
 
 import pytest
@@ -48,7 +49,8 @@ def start(digits):
 
 def comparable(run):
     """Return all of a run but its times."""
-    history = [asdict(entry) | {"seconds": 0.0} for entry in run.history]
+    looks = run.result().looks()
+    history = [asdict(entry) | {"seconds": 0.0} for entry in looks]
     weights = [parameter.detach().clone() for parameter in run.network.parameters()]
     return history, weights
 
@@ -79,7 +81,10 @@ def test_entries_are_what_a_plain_loop_gives(start, digits):
     assert entry.test_accuracy == pytest.approx(float(right))
 
 
-@pytest.mark.parametrize("settings", [ADAM, SQGN, replace(ADAM, schedule="cosine")])
+@pytest.mark.parametrize(
+    "settings",
+    [ADAM, SQGN, replace(ADAM, schedule="cosine"), replace(ADAM, judge_iterations=2)],
+)
 def test_a_run_put_away_goes_on_with_the_same_bits(start, settings):
     whole, first = start(settings), start(settings)
     for _ in range(4):
@@ -154,6 +159,28 @@ def test_numbers_that_are_not_finite_end_the_run(start, monkeypatch):
     while not again.finished:
         again.run_epoch()
     assert again.restarts == 1
+
+
+def test_looks_within_an_epoch_change_nothing_and_cost_no_optimizer_time(start, monkeypatch):
+    plain, watched = (
+        start(replace(ADAM, epochs=2)),
+        start(replace(ADAM, epochs=2, judge_iterations=2)),
+    )
+    judge = watched._judge
+
+    def slowly():
+        time.sleep(0.2)
+        return judge()
+
+    monkeypatch.setattr(watched, "_judge", slowly)
+    for run in (plain, watched):
+        while not run.finished:
+            run.run_epoch()
+    looks = watched.result().looks()
+    assert [seen.iteration for seen in looks] == [2, 4, 6, 8, 10, 12]
+    assert [seen.seconds for seen in looks] == sorted(seen.seconds for seen in looks)
+    assert comparable(plain)[0][-1] == comparable(watched)[0][-1]
+    assert looks[-1].seconds < plain.history[-1].seconds + 0.2
 
 
 def test_a_run_ends_at_its_target_or_its_budget(start):

@@ -47,6 +47,7 @@ def test_defaults_are_the_baselines():
     rate, options = default_settings("sqgn", None)
     assert (rate, options) == (0.1, SQGN_BASELINE.options)
     assert default_settings("adam", 0.5) == (0.5, {})
+    assert default_settings("sgn", None) == (1.0, {})
     assert default_settings("my.Optimizer", 0.5) == (0.5, {})
     with pytest.raises(InputError, match=r"my\.Optimizer: needs a --learning-rate"):
         default_settings("my.Optimizer", None)

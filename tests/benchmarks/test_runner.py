@@ -104,6 +104,7 @@ def test_random_numbers_outside_are_left_alone(make):
     assert torch.equal(torch.rand(1), expected)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_same_bits(make, tmp_path, mnist_folder, digits):
     whole = make("whole")
     whole.run(Job(SQGN, "run"))

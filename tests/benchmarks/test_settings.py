@@ -25,6 +25,7 @@ def key(settings, data="d", device="cpu"):
         {"restarts": 1},
         {"stop_accuracy": 0.97},
         {"stop_seconds": 60.0},
+        {"judge_iterations": 20},
     ],
 )
 def test_any_setting_changes_the_key(changes):
@@ -59,6 +60,7 @@ def test_the_order_of_options_does_not_matter_and_the_key_is_a_file_name():
         ({"schedule": "linear"}, "schedule = linear: must be one of constant, cosine"),
         ({"seed": -1}, "seed = -1"),
         ({"restarts": -1}, "restarts = -1"),
+        ({"judge_iterations": 0}, "judge_iterations = 0"),
     ],
 )
 def test_bad_settings_are_refused(changes, words):

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from seistomo.benchmarks.history import EpochEntry, RunResult
+from seistomo.benchmarks.history import EpochEntry, Milestone, RunResult
 from seistomo.benchmarks.settings import RunSettings
 from seistomo.benchmarks.store import BenchmarkFolder
 from seistomo.errors import InputError
@@ -34,6 +34,12 @@ def test_a_result_comes_back_and_serves_shorter_runs(folder):
     assert folder.result("key", asked(2)) == RESULT.first_epochs(2)
     assert folder.result("key", asked(4)) is None
     assert folder.result("other", SETTINGS) is None
+
+
+def test_what_was_seen_within_epochs_comes_back(folder):
+    watched = RunResult((entry(1),), milestones=(Milestone(20, 0.5, 0.8), Milestone(40, 1.0, 0.9)))
+    folder.save_result("key", asked(1), watched, {})
+    assert folder.result("key", asked(1)) == watched
 
 
 def test_a_run_that_ended_early_serves_longer_ones(folder):

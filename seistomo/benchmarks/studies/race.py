@@ -3,91 +3,20 @@
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from seistomo.benchmarks.history import RunResult
 from seistomo.benchmarks.machine import machine_line
-from seistomo.benchmarks.mnist import epoch_batches
 from seistomo.benchmarks.options import BenchmarkOptions
-from seistomo.benchmarks.paper import default_settings
 from seistomo.benchmarks.runner import Job, Runner
 from seistomo.benchmarks.settings import RunSettings
+from seistomo.benchmarks.studies.race_trials import JUDGE_ITERATIONS, RaceSettings, draw_trials
 from seistomo.benchmarks.tables import format_table
-from seistomo.errors import InputError
 from seistomo.evaluation import figures
 from seistomo.progress import say
 
 NAME = "study-race"
-OPTIMIZERS = ("adam", "sqgn", "sgn")
-TRIALS = 20
-TARGET = 0.97
-MOST_EPOCHS = 60
-# What a trial may cost, in seconds of optimizer time.
-TRIAL_SECONDS = 60.0
-
-BATCH_SIZES = (100, 200, 500, 1000)
-PIXELS = ("raw", "unit")
-# Epochs until a cosine has brought the learning rate to zero; None: it stays as it is.
-HORIZONS = (None, None, 5, 10, 20, 40)
-# Learning rates to draw from, log-uniformly: two decades and a half around the usual ones.
-RATES = {
-    "adam": (3e-4, 1e-1),
-    "sgd": (3e-3, 1.0),
-    "svrg": (3e-3, 1.0),
-    "sqgn": (1e-2, 3.0),
-    "sgn": (1e-2, 3.0),
-}
-
-
-@dataclass(frozen=True)
-class RaceSettings:
-    """How the race is run.
-
-    Attributes
-    ----------
-    optimizers
-        Who runs.
-    trials
-        Settings tried for each.
-    target
-        Accuracy to reach, 0 to 1.
-    trial_seconds
-        Optimizer time after which a run is given up, s.
-    options
-        Options that differ from the paper's, by ``OPTIMIZER.OPTION``.
-    """
-
-    optimizers: tuple[str, ...] = OPTIMIZERS
-    trials: int = TRIALS
-    target: float = TARGET
-    trial_seconds: float = TRIAL_SECONDS
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.trials < 1:
-            raise InputError(f"--trials {self.trials}: must be at least 1")
-        if not 0 < self.target < 1:
-            raise InputError(f"--target {self.target:g}: must lie between 0 and 1")
-        if not 0 < self.trial_seconds < math.inf:
-            raise InputError(f"--trial-seconds {self.trial_seconds:g}: must be positive")
-        unknown = [name for name in self.optimizers if name not in RATES]
-        if unknown:
-            raise InputError(f"--optimizer {unknown[0]}: the race knows {', '.join(RATES)}")
-        for key in self.options:
-            if key.partition(".")[0] not in self.optimizers:
-                raise InputError(
-                    f"--set {key}: the race takes OPTIMIZER.OPTION of {', '.join(self.optimizers)}"
-                )
-
-    def options_of(self, optimizer: str) -> dict[str, Any]:
-        """Return the options that an optimizer runs with, of all its trials."""
-        _, options = default_settings(optimizer, 1.0)
-        start = f"{optimizer}."
-        changes = {k.removeprefix(start): v for k, v in self.options.items() if k.startswith(start)}
-        return options | changes
 
 
 @dataclass(frozen=True)
@@ -116,43 +45,6 @@ class Finish:
     def times(self, target: float) -> list[float]:
         """Return the final runs' seconds to the target; infinity where it was not reached."""
         return [run.seconds_to(target) for run in self.results]
-
-
-def draw_trials(optimizer: str, race: RaceSettings, seed: int, samples: int) -> list[RunSettings]:
-    """Return the settings that an optimizer tries.
-
-    Trial n of all optimizers has the same batch size, pixels and schedule, and its learning rate
-    lies at the same place in each one's range. Batches are such that ten or more of them fit
-    into the training samples.
-
-    Raises
-    ------
-    InputError
-        If the training samples are too few.
-    """
-    sizes = [size for size in BATCH_SIZES if epoch_batches(samples, size) >= 10]
-    if not sizes:
-        raise InputError(f"--data: {samples} training samples are too few for a race")
-    random = np.random.default_rng(seed)
-    low, high = RATES[optimizer]
-    options, trials = race.options_of(optimizer), []
-    for _ in range(race.trials):
-        rate = low * (high / low) ** random.random()
-        horizon = HORIZONS[random.integers(len(HORIZONS))]
-        settings = RunSettings(
-            optimizer,
-            float(f"{rate:.2g}"),
-            options,
-            sizes[random.integers(len(sizes))],
-            epochs=horizon or MOST_EPOCHS,
-            seed=seed,
-            pixels=PIXELS[random.integers(len(PIXELS))],
-            schedule="cosine" if horizon else "constant",
-            stop_accuracy=race.target,
-            stop_seconds=race.trial_seconds,
-        )
-        trials.append(settings)
-    return trials
 
 
 def run_race(options: BenchmarkOptions, race: RaceSettings) -> str:
@@ -186,7 +78,7 @@ def _finish(name: str, options: BenchmarkOptions, race: RaceSettings, runner: Ru
 
 
 def _merit(run: RunResult, target: float) -> tuple[float, float]:
-    accuracy = 0.0 if run.diverged else max(entry.test_accuracy for entry in run.history)
+    accuracy = 0.0 if run.diverged else max(seen.test_accuracy for seen in run.looks())
     return run.seconds_to(target), -accuracy
 
 
@@ -221,7 +113,7 @@ def _write(
     page = (
         f"## Seconds of optimizer time to {race.target:.1%} accuracy\n\n{format_table(lines)}\n"
         f"{race.trials} trials each, judged on the validation split; final runs with new seeds,"
-        f" judged after every epoch of at most 60 batches on the test split.\n"
+        f" judged after every {JUDGE_ITERATIONS} iterations on the test split.\n"
         f"{runner.data.name}; {machine_line(machine)}\n\n`{options.command}`\n"
     )
     runner.folder.write_text(f"{NAME}.md", page)
@@ -233,7 +125,7 @@ def _write(
         "optimizers": {name: _summary(finish, race.target) for name, finish in finishes.items()},
     }
     runner.folder.write_json(NAME, content)
-    histories = {name: [run.columns() for run in f.results] for name, f in finishes.items()}
+    histories = {name: [run.curve() for run in f.results] for name, f in finishes.items()}
     figures.save(figures.race_figure(histories, race.target), runner.folder.path / f"{NAME}.png")
     say(page)
     times = {name: _median(finish.times(race.target)) for name, finish in finishes.items()}

@@ -1,6 +1,8 @@
 import json
 from dataclasses import replace
 
+import torch
+
 from seistomo.benchmarks.mnist import MnistRun
 from seistomo.benchmarks.options import BenchmarkOptions
 from seistomo.benchmarks.paper import SQGN_BASELINE
@@ -19,6 +21,7 @@ def test_counts_runs_that_are_stuck_both_ways(tmp_path, mnist_folder, monkeypatc
         return (2.3, 0.1) if first == "code" and seed % 2 else (0.3, 0.9)
 
     monkeypatch.setattr(MnistRun, "_judge", judged)
+    monkeypatch.setattr(MnistRun, "_steps", lambda run: (torch.zeros(2), 0.0))
     options = BenchmarkOptions(
         tmp_path / "out", str(mnist_folder), epochs=2, repeats=4, device="cpu", threads=1
     )
