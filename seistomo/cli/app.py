@@ -101,6 +101,8 @@ def _root(
 
 def main() -> None:
     """Run the command line; exit status 0 done, 2 bad input, 130 interrupted."""
+    # A user's own optimizer may lie in the working directory.
+    sys.path.append(os.getcwd())
     try:
         app()
     except KeyboardInterrupt:

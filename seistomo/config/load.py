@@ -3,7 +3,7 @@
 import difflib
 import json
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from seistomo.config.schema import Config
 from seistomo.errors import InputError
 
 # Tables whose keys are free: checked by their own validators or by the optimizer's constructor.
+OPTIMIZER_NAME = "optimizer.name="
 FREE_TABLES = ("velocity.families", "velocity.salt_shapes", "optimizer.options")
 
 
@@ -47,6 +48,8 @@ def parse_config(text: str, overrides: Iterable[str] = (), origin: str = "config
 
 
 def _build(values: dict[str, Any], overrides: Iterable[str], origin: str) -> Config:
+    overrides = list(overrides)
+    _leave_other_optimizer(values, overrides)
     for override in overrides:
         _apply_override(values, override)
     _refuse_unknown_keys(values, origin)
@@ -55,6 +58,20 @@ def _build(values: dict[str, Any], overrides: Iterable[str], origin: str) -> Con
         return Config.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         raise InputError(f"{origin}: {_first_problem(error)}") from None
+
+
+def _leave_other_optimizer(values: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Drop an optimizer's settings where an override names another optimizer.
+
+    A learning rate for Adam says nothing about SQGN, which has its own default.
+    """
+    names = [text.partition("=")[2] for text in overrides if text.startswith(OPTIMIZER_NAME)]
+    section = values.get("optimizer")
+    if not names or not isinstance(section, dict):
+        return
+    default = Config.model_fields["optimizer"].annotation().name
+    if names[-1].strip().strip("\"'") != section.get("name", default):
+        values["optimizer"] = {}
 
 
 def with_overrides(config: Config, overrides: Iterable[str]) -> Config:

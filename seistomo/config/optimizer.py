@@ -14,7 +14,9 @@ class OptimizerConfig(Section):
         "adam",
         description="Registered name (adam, sgd, sgn, sqgn, svrg), or package.module.Class.",
     )
-    learning_rate: float = Field(1e-3, gt=0, description="Learning rate (α).")
+    learning_rate: float | None = Field(
+        None, gt=0, description="Learning rate (α); left out: the optimizer's own default."
+    )
     options: dict[str, Any] = Field(
         {}, description="Further arguments of the optimizer's constructor."
     )

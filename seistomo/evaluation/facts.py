@@ -47,11 +47,13 @@ def run_facts(run: Run, history: Mapping[str, NDArray], checkpoint: str) -> Fact
     """Describe a run: network, optimizer, epochs, time, best validation loss."""
     optimizer = run.config.optimizer
     options = "".join(f", {name} {value}" for name, value in optimizer.options.items())
+    own = optimizer.learning_rate is None
+    rate = "its own learning rate" if own else f"learning rate {optimizer.learning_rate:g}"
     facts = [
         ("Run", run.path.name),
         ("Checkpoint", f"{checkpoint}, after epoch {run.epoch}"),
         ("Network", f"{run.config.network.name}, {parameter_count(run):,} weights"),
-        ("Optimizer", f"{optimizer.name}, learning rate {optimizer.learning_rate:g}{options}"),
+        ("Optimizer", f"{optimizer.name}, {rate}{options}"),
         ("Epochs", f"{history['epoch'][-1]:.0f}, {history['seconds'][-1]:.0f} s of optimizer time"),
     ]
     losses = history["validation_loss"]

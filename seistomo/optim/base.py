@@ -13,7 +13,10 @@ from seistomo.optim.objective import Objective
 from seistomo.optim.options import require_between
 from seistomo.optim.vectors import flatten, unflatten
 
-MEMORY = "memory"
+MEMORY, MEMORY_OF = "memory", "memory_of"
+DTYPES = (torch.float32, torch.float64)
+# What a parameter group may say beside its options; torch's schedulers read initial_lr.
+GROUP_KEYS = ("params", "name", "param_names", "initial_lr")
 
 
 class ObjectiveOptimizer(torch.optim.Optimizer):
@@ -23,19 +26,33 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
     before the step. All its vectors are flat, [weight]: the parameters that need a gradient,
     group after group. What it must remember lies in ``memory``.
 
+    Parameters
+    ----------
+    params, defaults
+        As in torch. A group may set the options of ``defaults`` alone, and its name.
+    memory_options
+        The options that shape the memory, by name: a state that others shaped is refused.
+
     Attributes
     ----------
     memory
         State that belongs to all weights together: tensors, numbers, strings, None, and lists
-        and dicts of them. It is part of `state_dict`; tensors of floats follow the parameters'
-        device, others stay where they are.
+        and dicts of them; empty until an objective has answered. It is part of `state_dict`.
+        When loaded, tensors of floats take the parameters' dtype and device, others, such as a
+        generator's state, lie on the CPU.
     report
         What happened in the last step, by name, for whoever watches: not part of the state.
     """
 
-    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
+    def __init__(
+        self,
+        params: Iterable[Any],
+        defaults: dict[str, Any],
+        memory_options: Mapping[str, Any] | None = None,
+    ):
         self.memory: dict[str, Any] = {}
         self.report: dict[str, Any] = {}
+        self._memory_options = dict(memory_options or {})
         super().__init__(params, defaults)
         self._require_one_kind()
         self._size = self._count()
@@ -58,8 +75,8 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
         Raises
         ------
         OptimizerError
-            Without an objective, for one that cannot give what the optimizer asks for, and if
-            other parameters need a gradient than in the steps before.
+            Without an objective, for one that cannot give what the optimizer asks for, inside
+            ``torch.autocast``, and if other parameters need a gradient than in the steps before.
         """
         if not hasattr(closure, "loss_and_gradient"):
             raise OptimizerError(
@@ -68,12 +85,14 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
                 f" {'nothing' if closure is None else type(closure).__name__}"
             )
         if not self.memory:
+            self._require_one_kind()
             self._size = self._count()
         elif self._count() != self._size:
             raise OptimizerError(
                 f"{type(self).__name__}: {self._count()} weights need a gradient, {self._size} did"
                 " in the steps before; build a new optimizer"
             )
+        self._require_no_autocast()
         model = getattr(closure, "model", None)
         if model is not None:
             require_deterministic(model)
@@ -93,7 +112,7 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
 
     def weights(self) -> Tensor:
         """Return a copy of the weights [weight]."""
-        return flatten(self.parameters())
+        return flatten(self.parameters()).detach()
 
     def add_(self, step: Tensor) -> None:
         """Add a step [weight] to the parameters."""
@@ -125,32 +144,80 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
             raise OptimizerError(
                 f"{type(self).__name__}: a parameter group cannot be added after the first step"
             )
+        allowed = (*GROUP_KEYS, *self.defaults)
+        for key in param_group:
+            if key not in allowed:
+                raise OptimizerError(
+                    f"{type(self).__name__}: parameter group with {key}: not an option of a group;"
+                    f" allowed: {', '.join(allowed)}"
+                )
+        require_between("lr", param_group.get("lr", self.defaults["lr"]), 0, 1e30)
         super().add_param_group(param_group)
-        require_between("lr", self.param_groups[-1]["lr"], 0, 1e30)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state, as in torch, and the memory beside it."""
-        return {**super().state_dict(), MEMORY: dict(self.memory)}
+        """Return the state, as in torch, and beside it the memory and what it belongs to."""
+        return {
+            **super().state_dict(),
+            MEMORY: dict(self.memory),
+            MEMORY_OF: {
+                "optimizer": type(self).__name__,
+                "weights": self._count(),
+                "options": dict(self._memory_options),
+            },
+        }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take up a state; what follows continues bit for bit."""
+        """Take up a state; what follows continues bit for bit.
+
+        Raises
+        ------
+        OptimizerError
+            For a state of another optimizer, of another number of weights, and one that other
+            values of the options that shape the memory have made. Nothing is taken up then.
+        """
         content = dict(state_dict)
-        memory = content.pop(MEMORY, None)
-        if memory is None:
+        memory, owner = content.pop(MEMORY, None), content.pop(MEMORY_OF, None)
+        if memory is None or owner is None:
             raise OptimizerError(
                 f"{type(self).__name__}: this state has no {MEMORY}: it is another optimizer's"
             )
+        self._require_own(owner)
         super().load_state_dict(content)
-        device = self.parameters()[0].device
-        self.memory = _moved(copy.deepcopy(memory), device)
+        self.memory = _moved(copy.deepcopy(memory), self.parameters()[0])
         self._size = self._count()
 
     def __getstate__(self) -> dict[str, Any]:
-        own = {MEMORY: self.memory, "report": self.report, "_size": self._size}
-        return {**super().__getstate__(), **own}
+        own = (MEMORY, "report", "_memory_options", "_size")
+        return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
 
     def _count(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
+
+    def _require_own(self, owner: Mapping[str, Any]) -> None:
+        """Refuse a memory that belongs to an optimizer unlike this one."""
+        name = type(self).__name__
+        if owner["optimizer"] != name:
+            raise OptimizerError(f"{name}: this state is another optimizer's: {owner['optimizer']}")
+        if owner["weights"] != self._count():
+            raise OptimizerError(
+                f"{name}: this state is of {owner['weights']} weights that need a gradient, here"
+                f" {self._count()} do"
+            )
+        for option, value in self._memory_options.items():
+            saved = owner["options"].get(option)
+            if saved != value:
+                raise OptimizerError(
+                    f"{name}: {option} = {value}: this state was made with {option} = {saved}"
+                )
+
+    def _require_no_autocast(self) -> None:
+        # It keeps the cast copies of the weights until its block ends: steps would not act.
+        device = self.parameters()[0].device.type
+        if torch.is_autocast_enabled(device):
+            raise OptimizerError(
+                f"{type(self).__name__}.step: inside torch.autocast, whose copies of the weights a"
+                " step does not reach; put autocast inside the model's forward"
+            )
 
     def _require_one_kind(self) -> None:
         own = self.parameters()
@@ -163,14 +230,19 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
                 f"{type(self).__name__}: all parameters must be real, of one dtype and on one"
                 f" device, not {shown}"
             )
+        if own[0].dtype not in DTYPES:
+            raise OptimizerError(
+                f"{type(self).__name__}: parameters of {own[0].dtype}: must be float32 or float64;"
+                " keep the weights in float32 and use autocast inside the model's forward"
+            )
 
 
-def _moved(value: Any, device: torch.device) -> Any:
-    """Return the value with its tensors of floats on the device."""
+def _moved(value: Any, like: Tensor) -> Any:
+    """Return the value with its tensors of floats as ``like`` is, all others on the CPU."""
     if isinstance(value, Tensor):
-        return value.to(device) if value.is_floating_point() else value
+        return value.to(like) if value.is_floating_point() else value.cpu()
     if isinstance(value, Mapping):
-        return {key: _moved(entry, device) for key, entry in value.items()}
+        return {key: _moved(entry, like) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_moved(entry, device) for entry in value]
+        return [_moved(entry, like) for entry in value]
     return value

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seistomo.optim.network_at import NetworkAt
+from seistomo.optim.network_at import NetworkAt, require_tensor, twice_differentiable
 from seistomo.optim.objective import Loss, Vector
 from seistomo.optim.ranks import Ranks
 from seistomo.optim.replay import Replay
@@ -61,14 +61,17 @@ class LinearizedPart:
         self._transposed: tuple[Tensor, Vector] | None = None
         self._replay: Replay | None = None
         self._asked_for_replay = False
+        self._witness: tuple[list[Tensor], Tensor] | None = None
 
     @torch.enable_grad()
+    @twice_differentiable()
     def loss_and_gradient(self) -> Vector:
         """Return the part's share of loss and gradient: [loss, gradient...]."""
         slope = self._loss_slope()
         return self._loss.detach(), *self._back(slope.detach())
 
     @torch.enable_grad()
+    @twice_differentiable()
     def product(self, vector: Sequence[Tensor], mode: Mode) -> Vector:
         """Return the part's share of loss and G v: [loss, product...]."""
         tangent = self._reverse(vector) if mode == "reverse" else self._forward(vector)
@@ -76,30 +79,44 @@ class LinearizedPart:
         return self._loss.detach(), *product
 
     def _forward(self, vector: Sequence[Tensor]) -> Tensor:
+        if self._replay is not None:
+            return self._replay.tangent(vector)
         if self._outputs is None:
             self._outputs, tangent = self._network.tangent(self._part.inputs, vector)
-            return tangent
+        elif self._witness is None:
+            with torch.no_grad():
+                tangent = self._network.tangent(self._part.inputs, vector)[1]
+        else:
+            return self._second_forward(vector)
+        if self._part.alone:
+            self._witness = [v.detach().clone() for v in vector], tangent
+        return tangent
+
+    def _second_forward(self, vector: Sequence[Tensor]) -> Tensor:
+        """Return J v where one is known: from here on a replay pays, if there is one."""
+        inputs = self._part.inputs
         if not self._asked_for_replay:
-            self._replay = self._network.replay(self._part.inputs, self._outputs.detach())
             self._asked_for_replay = True
+            self._replay = self._network.replay(inputs, self._outputs.detach(), self._witness)
         if self._replay is not None:
             return self._replay.tangent(vector)
         with torch.no_grad():
-            return self._network.tangent(self._part.inputs, vector)[1]
+            return self._network.tangent(inputs, vector)[1]
 
     def _reverse(self, vector: Sequence[Tensor]) -> Tensor:
         """Return J v as the derivative of u ↦ Jᵀu along v (Algorithm 2, line 3)."""
         if self._transposed is None:
             outputs = self._primal()
             u = torch.zeros_like(outputs, requires_grad=True)
-            self._transposed = u, self._network.derivative(outputs, u, create_graph=True)
+            transposed = self._network.derivative(outputs, u, create_graph=True, unused="error")
+            self._transposed = u, transposed
         u, transposed = self._transposed
         (tangent,) = torch.autograd.grad(transposed, u, vector, retain_graph=True)
         return tangent
 
     def _primal(self) -> Tensor:
         if self._outputs is None:
-            self._outputs = self._network(self._part.inputs)
+            self._outputs = require_tensor(self._network(self._part.inputs))
         return self._outputs
 
     def _loss_slope(self) -> Tensor:

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from seistomo.optim.curvature import Mode
+from seistomo.optim.errors import OptimizerError
 from seistomo.optim.objective import Loss
+from seistomo.optim.options import require_count
 from seistomo.optim.partwise import PartwiseObjective
 from seistomo.optim.ranks import Ranks
 
@@ -60,7 +62,9 @@ class ModelObjective(PartwiseObjective):
         jacobian_mode: Mode = "auto",
     ):
         if len(inputs) != len(targets):
-            raise ValueError(f"{len(inputs)} inputs for {len(targets)} targets")
+            raise OptimizerError(f"{len(inputs)} inputs for {len(targets)} targets")
+        if micro_batch is not None:
+            require_count("micro_batch", micro_batch)
         everything = torch.arange(len(inputs))
         super().__init__(
             model,
@@ -115,10 +119,12 @@ def epoch_objectives(
     batches
         Batches in the epoch; left out: as many as it takes to see every sample once.
     first
-        Number of the batch to begin with, from 0: for an epoch that was interrupted.
+        Number of the batch to begin with, from 0: for an epoch that was interrupted. The
+        generator must be as it was at the start of that epoch.
     micro_batch, ranks, jacobian_mode
         See `ModelObjective`.
     """
+    require_count("batch_size", batch_size)
     order = torch.randperm(len(inputs), generator=generator)
     groups = order.split(batch_size)[:batches]
     for index in range(first, len(groups)):

@@ -1,12 +1,14 @@
 """A network at given parameters, and what may be asked of it."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from seistomo.optim.errors import OptimizerError
 from seistomo.optim.objective import Parameters, Vector
@@ -41,7 +43,7 @@ class NetworkAt:
     def __init__(self, model: nn.Module, params: Parameters):
         self.model = model
         if params is None:
-            params = [p for p in model.parameters() if p.requires_grad]
+            params = trainable(model)
         self._names = _names(model, params)
         if isinstance(params, Mapping):
             self.variables = tuple(value.detach().requires_grad_() for value in params.values())
@@ -65,7 +67,8 @@ class NetworkAt:
                 forward_ad.make_dual(variable, along.detach())
                 for variable, along in zip(self.variables, vector, strict=True)
             ]
-            outputs, tangent = forward_ad.unpack_dual(self._at(duals, inputs))
+            dual = require_tensor(self._at(duals, inputs))
+            outputs, tangent = forward_ad.unpack_dual(dual)
             if tangent is None:  # The outputs do not depend on the variables.
                 tangent = torch.zeros_like(outputs)
             return outputs, tangent.detach()
@@ -102,9 +105,14 @@ class NetworkAt:
         pairs = zip(found, self.variables, strict=True)
         return tuple(torch.zeros_like(v) if g is None else g for g, v in pairs)
 
-    def replay(self, inputs: Tensor, outputs: Tensor) -> Replay | None:
-        """Return J v for many v, given the outputs; None where the network cannot be traced."""
-        return find_replay(self.model, self._names, self.variables, inputs, outputs)
+    def replay(
+        self, inputs: Tensor, outputs: Tensor, witness: tuple[Sequence[Tensor], Tensor]
+    ) -> Replay | None:
+        """Return J v for many v, given the outputs and one v with its J v; None if there is none.
+
+        See `seistomo.optim.replay.find_replay`.
+        """
+        return find_replay(self.model, self._names, self.variables, inputs, outputs, witness)
 
     def zeros(self) -> list[Tensor]:
         """Return zeros shaped as a loss and a tensor a variable: [loss, gradient...]."""
@@ -114,6 +122,30 @@ class NetworkAt:
     def _at(self, values: Sequence[Tensor], inputs: Tensor) -> Tensor:
         named = dict(zip(self._names, values, strict=True))
         return functional_call(self.model, named, (inputs,))
+
+
+@contextmanager
+def twice_differentiable() -> Iterator[None]:
+    """Choose an attention kernel that has forward mode and second derivatives."""
+    with sdpa_kernel(SDPBackend.MATH):
+        yield
+
+
+def trainable(model: nn.Module) -> list[Tensor]:
+    """Return the parameters that need a gradient; refuse a model without any."""
+    found = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not found:
+        raise OptimizerError("model: none of its parameters needs a gradient")
+    return found
+
+
+def require_tensor(outputs: object) -> Tensor:
+    """Refuse outputs that are not one tensor, for which curvature is not defined here."""
+    if not isinstance(outputs, Tensor):
+        raise OptimizerError(
+            f"model: returns a {type(outputs).__name__}; curvature needs one tensor of outputs"
+        )
+    return outputs
 
 
 def require_deterministic(model: nn.Module) -> None:
@@ -153,7 +185,10 @@ def _names(model: nn.Module, params: Mapping[Tensor, Tensor] | Sequence[Tensor])
     names = []
     for parameter in params:
         if id(parameter) not in known:
-            raise OptimizerError("params holds a tensor that is no parameter of the model")
+            raise OptimizerError(
+                f"params holds a tensor of shape {list(parameter.shape)} that is no parameter of"
+                " the model"
+            )
         if not parameter.requires_grad:
             raise OptimizerError(f"parameter {known[id(parameter)]} needs no gradient")
         names.append(known[id(parameter)])

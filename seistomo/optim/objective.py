@@ -27,12 +27,16 @@ class FullGradient(NamedTuple):
         ∇f(w), one tensor a parameter.
     batch_losses, batch_gradients
         f_S(w) and ∇f_S(w) of the batches that were asked for, this one first.
+    batch_samples
+        Global sample indices of these batches, int64 [sample] each: by them an optimizer sees
+        later whether a batch is the one that it asked for. Empty: not known.
     """
 
     loss: Tensor
     gradient: Vector
     batch_losses: list[Tensor]
     batch_gradients: list[Vector]
+    batch_samples: Sequence[Tensor] = ()
 
 
 class Linearization(Protocol):

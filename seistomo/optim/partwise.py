@@ -6,10 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from seistomo.optim.assumptions import require_mean, require_repeatable
 from seistomo.optim.curvature import Mode, PartwiseLinearization, WeightedPart
 from seistomo.optim.errors import OptimizerError
-from seistomo.optim.network_at import NetworkAt, require_deterministic
+from seistomo.optim.network_at import (
+    NetworkAt,
+    require_deterministic,
+    trainable,
+    twice_differentiable,
+)
 from seistomo.optim.objective import FullGradient, Loss, Parameters, Vector
+from seistomo.optim.options import require_one_of
 from seistomo.optim.ranks import Ranks
 
 
@@ -64,6 +71,8 @@ class PartwiseObjective(ABC):
         ranks: Ranks | None = None,
         jacobian_mode: Mode = "auto",
     ):
+        require_one_of("jacobian_mode", jacobian_mode, ("auto", "forward", "reverse"))
+        _require_place(samples, batches, batch_index)
         self.model, self.samples = model, samples
         self.training_samples = samples if training_samples is None else training_samples
         self.batch_index, self._batches = batch_index, batches
@@ -73,7 +82,7 @@ class PartwiseObjective(ABC):
         self.sample_count = len(self.training_samples) if sample_count is None else sample_count
         self.gradient_evaluations = 0.0
         self.ggn_products = 0.0
-        self._ell = _checked(loss)
+        self._given_loss, self._ell = loss, _checked(loss)
         self._ranks, self._jacobian_mode = ranks or Ranks(), jacobian_mode
 
     @abstractmethod
@@ -90,7 +99,7 @@ class PartwiseObjective(ABC):
         """Zero the gradients, run forward and backward, return the loss (a torch closure)."""
         for parameter in self.model.parameters():
             parameter.grad = None
-        wanted = [p for p in self.model.parameters() if p.requires_grad]
+        wanted = trainable(self.model)
         total = wanted[0].new_zeros(())
         with torch.enable_grad():
             for part in self._weighted_parts(self.samples):
@@ -131,7 +140,7 @@ class PartwiseObjective(ABC):
         self, params: Parameters = None, samples: Tensor | None = None
     ) -> PartwiseLinearization:
         """Return loss, gradient and Gauss–Newton products; see `Objective`."""
-        require_deterministic(self.model)
+        self._require_repeatable()
         samples = self._wanted(samples)
 
         def count(kind: str) -> None:
@@ -153,10 +162,10 @@ class PartwiseObjective(ABC):
         samples: Tensor | None = None,
     ) -> Vector:
         """Return ∇²f_T v as the derivative of ∇f_Tᵀ v (Thiele et al. 2021, Eq. 13)."""
-        require_deterministic(self.model)
+        self._require_repeatable()
         network, samples = NetworkAt(self.model, params), self._wanted(samples)
         total = network.zeros()[1:]
-        with torch.enable_grad():
+        with torch.enable_grad(), twice_differentiable():
             for part in self._weighted_parts(samples):
                 gradient = network.derivative(self._part_loss(network, part), create_graph=True)
                 slope = sum((g * v).sum() for g, v in zip(gradient, vector, strict=True))
@@ -173,7 +182,7 @@ class PartwiseObjective(ABC):
             If the objective cannot reach the whole training set, or the epoch ends before
             ``cache_next`` batches.
         """
-        require_deterministic(self.model)
+        self._require_repeatable()
         self._require_whole_training_set()
         network = NetworkAt(self.model, params)
         batches = self._next_batches(cache_next)
@@ -189,7 +198,11 @@ class PartwiseObjective(ABC):
         loss, *gradient = self._ranks.sum(total)
         own = [self._ranks.sum(sums) for sums in own]
         return FullGradient(
-            loss, tuple(gradient), [sums[0] for sums in own], [tuple(sums[1:]) for sums in own]
+            loss,
+            tuple(gradient),
+            [sums[0] for sums in own],
+            [tuple(sums[1:]) for sums in own],
+            list(batches),
         )
 
     def _rank_gradient(self, network: NetworkAt, samples: Tensor) -> list[Tensor]:
@@ -203,19 +216,35 @@ class PartwiseObjective(ABC):
         return total
 
     def _weighted_parts(self, samples: Tensor) -> Iterator[WeightedPart]:
+        self._ranks.require_alike(self.model, samples)
         share = self._ranks.share(samples)
         if not len(share):
             return
         for inputs, targets in self.parts(share):
-            alone = len(inputs) == len(share)
-            yield WeightedPart(inputs, targets, len(inputs) / len(samples), alone)
+            alone = len(targets) == len(share)
+            yield WeightedPart(inputs, targets, len(targets) / len(samples), alone)
 
     def _part_loss(self, network: Callable[[Tensor], Tensor], part: WeightedPart) -> Tensor:
         """Return the part's share of the loss; the shares add up to the mean."""
-        return self._ell(network(part.inputs), part.targets) * part.weight
+        outputs = network(part.inputs)
+        loss = self._ell(outputs, part.targets) * part.weight
+        if part.weight < 1 or self.batch_size < self.sample_count:
+            require_mean(self._given_loss, outputs, part.targets)
+        return loss
 
-    def _wanted(self, samples: Tensor | None) -> Tensor:
-        return self.samples if samples is None else samples
+    def _require_repeatable(self) -> None:
+        require_deterministic(self.model)
+        few = self._ranks.share(self.samples)[:8]
+        if len(few):
+            require_repeatable(self.model, lambda: next(self.parts(few))[0])
+
+    def _wanted(self, samples: Tensor | Sequence[int] | None) -> Tensor:
+        if samples is None:
+            return self.samples
+        samples = torch.as_tensor(samples)
+        if not len(samples):
+            raise OptimizerError("samples: must not be empty")
+        return samples
 
     def _count_gradient(self, samples: int) -> None:
         self.gradient_evaluations += samples / self.batch_size
@@ -252,6 +281,24 @@ class PartwiseObjective(ABC):
                 f" {self.sample_count} training samples; give it the whole training set, or turn"
                 " variance reduction off"
             )
+
+
+def _require_place(samples: Tensor, batches: Sequence[Tensor] | None, batch_index: int) -> None:
+    """Refuse a batch that is not the one of its number in the epoch."""
+    if not len(samples):
+        raise OptimizerError("samples: a batch must not be empty")
+    if batches is None:
+        return
+    if not 0 <= batch_index < len(batches):
+        raise OptimizerError(
+            f"batch_index = {batch_index}: must be from 0 to {len(batches) - 1}, a number among the"
+            " batches"
+        )
+    if batches[batch_index] is not samples and not torch.equal(batches[batch_index], samples):
+        raise OptimizerError(
+            f"samples: are not those of batches[{batch_index}]; give the batch's number as"
+            " batch_index"
+        )
 
 
 def _checked(loss: Loss) -> Loss:

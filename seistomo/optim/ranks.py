@@ -1,11 +1,16 @@
 """The processes that share one problem, one rank each."""
 
+import weakref
 from collections.abc import Sequence
 
+import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
+from seistomo.optim.errors import OptimizerError
 from seistomo.optim.vectors import flatten, unflatten
+
+_ALIKE: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
 
 class Ranks:
@@ -31,6 +36,29 @@ class Ranks:
         started = dist.is_available() and dist.is_initialized()
         self.rank = dist.get_rank(group) if started else 0
         self.count = dist.get_world_size(group) if started else 1
+
+    def require_alike(self, model: nn.Module, samples: Tensor) -> None:
+        """Refuse ranks that hold other weights, or ask for other samples, than the others.
+
+        Looked at once a model: after that, equal steps keep the weights equal.
+        """
+        if self.count == 1 or model in _ALIKE:
+            return
+        places = torch.arange(1, len(samples) + 1, dtype=torch.float64)
+        sums = [parameter.detach().double().sum().cpu() for parameter in model.parameters()]
+        own = torch.stack([*sums, samples.double().cpu().dot(places)])
+        device = next(model.parameters()).device
+        extremes = torch.cat([own, -own]).to(device)
+        dist.all_reduce(extremes, op=dist.ReduceOp.MAX, group=self._group)
+        highest, lowest = extremes.chunk(2)
+        different = (highest != -lowest).tolist()
+        if any(different):
+            what = "weights" if any(different[:-1]) else "samples"
+            raise OptimizerError(
+                f"ranks: have different {what}; start them all with the same weights, and let each"
+                " ask for the whole batch, in the same order"
+            )
+        _ALIKE.add(model)
 
     def share(self, samples: Tensor) -> Tensor:
         """Return this rank's share of the samples, int64 [sample]; it may be empty."""

@@ -31,7 +31,7 @@ def optimizer_names() -> list[str]:
 def make_optimizer(
     name: str,
     params: Iterable[Tensor] | Iterable[dict[str, Any]],
-    learning_rate: float,
+    learning_rate: float | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> torch.optim.Optimizer:
     """Build an optimizer.
@@ -44,7 +44,7 @@ def make_optimizer(
     params
         Parameters or parameter groups, as for every torch optimizer.
     learning_rate
-        Learning rate α, the constructor's ``lr``.
+        Learning rate α, the constructor's ``lr``; left out: its default.
     options
         Further arguments of the constructor.
 
@@ -57,11 +57,12 @@ def make_optimizer(
     optimizer_class = _OPTIMIZERS.get(name) or _import(name)
     options = dict(options or {})
     _check_options(name, optimizer_class, options)
+    if learning_rate is not None:
+        options = {"lr": learning_rate, **options}
     try:
-        return optimizer_class(params, lr=learning_rate, **options)
+        return optimizer_class(params, **options)
     except Exception as error:  # Any class may be named: what it raises is not known.
-        values = {"lr": learning_rate, **options}
-        shown = ", ".join(f"{key} = {value!r}" for key, value in values.items())
+        shown = ", ".join(f"{key} = {value!r}" for key, value in options.items()) or "no options"
         raise OptimizerError(f"optimizer {name} with {shown}: {_one_line(error)}") from error
 
 

@@ -3,7 +3,9 @@
 A dual-number pass computes the outputs anew for every v. Here the pass is traced once, as a
 list of tensor operations, and cut in two: what does not depend on v, and the rest. At given
 weights the first half runs once and its results are kept; each product then pays for the
-second half alone. The trace serves as long as the model and the shapes stay as they are.
+second half alone. The trace serves as long as the model and the shapes stay as they are; before
+it is used at new weights it must give the outputs and one J v that are known without it. Tracing
+runs the model once (its hooks, too), and a replay holds the activations a second time.
 """
 
 import warnings
@@ -15,12 +17,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.func import functional_call, functionalize, jvp
 
-# Traces kept for one model: one for each shape of inputs and choice of parameters.
+# Times that one model is traced: for each shape of inputs, and after each change of the model.
 MOST_TRACES = 8
-
-_TRACES: "weakref.WeakKeyDictionary[nn.Module, dict[tuple, Trace | None]]" = (
-    weakref.WeakKeyDictionary()
-)
 
 
 class Trace:
@@ -95,16 +93,29 @@ class Replay:
             return self._second(*vector, *self._kept)
 
 
+class _Known:
+    """The traces of one model, and how many were made."""
+
+    def __init__(self):
+        self.traces: dict[tuple, Trace] = {}
+        self.made = 0
+
+
+_KNOWN: weakref.WeakKeyDictionary[nn.Module, _Known] = weakref.WeakKeyDictionary()
+
+
 def find_replay(
     model: nn.Module,
     names: Sequence[str],
     values: Sequence[Tensor],
     inputs: Tensor,
     outputs: Tensor,
+    witness: tuple[Sequence[Tensor], Tensor],
 ) -> Replay | None:
-    """Return a replay whose outputs are those given, or None where the network has none.
+    """Return a replay that gives what is known, or None where the network has none.
 
-    A trace that no longer gives these outputs, since the model was changed, is made anew.
+    A trace that no longer does, since the model was changed, is made anew. Tracing takes some
+    tenths of a second, so a model is traced `MOST_TRACES` times and no more.
 
     Parameters
     ----------
@@ -112,20 +123,38 @@ def find_replay(
         See `Trace`.
     outputs
         The model's outputs for them.
+    witness
+        A vector v, and J v.
     """
-    traces = _TRACES.setdefault(model, {})
-    modes = tuple(module.training for module in model.modules())
-    key = (tuple(names), modes, inputs.shape, inputs.dtype, inputs.device, values[0].dtype)
-    for known in (key in traces, False):
-        if not known and not _trace(traces, key, model, names, values, inputs):
-            return None
-        if traces[key] is None:
-            return None
-        found = traces[key].run(model, values, inputs)
-        if torch.allclose(found.outputs, outputs, rtol=1e-4, atol=1e-6, equal_nan=True):
-            return found
-    traces[key] = None
+    known = _KNOWN.setdefault(model, _Known())
+    key = _key(model, names, values, inputs)
+    for trace in (known.traces.get(key), None):
+        try:
+            if trace is None:
+                if known.made >= MOST_TRACES:
+                    return None
+                known.made += 1
+                trace = known.traces[key] = Trace(model, names, values, inputs)
+            found = trace.run(model, values, inputs)
+            if _same(found.outputs, outputs) and _same(found.tangent(witness[0]), witness[1]):
+                return found
+        except Exception:  # Whatever a stranger's network does that cannot be traced.
+            known.traces.pop(key, None)
+    known.traces.pop(key, None)
     return None
+
+
+def _key(model: nn.Module, names: Sequence[str], values: Sequence[Tensor], inputs: Tensor) -> tuple:
+    modes = tuple(module.training for module in model.modules())
+    buffers = tuple((name, buffer.shape) for name, buffer in model.named_buffers())
+    layout = (inputs.shape, inputs.stride(), inputs.dtype, inputs.device, values[0].dtype)
+    return tuple(names), modes, buffers, layout
+
+
+def _same(found: Tensor, expected: Tensor) -> bool:
+    """Whether two tensors agree to the square root of the unit of rounding."""
+    allowed = torch.finfo(expected.dtype).eps ** 0.5 * expected.abs().max()
+    return found.shape == expected.shape and bool((found - expected).abs().max() <= allowed)
 
 
 @contextmanager
@@ -133,17 +162,8 @@ def without_future_warnings() -> Iterator[None]:
     """Silence what torch says of parts of its own that its forward mode loads at first use."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
         yield
-
-
-def _trace(traces: dict, key: tuple, *arguments: object) -> bool:
-    if len(traces) >= MOST_TRACES and key not in traces:
-        return False
-    try:
-        traces[key] = Trace(*arguments)
-    except Exception:  # Whatever a stranger's network does that cannot be traced.
-        traces[key] = None
-    return True
 
 
 def _cut(traced: fx.GraphModule, count: int) -> tuple[fx.GraphModule, fx.GraphModule]:

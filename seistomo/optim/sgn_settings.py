@@ -84,6 +84,20 @@ class Settings:
             "momentum_steps": 0,
         }
 
+    def shaping(self) -> dict[str, Any]:
+        """Return the options that shape the memory."""
+        trusts = self.solver == STEIHAUG
+        return {
+            "cg_iterations": self.cg_iterations,
+            "adaptive_cg": self.adaptive_cg,
+            "warm_start": self.warm_start,
+            "momentum": float(self.momentum),
+            "damping_rule": self.damping.rule,
+            "solver": self.solver,
+            "radius": float(self._first_radius) if trusts else None,
+            "max_radius": float(self.largest_radius) if trusts else None,
+        }
+
     @property
     def _first_radius(self) -> float:
         return DEFAULT_RADIUS if self.radius is None else self.radius

@@ -40,7 +40,7 @@ class SQGN(ObjectiveOptimizer):
     Every K steps the gradient over the training set is taken; that pass gives the batches'
     gradients at w̃ as well, so a step costs one gradient of the batch (none where it follows that
     pass), 1/K of the pass, and a Gauss–Newton product every M steps. Memory, in numbers a weight:
-    2 L for the history, K + 1 for variance reduction.
+    2 L for the history; for variance reduction up to K between steps, K + 4 during that pass.
 
     *Stuck runs.* As published, some runs lose all their ReLUs in the first steps and stay at
     chance. The cause: a network with large outputs saturates the softmax, where cross-entropy is
@@ -88,15 +88,17 @@ class SQGN(ObjectiveOptimizer):
     ----------
     report
         Of the last step. ``finite``: whether loss, gradient and step were; else no step was
-        taken. ``step_length``: |s|. ``fraction``: the part of α d that was taken. ``pair``:
-        "stored", "not due", or why it was refused. ``pairs``: how many the history has.
-        ``refused``: how many were refused so far, by reason.
+        taken, and a full gradient taken for it is taken again at the next. ``step_length``: |s|.
+        ``fraction``: the part of α d that was taken. ``pair``: "stored", "not due", or why it was
+        refused. ``pairs``: how many the history has. ``refused``: how many were refused so far,
+        by reason.
 
     Raises
     ------
     OptimizerError
         At construction, for an option that cannot be; in `step`, for an interval that does not
-        divide the epoch, and an objective that does not reach the whole training set.
+        divide the epoch, an objective that does not reach the whole training set, and a batch
+        other than the last full gradient was taken with.
 
     Examples
     --------
@@ -139,16 +141,19 @@ class SQGN(ObjectiveOptimizer):
         self._reduction = None if never else VarianceReduction(full_gradient_interval)
         self._pairs = PAIR_SOURCES[curvature](pair_interval, damping, samples)
         self._history_length, self._first_step = history, first_step
-        super().__init__(params, {"lr": lr})
+        shaping = {
+            "history": history,
+            "pair_interval": pair_interval,
+            "full_gradient_interval": full_gradient_interval,
+            "curvature": curvature,
+        }
+        super().__init__(params, {"lr": lr}, shaping)
 
     def _step(self, objective: Objective) -> Tensor:
-        if not self.memory:
-            self.memory = {
-                "pairs": PairHistory.new(self._history_length, self.weights()),
-                "iteration": 0,
-                "refused": {},
-            }
         found = self._gradient(objective)
+        if "pairs" not in self.memory:
+            pairs = PairHistory.new(self._history_length, found.gradient)
+            self.memory |= {"pairs": pairs, "iteration": 0, "refused": {}}
         step, shortened = self._planned_step(found)
         finite = torch.isfinite(step).all() & torch.isfinite(found.loss)
         step = torch.where(finite, step, 0)
@@ -159,6 +164,8 @@ class SQGN(ObjectiveOptimizer):
         pair = self._pairs.after(last, self.memory)
         self.memory["iteration"] += 1
         self._conclude(step, finite, shortened, pair)
+        if found.at_snapshot and not self.report["finite"]:
+            self._reduction.forget(self.memory)
         return found.loss
 
     def _gradient(self, objective: Objective) -> ReducedGradient:

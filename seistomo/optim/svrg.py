@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from seistomo.optim.base import ObjectiveOptimizer
@@ -21,7 +22,12 @@ class SVRG(ObjectiveOptimizer):
     strongly convex problem. The snapshot follows the last iterate (Johnson and Zhang's option I).
 
     A step costs one gradient of the batch, and 1/K of a pass over the training set: the pass
-    that gives μ gives ∇f_S(w̃) of the next K batches too. Memory: K + 1 numbers a weight.
+    that gives μ gives ∇f_S(w̃) of the next K batches too. Memory: up to K numbers a weight
+    between steps, K + 4 during that pass. Where the batch is the training set, as an objective
+    built without ``batches`` takes it to be, this is gradient descent.
+
+    What is not finite is never added to the weights: the step is left out. A full gradient that
+    is not finite is taken again at the next step.
 
     Parameters
     ----------
@@ -33,11 +39,18 @@ class SVRG(ObjectiveOptimizer):
         K, in steps: a full gradient at each batch whose number within its epoch is a multiple of
         it. It must divide the batches of an epoch. "epoch": once an epoch.
 
+    Attributes
+    ----------
+    report
+        Of the last step. ``finite``: whether loss and gradient were; else no step was taken.
+        ``step_length``: that of the step, in the unit of the weights.
+
     Raises
     ------
     OptimizerError
         At construction, for an option that cannot be; in `step`, for an interval that does not
-        divide the epoch, and an objective that does not reach the whole training set.
+        divide the epoch, an objective that does not reach the whole training set, and a batch
+        other than the last full gradient was taken with.
     """
 
     def __init__(
@@ -49,11 +62,19 @@ class SVRG(ObjectiveOptimizer):
     ):
         require_positive("lr", lr)
         self._reduction = VarianceReduction(full_gradient_interval)
-        super().__init__(params, {"lr": lr})
+        super().__init__(params, {"lr": lr}, {"full_gradient_interval": full_gradient_interval})
 
     def _step(self, objective: Objective) -> Tensor:
         found = self._reduction.gradient(objective, self.parameters(), self.memory)
-        self.add_(-self.learning_rate() * found.gradient)
+        step = -self.learning_rate() * found.gradient
+        finite = torch.isfinite(step).all() & torch.isfinite(found.loss)
+        step = torch.where(finite, step, 0)
+        self.add_(step)
+        told = torch.stack([finite.to(step.dtype), torch.linalg.vector_norm(step)])
+        was_finite, length = told.tolist()  # Here alone a step waits for the device.
+        self.report = {"finite": bool(was_finite), "step_length": length}
+        if found.at_snapshot and not was_finite:
+            self._reduction.forget(self.memory)
         return found.loss
 
     def __getstate__(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Johnson & Zhang 2013; Thiele et al. 2021, Eq. 12 and Algorithm 1, lines 3 to 8.
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from seistomo.optim.errors import OptimizerError
@@ -27,11 +28,14 @@ class ReducedGradient(NamedTuple):
         ∇f_S(w) - ∇f_S(w̃) + ∇f(w̃), [weight].
     batch_gradient
         ∇f_S(w), [weight].
+    at_snapshot
+        Whether the snapshot was taken for it: w = w̃, and ``gradient`` is ∇f(w̃).
     """
 
     loss: Tensor
     gradient: Tensor
     batch_gradient: Tensor
+    at_snapshot: bool = False
 
 
 class VarianceReduction:
@@ -40,8 +44,11 @@ class VarianceReduction:
     The snapshot is taken where the batch's number within its epoch is a multiple of the
     interval K. The pass over the training set gives ∇f_S(w̃) of the next K batches beside
     ∇f(w̃), so that a step needs no second gradient; the step of the snapshot itself has w = w̃
-    and needs none at all. The snapshot holds K + 1 numbers a weight;
-    w̃ itself is needed no more.
+    and needs none at all. w̃ itself is needed no more.
+
+    Memory, in numbers a weight: K + 4 at most while a snapshot is taken (K batches' gradients,
+    ∇f(w̃), that of the snapshot before, and two of a gradient at work); K from there on, and one
+    less with each step, which uses up its batch's.
 
     Parameters
     ----------
@@ -71,48 +78,64 @@ class VarianceReduction:
         Raises
         ------
         OptimizerError
-            If the interval does not divide the batches of an epoch.
+            If the interval does not divide the batches of an epoch, and if the batch is not the
+            one of this number that the snapshot was taken with.
         """
-        steps = self._steps(objective.batches_per_epoch)
-        snapshot = memory.get("snapshot")
-        if objective.batch_index % steps == 0 or not _covers(snapshot, objective.batch_index):
-            snapshot = memory["snapshot"] = _take(objective, parameters, steps)
-            here = snapshot["batch_gradients"][0]
-            return ReducedGradient(snapshot["batch_loss"], snapshot["gradient"], here)
+        steps, index = self._steps(objective.batches_per_epoch), objective.batch_index
+        batches = memory["snapshot"]["batches"] if "snapshot" in memory else {}
+        if index % steps == 0 or index not in batches:
+            loss, here, memory["snapshot"] = _take(objective, parameters, steps)
+            return ReducedGradient(loss, memory["snapshot"]["gradient"], here, at_snapshot=True)
+        _require_same(objective, batches[index]["samples"])
         loss, here = objective.loss_and_gradient(parameters)
-        here = flatten(here)
-        there = snapshot["batch_gradients"][objective.batch_index - snapshot["batch_index"]]
-        return ReducedGradient(loss, here - there + snapshot["gradient"], here)
+        here, there = flatten(here), batches.pop(index)["gradient"]
+        return ReducedGradient(loss, here - there + memory["snapshot"]["gradient"], here)
+
+    def forget(self, memory: dict[str, Any]) -> None:
+        """Forget the snapshot, where it turned out useless; the next step takes another."""
+        memory.pop("snapshot", None)
 
     def _steps(self, batches_per_epoch: int) -> int:
         """Return K in steps; refuse one that does not divide the epoch."""
         if self._interval == EPOCH:
             return batches_per_epoch
         if batches_per_epoch % self._interval:
+            batches = "1 batch" if batches_per_epoch == 1 else f"{batches_per_epoch} batches"
             raise OptimizerError(
                 f"full_gradient_interval = {self._interval}: does not divide the epoch of"
-                f" {batches_per_epoch} batches; allowed here: {_divisors(batches_per_epoch)}, or"
-                f' "{EPOCH}"'
+                f' {batches}; allowed here: {_divisors(batches_per_epoch)}, "{EPOCH}", and in SQGN'
+                f' "{NEVER}" (no variance reduction)'
             )
         return self._interval
 
 
-def _take(objective: Objective, parameters: Sequence[Tensor], steps: int) -> dict[str, Any]:
-    """Return a snapshot at the parameters' values that serves until the next is due."""
+def _take(
+    objective: Objective, parameters: Sequence[Tensor], steps: int
+) -> tuple[Tensor, Tensor, dict[str, Any]]:
+    """Return the batch's loss and gradient, and a snapshot that serves until the next is due."""
     index = objective.batch_index
     full = objective.full_gradient(parameters, cache_next=steps - index % steps)
-    return {
-        "gradient": flatten(full.gradient),
-        "batch_index": index,
-        "batch_loss": full.batch_losses[0],
-        "batch_gradients": [flatten(gradient) for gradient in full.batch_gradients],
+    loss, gradient = full.batch_losses[0], flatten(full.gradient)
+    gradients = list(full.batch_gradients)
+    samples = list(full.batch_samples) or [None] * len(gradients)
+    del full  # Each batch's gradient is then freed as soon as it is flat.
+    here = flatten(gradients.pop(0))
+    batches = {
+        index + ahead: {"gradient": flatten(gradients.pop(0)), "samples": samples[ahead]}
+        for ahead in range(1, len(samples))
     }
+    return loss, here, {"gradient": gradient, "batches": batches}
 
 
-def _covers(snapshot: dict[str, Any] | None, batch_index: int) -> bool:
-    if snapshot is None:
-        return False
-    return 0 <= batch_index - snapshot["batch_index"] < len(snapshot["batch_gradients"])
+def _require_same(objective: Objective, samples: Tensor | None) -> None:
+    """Refuse a batch of other samples than the snapshot's."""
+    if samples is None or torch.equal(objective.samples.to(samples.device), samples):
+        return
+    raise OptimizerError(
+        f"batch {objective.batch_index + 1} of {objective.batches_per_epoch}: its samples are not"
+        " those that the last full gradient was taken with; to resume inside an epoch, restore"
+        " the generator that draws the batches"
+    )
 
 
 def _divisors(number: int) -> str:

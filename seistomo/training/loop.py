@@ -1,6 +1,7 @@
 """Training from start or checkpoint to the last epoch."""
 
 import math
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +67,7 @@ def train(
     TrainingDivergedError
         If the loss becomes NaN or infinite; the last good checkpoint is kept.
     """
+    _require_one_process()
     with open_dataset(data_path) as data:
         config = config_for(config, data)
         check_fit(config, data)
@@ -79,6 +81,14 @@ def train(
             checkpoint = _checkpoint_to_resume(directory, config, data) if resume else None
             session = Session(config, data, device, checkpoint)
             return _Loop(session, directory, checkpoint).run()
+
+
+def _require_one_process() -> None:
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if processes != "1":
+        raise InputError(
+            f"WORLD_SIZE = {processes}: training runs on one process; start it without torchrun"
+        )
 
 
 def _checkpoint_to_resume(

@@ -160,3 +160,13 @@ def test_every_field_is_described():
         assert section.description
         for key, info in section.annotation.model_fields.items():
             assert info.description, f"{section.annotation.__name__}.{key}"
+
+
+def test_another_optimizer_leaves_the_settings_of_the_first_behind():
+    text = '[optimizer]\nname = "adam"\nlearning_rate = 1e-3\noptions = { weight_decay = 0.1 }\n'
+    config = parse_config(text, ["optimizer.options.history=5", 'optimizer.name="sqgn"'])
+    assert config.optimizer.learning_rate is None
+    assert config.optimizer.options == {"history": 5}
+    kept = parse_config(text, ["optimizer.name=adam", "optimizer.options.amsgrad=true"])
+    assert kept.optimizer.learning_rate == 1e-3
+    assert kept.optimizer.options == {"weight_decay": 0.1, "amsgrad": True}

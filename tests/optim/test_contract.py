@@ -363,6 +363,45 @@ def tensors_in(value):
             yield from tensors_in(entry)
 
 
+@every_own_variant
+def test_the_loss_returned_shares_nothing_with_the_memory(variant):
+    model = REGRESSION.start()
+    optimizer = make(variant, model.parameters())
+    for step in range(3):
+        loss = optimizer.step(REGRESSION.objective(model, step))
+        kept = {value.untyped_storage().data_ptr() for value in tensors_in(optimizer.memory)}
+        assert loss.untyped_storage().data_ptr() not in kept
+
+
+@every_own_variant
+def test_a_state_takes_the_dtype_of_the_parameters(variant):
+    model = REGRESSION.start()
+    optimizer = make(variant, model.parameters())
+    REGRESSION.run(model, optimizer, 5)
+    state = copy.deepcopy(optimizer.state_dict())
+    model.double()
+    restored = make(variant, model.parameters())
+    restored.load_state_dict(state)
+    kinds = {value.dtype for value in tensors_in(restored.memory) if value.is_floating_point()}
+    assert kinds <= {torch.float64}
+    assert REGRESSION.run(model, restored, 8, first=5) < REGRESSION.full_loss(REGRESSION.start())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@every_own_variant
+def test_a_state_read_to_another_device_continues_bit_for_bit(variant):
+    model = REGRESSION.start()
+    optimizer = make(variant, model.parameters())
+    REGRESSION.run(model, optimizer, 5)
+    file = io.BytesIO()
+    torch.save(optimizer.state_dict(), file)
+    file.seek(0)
+    other = copy.deepcopy(model)
+    restored = make(variant, other.parameters())
+    restored.load_state_dict(torch.load(file, map_location="cuda", weights_only=True))
+    assert REGRESSION.run(other, restored, 8, 5) == REGRESSION.run(model, optimizer, 8, 5)
+
+
 # Learning rates.
 
 
@@ -569,6 +608,66 @@ def test_what_cannot_be_optimized_is_refused(variant):
 
 
 @every_own_variant
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_parameters_are_refused(variant, dtype):
+    model = REGRESSION.start(dtype)
+    with pytest.raises(OptimizerError, match=f"parameters of {dtype}: must be float32 or float64"):
+        make(variant, model.parameters())
+    late = REGRESSION.start()
+    optimizer = make(variant, late.parameters())
+    late.to(dtype)
+    with pytest.raises(OptimizerError, match=f"parameters of {dtype}: must be float32 or float64"):
+        optimizer.step(REGRESSION.objective(late, 0))
+
+
+@every_own_variant
+def test_autocast_around_a_step_is_refused(variant):
+    model = REGRESSION.start()
+    optimizer = make(variant, model.parameters())
+    objective = REGRESSION.objective(model, 0)
+    with (
+        torch.autocast("cpu", torch.bfloat16),
+        pytest.raises(OptimizerError, match="put autocast inside the model's forward") as caught,
+    ):
+        optimizer.step(objective)
+    assert "\n" not in str(caught.value)
+    assert not any(moved(model))
+    assert not optimizer.memory
+    with torch.autocast("cpu", torch.bfloat16, enabled=False):
+        optimizer.step(objective)
+
+
+@every_own_variant
+def test_options_that_a_group_cannot_have_are_refused(variant):
+    model = REGRESSION.start()
+    first = {"params": model[0].parameters(), "name": "first", "initial_lr": 0.1}
+    bad = {"params": model[2].parameters(), "momentum": 0.9}
+    message = "parameter group with momentum: not an option of a group; allowed: params, name,"
+    with pytest.raises(OptimizerError, match=message):
+        make(variant, [first, bad])
+    optimizer = make(variant, [first])
+    with pytest.raises(OptimizerError, match=message):
+        optimizer.add_param_group(bad)
+    with pytest.raises(OptimizerError, match="lr = -1"):
+        optimizer.add_param_group({"params": model[2].parameters(), "lr": -1})
+    optimizer.add_param_group({"params": model[2].parameters()})
+    assert len(optimizer.param_groups) == 2
+
+
+@every_own_variant
+def test_a_failed_first_step_leaves_no_memory(variant):
+    model = REGRESSION.start()
+    optimizer = make(variant, model[0].parameters())
+    broken = dataclasses.replace(REGRESSION, loss=lambda outputs, targets: None)
+    with pytest.raises(OptimizerError, match="not a scalar"):
+        optimizer.step(broken.objective(model, 0))
+    assert optimizer.memory == {}
+    optimizer.add_param_group({"params": model[2].parameters()})
+    REGRESSION.run(model, optimizer, 2)
+    assert all(moved(model))
+
+
+@every_own_variant
 def test_what_changes_after_the_first_step_is_refused(variant):
     model = REGRESSION.start()
     model[0].requires_grad_(False)
@@ -588,3 +687,21 @@ def test_another_optimizers_state_is_refused(variant):
     adam = make_optimizer("adam", model.parameters(), 0.1)
     with pytest.raises(OptimizerError, match="it is another optimizer's"):
         make(variant, model.parameters()).load_state_dict(adam.state_dict())
+
+
+@every_own_variant
+def test_the_state_of_other_weights_and_of_another_class_is_refused(variant):
+    model = REGRESSION.start()
+    optimizer = make(variant, model.parameters())
+    optimizer.step(REGRESSION.objective(model, 0))
+    state = optimizer.state_dict()
+    larger = make(variant, small_network(5, 7, 2).parameters())
+    with pytest.raises(OptimizerError, match=r"of 50 weights that need a gradient, here 58 do"):
+        larger.load_state_dict(state)
+    assert larger.memory == {}
+    for kind in OWN_CLASSES:
+        if not isinstance(optimizer, kind):
+            with pytest.raises(
+                OptimizerError, match=f"another optimizer's: {variant.name.upper()}"
+            ):
+                kind(model.parameters()).load_state_dict(state)

@@ -56,7 +56,19 @@ def reverse_only_model():
     return nn.Sequential(nn.Linear(6, 5), Sine(), nn.Linear(5, 3)), (6,)
 
 
+class Attention(nn.Module):
+    """Two tokens of three numbers; the fast kernels of attention have no forward mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(3, 1, 4, dropout=0.0, batch_first=True)
+
+    def forward(self, x):
+        return self.layer(x.unflatten(1, (2, 3))).mean(1)
+
+
 MODELS = {
+    "attention": lambda: (Attention(), (6,)),
     "dense": dense_model,
     "convolution": convolution_model,
     "reverse only": reverse_only_model,
@@ -261,6 +273,20 @@ def test_layers_without_forward_mode_fall_back_once():
         forward.linearize().product(vector)
 
 
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_models_that_return_no_tensor_are_refused(mode):
+    class Pair(nn.Linear):
+        def forward(self, x):
+            return super().forward(x), x
+
+    model = Pair(3, 2)
+    loss = lambda outputs, targets: (outputs[0] - targets).square().mean()  # noqa: E731
+    objective = ModelObjective(model, loss, torch.ones(4, 3), torch.ones(4, 2), jacobian_mode=mode)
+    objective.gradient()
+    with pytest.raises(OptimizerError, match="returns a tuple; curvature needs one tensor"):
+        objective.linearize().product(list(model.parameters()))
+
+
 def test_a_loss_that_is_linear_has_no_curvature():
     objective, vector = make_problem("dense", "mean squared")
     objective._ell = lambda outputs, targets: outputs.sum()
@@ -284,11 +310,14 @@ def test_layers_that_couple_samples_or_draw_are_refused(layer):
     objective.linearize()
 
 
-def test_parameters_that_the_outputs_do_not_reach_are_named():
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_parameters_that_the_outputs_do_not_reach_are_named(mode):
     model = nn.Sequential(nn.Linear(3, 2))
     model.unused = nn.Linear(2, 2)
     model.forward = model[0].forward
-    objective = ModelObjective(model, nn.functional.mse_loss, torch.ones(4, 3), torch.ones(4, 2))
+    objective = ModelObjective(
+        model, nn.functional.mse_loss, torch.ones(4, 3), torch.ones(4, 2), jacobian_mode=mode
+    )
     vector = [torch.ones_like(p) for p in model.parameters()]
     with pytest.raises(OptimizerError, match=r"parameter unused\.weight"):
         objective.linearize().product(vector)

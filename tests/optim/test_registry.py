@@ -103,3 +103,9 @@ def test_a_required_option_is_asked_for(monkeypatch):
     with pytest.raises(OptimizerError, match="needs the option radius"):
         make_optimizer("torch.optim.Demanding", parameters(), 0.1)
     make_optimizer("torch.optim.Demanding", parameters(), 0.1, {"radius": 1})
+
+
+def test_learning_rate_left_out_is_the_optimizers_own():
+    weights = [torch.zeros(3, requires_grad=True)]
+    assert make_optimizer("sgn", weights).param_groups[0]["lr"] == 1
+    assert make_optimizer("sqgn", weights).param_groups[0]["lr"] == 0.1

@@ -91,32 +91,115 @@ def test_outputs_that_v_does_not_reach():
     assert not found.tangent(vector).any()
 
 
+def find(model, inputs, vector):
+    """The replay that a linearization would find after its first product."""
+    outputs, tangent = expected_tangent(model, inputs, vector)
+    return find_replay(model, *parts_of(model), inputs, outputs, (vector, tangent))
+
+
 def test_networks_that_decide_by_values_are_not_replayed():
     model, inputs, vector = make(lambda: Deciding(6, 2))
-    assert find_replay(model, *parts_of(model), inputs, model(inputs).detach()) is None
+    outputs, tangent = model(inputs).detach(), torch.zeros(4, 2).double()
+    assert find_replay(model, *parts_of(model), inputs, outputs, (vector, tangent)) is None
     objective = ModelObjective(model, nn.functional.mse_loss, inputs, torch.zeros(4, 2).double())
     linearization = objective.linearize()
-    one, two = linearization.product(vector), linearization.product(vector)
-    torch.testing.assert_close(one, two)
+    for other in [linearization.product(vector) for _ in range(3)]:
+        torch.testing.assert_close(linearization.product(vector), other)
 
 
-def test_a_network_that_was_changed_is_traced_anew():
+@pytest.mark.parametrize("size", [1.0, 1e-9])
+def test_a_network_that_was_changed_is_traced_anew(size):
     model, inputs, vector = make(lambda: Scaled(6, 2))
-    arguments = (model, *parts_of(model), inputs)
-    find_replay(*arguments, model(inputs).detach())
-    model.factor = 3.0
-    found = find_replay(*arguments, model(inputs).detach())
-    torch.testing.assert_close(found.tangent(vector), expected_tangent(model, inputs, vector)[1])
+    model.factor = size
+    find(model, inputs, vector)
+    model.factor = 3 * size
+    found = find(model, inputs, vector)
+    twice = [2 * v for v in vector]
+    torch.testing.assert_close(
+        found.tangent(twice), expected_tangent(model, inputs, twice)[1], rtol=1e-9, atol=0
+    )
+
+
+def test_a_change_that_the_outputs_do_not_show_is_seen():
+    class Stopping(nn.Module):
+        stop = False
+
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(6, 3), nn.Linear(3, 2)
+
+        def forward(self, x):
+            hidden = self.first(x)
+            return self.second(hidden.detach() if self.stop else hidden)
+
+    model, inputs, vector = make(Stopping)
+    find(model, inputs, vector)
+    model.stop = True
+    found = find(model, inputs, vector)
+    twice = [2 * v for v in vector]
+    still = [torch.zeros_like(v) for v in twice[:2]]
+    model.stop = False
+    expected = expected_tangent(model, inputs, [*still, *twice[2:]])[1]
+    if found is not None:
+        torch.testing.assert_close(found.tangent(twice), expected)
+
+
+def test_a_model_that_gains_a_buffer_goes_on():
+    model, inputs, vector = make(MODELS["dense"])
+    assert find(model, inputs, vector) is not None
+    model.register_buffer("extra", torch.ones(2))
+    assert find(model, inputs, vector) is not None
+
+
+def test_layouts_of_inputs_are_told_apart():
+    class Flat(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution, self.dense = nn.Conv2d(2, 3, 1), nn.Linear(12, 2)
+
+        def forward(self, x):
+            return self.dense(self.convolution(x).flatten(1))
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model, inputs = Flat(), torch.randn(4, 2, 2, 2)
+        vector = [torch.randn_like(p) for p in model.parameters()]
+    for layout in (torch.contiguous_format, torch.channels_last):
+        assert find(model, inputs.contiguous(memory_format=layout), vector) is not None
+
+
+def test_a_trace_with_a_shape_of_its_own_making_does_no_harm():
+    class Routed(nn.Linear):
+        def forward(self, x):
+            chosen = (x[:, 0] > 0).nonzero()[:, 0]
+            y = super().forward(x)
+            part = y[chosen].reshape(len(chosen) * 2, 1).view(-1, 2)
+            return y.index_add(0, chosen, part)
+
+    model, inputs, vector = make(lambda: Routed(6, 2), samples=9)
+    zeros = torch.zeros(9, 2, dtype=torch.float64)
+    for flip in (1, -1):
+        objective = ModelObjective(model, nn.functional.mse_loss, flip * inputs, zeros)
+        linearization = objective.linearize()
+        products = [linearization.product(vector) for _ in range(3)]
+        reverse = ModelObjective(
+            model, nn.functional.mse_loss, flip * inputs, zeros, jacobian_mode="reverse"
+        )
+        for product in products:
+            torch.testing.assert_close(product, reverse.linearize().product(vector))
 
 
 def test_outputs_that_are_never_the_same_are_not_replayed():
-    model, inputs, _ = make(MODELS["dense"])
-    assert find_replay(model, *parts_of(model), inputs, model(inputs).detach() + 1) is None
+    model, inputs, vector = make(MODELS["dense"])
+    outputs, tangent = expected_tangent(model, inputs, vector)
+    arguments = (model, *parts_of(model), inputs)
+    assert find_replay(*arguments, outputs + 1, (vector, tangent)) is None
+    assert find_replay(*arguments, outputs, (vector, 2 * tangent)) is None
 
 
-def test_no_more_traces_than_agreed():
+def test_a_model_is_not_traced_for_ever():
     model, _, _ = make(lambda: nn.Linear(6, 2))
     for samples in range(1, MOST_TRACES + 3):
         inputs = torch.ones(samples, 6, dtype=torch.float64)
-        found = find_replay(model, *parts_of(model), inputs, model(inputs).detach())
-        assert (found is None) == (samples > MOST_TRACES)
+        vector = [torch.ones_like(p) for p in model.parameters()]
+        assert (find(model, inputs, vector) is None) == (samples > MOST_TRACES)

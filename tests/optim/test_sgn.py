@@ -622,6 +622,37 @@ def test_state_dict_continues_bit_for_bit(options):
 
 
 @pytest.mark.parametrize(
+    "option",
+    [
+        {"cg_iterations": 5},
+        {"adaptive_cg": True},
+        {"warm_start": True},
+        {"momentum": 0.5},
+        {"damping_rule": "constant"},
+        {"solver": "steihaug"},
+    ],
+)
+def test_a_state_of_other_options_is_refused(option):
+    model = network()
+    state = SGN(model.parameters()).state_dict()
+    name = next(iter(option))
+    with pytest.raises(OptimizerError, match=f"SGN: {name} = .*: this state was made with {name}"):
+        SGN(model.parameters(), **option).load_state_dict(state)
+    # What does not shape the memory may change.
+    SGN(model.parameters(), 0.5, damping=1.0, line_search=False).load_state_dict(state)
+
+
+@pytest.mark.parametrize("option", [{"radius": 2.0}, {"max_radius": 10.0}])
+def test_a_state_of_another_trust_region_is_refused(option):
+    model = network()
+    state = SGN(model.parameters(), solver="steihaug").state_dict()
+    with pytest.raises(
+        OptimizerError, match=f"SGN: {next(iter(option))} = .*: this state was made"
+    ):
+        SGN(model.parameters(), solver="steihaug", **option).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
     ("options", "said"),
     [
         ({"lr": 0.0}, "lr = 0.0: must be a positive number"),

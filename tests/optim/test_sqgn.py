@@ -363,6 +363,47 @@ def test_what_is_not_finite_moves_nothing_and_leaves_no_trace(problem):
     assert optimizer.report["pair"] == "stored"
 
 
+def test_a_full_gradient_that_is_not_finite_is_taken_again(problem):
+    model, loss, inputs, targets = problem
+    inputs = inputs.clone()
+    optimizer = SQGN(model.parameters(), ALPHA, damping=LAMBDA, full_gradient_interval=6)
+    batches = list(objectives((model, loss, inputs, targets), 1))
+    good = inputs[batches[2].samples[0]].clone()
+    inputs[batches[2].samples[0]] = math.nan  # Of the third batch: the full gradient's too.
+    start = optimizer.weights()
+    optimizer.step(batches[0])
+    assert not optimizer.report["finite"]
+    assert torch.equal(optimizer.weights(), start)
+    inputs[batches[2].samples[0]] = good
+    for objective in batches[1:]:
+        optimizer.step(objective)
+        assert optimizer.report["finite"]
+    costs = [objective.gradient_evaluations for objective in batches]
+    assert costs == [EPOCH, EPOCH, 1, 1, 1, 1]
+    assert not torch.equal(optimizer.weights(), start)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("history", 5),
+        ("pair_interval", 2),
+        ("full_gradient_interval", "never"),
+        ("curvature", "hessian"),
+    ],
+)
+def test_a_state_of_other_options_is_refused(problem, option, value):
+    optimizer = SQGN(problem[0].parameters(), full_gradient_interval=2)
+    optimizer.step(next(objectives(problem, 1)))
+    options = {"full_gradient_interval": 2, option: value}
+    other = SQGN(problem[0].parameters(), **options)
+    with pytest.raises(OptimizerError, match=f"{option} = {value}: this state was made with"):
+        other.load_state_dict(optimizer.state_dict())
+    # What does not shape the memory may change.
+    changed = SQGN(problem[0].parameters(), 0.5, damping=1.0, full_gradient_interval=2)
+    changed.load_state_dict(optimizer.state_dict())
+
+
 def test_unsafe_pairs_are_refused_counted_and_not_stored():
     # A saddle: negative curvature along the first weight.
     class Saddle(nn.Module):

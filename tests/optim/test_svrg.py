@@ -163,6 +163,44 @@ def test_state_in_the_middle_of_an_interval_continues_bit_for_bit(regression):
         assert torch.equal(one, two)
 
 
+def test_what_is_not_finite_moves_nothing_and_its_full_gradient_is_taken_again(regression):
+    model = small_network()
+    inputs, targets = regression[0].clone(), regression[1]
+    optimizer = SVRG(model.parameters(), lr=0.05, full_gradient_interval=3)
+    batches = list(epoch_objectives(model, mean_squared, inputs, targets, 6))
+    start, good = optimizer.weights(), inputs[batches[1].samples[0]].clone()
+    inputs[batches[1].samples[0]] = float("nan")  # Of the second batch: the full gradient's too.
+    for objective in batches[:2]:
+        optimizer.step(objective)
+        assert optimizer.report == {"finite": False, "step_length": 0.0}
+        assert objective.gradient_evaluations > 1
+    assert torch.equal(optimizer.weights(), start)
+    inputs[batches[1].samples[0]] = good
+    optimizer.step(batches[2])
+    assert batches[2].gradient_evaluations > 1
+    moved = (optimizer.weights() - start).norm()
+    assert optimizer.report == {"finite": True, "step_length": pytest.approx(float(moved))}
+    optimizer.step(batches[3])
+    inputs[batches[4].samples[0]] = float("inf")
+    before = optimizer.weights()
+    optimizer.step(batches[4])  # The full gradient is good: it stays.
+    assert not optimizer.report["finite"]
+    assert torch.equal(optimizer.weights(), before)
+    optimizer.step(batches[5])
+    assert optimizer.report["finite"]
+    assert batches[5].gradient_evaluations == 1
+
+
+def test_the_state_of_another_interval_is_refused(regression):
+    model = small_network()
+    optimizer = SVRG(model.parameters(), full_gradient_interval=3)
+    optimizer.step(next(epoch_objectives(model, mean_squared, *regression, 6)))
+    other = SVRG(model.parameters(), full_gradient_interval="epoch")
+    message = "full_gradient_interval = epoch: this state was made with full_gradient_interval = 3"
+    with pytest.raises(OptimizerError, match=message):
+        other.load_state_dict(optimizer.state_dict())
+
+
 def test_costs_a_gradient_a_step_beside_the_full_gradients(regression):
     model = small_network()
     inputs, targets = (values[:30] for values in regression)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from seistomo.optim import OptimizerError, epoch_objectives
+from seistomo.optim import ModelObjective, OptimizerError, epoch_objectives
 from seistomo.optim.variance_reduction import VarianceReduction
 from seistomo.optim.vectors import flatten
 
@@ -89,7 +89,6 @@ def test_a_run_that_begins_inside_an_epoch_takes_its_full_gradient_there(problem
     assert [objective.batch_index for objective in batches] == [4, 5]
     assert batches[0].gradient_evaluations * 4 == pytest.approx(22)
     assert batches[1].gradient_evaluations == pytest.approx(1)
-    assert memory["snapshot"]["batch_index"] == 4
 
 
 def test_an_interval_that_does_not_divide_the_epoch_is_refused(problem):
@@ -114,3 +113,52 @@ def test_snapshot_in_a_copied_memory_continues_bit_for_bit(problem):
     first = VarianceReduction(3).gradient(objectives[1], parameters, memory)
     second = VarianceReduction(3).gradient(objectives[1], parameters, copied)
     assert torch.equal(first.gradient, second.gradient)
+
+
+def test_gradients_that_are_used_up_are_dropped(problem):
+    reduction, memory, kept = VarianceReduction(3), {}, []
+    for objective in epoch(problem):
+        reduction.gradient(objective, list(problem[0].parameters()), memory)
+        kept.append(list(memory["snapshot"]["batches"]))
+    assert kept == [[1, 2], [2], [], [4, 5], [5], []]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_other_batches_than_the_snapshots_are_refused(problem, known, monkeypatch):
+    reduction, memory, parameters = VarianceReduction(3), {}, list(problem[0].parameters())
+    first, objective, *_ = epoch(problem)
+    if not known:  # As from an objective that does not tell.
+        full = first.full_gradient(parameters, cache_next=3)._replace(batch_samples=())
+        monkeypatch.setattr(first, "full_gradient", lambda *_, **__: full)
+    reduction.gradient(first, parameters, memory)
+    order = torch.Generator().manual_seed(3)
+    other = list(epoch_objectives(problem[0], squared, *problem[1:], 4, order))[1]
+    if known:
+        with pytest.raises(OptimizerError, match=r"^batch 2 of 6: .* restore the generator"):
+            reduction.gradient(other, parameters, memory)
+        # Nothing is lost.
+        found = reduction.gradient(objective, parameters, memory)
+        torch.testing.assert_close(found.gradient, memory["snapshot"]["gradient"])
+    else:
+        reduction.gradient(other, parameters, memory)
+
+
+def test_a_snapshot_that_is_forgotten_is_taken_again(problem):
+    reduction, memory, parameters = VarianceReduction(3), {}, list(problem[0].parameters())
+    evaluations = []
+    for objective in list(epoch(problem))[:3]:
+        found = reduction.gradient(objective, parameters, memory)
+        evaluations.append(objective.gradient_evaluations * 4)
+        assert found.at_snapshot is (evaluations[-1] > 4)
+        if objective.batch_index == 0:
+            reduction.forget(memory)
+            assert memory == {}
+    assert evaluations == pytest.approx([22, 22, 4])
+
+
+def test_a_lone_batch_is_told_what_it_can_do(problem):
+    model, *data = problem
+    objective = ModelObjective(model, squared, *data)
+    message = r'epoch of 1 batch; allowed here: 1, "epoch", and in SQGN "never"'
+    with pytest.raises(OptimizerError, match=message):
+        VarianceReduction(10).gradient(objective, list(model.parameters()), {})
