@@ -19,7 +19,7 @@ def test_a_run_tells_epochs_weights_and_scores(trained):
     assert "seistomo run" in text
     assert "last, after epoch 2" in text
     assert "weights" in text
-    assert "adam, learning rate 0.001" in text
+    assert "adam, its own learning rate" in text
     assert "validation loss" in text
     assert describe(trained) == text
     assert describe(trained, config=True).startswith("[velocity]")
