@@ -80,7 +80,7 @@ def test_the_whole_way_leaves_what_was_promised(work):
     ("path", "words"),
     [
         ("data.h5", ["28 (20 train, 4 validation, 4 test)", "3 sources x 8 receivers", "8 Hz"]),
-        ("run", ["adam, learning rate 0.001", "Epochs      2"]),
+        ("run", ["adam, its own learning rate", "Epochs      2"]),
         ("evaluation", ["4 samples (test)", "prediction", "baseline", "oracle_1d"]),
         ("predictions.h5", ["28, 24 x 28 nodes", "best checkpoint"]),
     ],
