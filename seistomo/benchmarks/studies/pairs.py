@@ -12,7 +12,8 @@ from seistomo.benchmarks.history import RunResult
 from seistomo.benchmarks.machine import machine_line
 from seistomo.benchmarks.options import BenchmarkOptions
 from seistomo.benchmarks.paper import SQGN_BASELINE
-from seistomo.benchmarks.runner import Job, Runner
+from seistomo.benchmarks.runner import Runner
+from seistomo.benchmarks.studies.variants import run_variants
 from seistomo.benchmarks.tables import format_table, spread
 from seistomo.evaluation import figures
 from seistomo.progress import say
@@ -41,17 +42,11 @@ def run_pairs(options: BenchmarkOptions, changes: Mapping[str, Any]) -> str:
     identity = {"pixels": options.pixels, "seed": options.seed, "changes": dict(changes)}
     runner = options.runner(NAME, identity)
     base = replace(SQGN_BASELINE.settings(options.epochs, options.pixels), restarts=0)
-    results: dict[str, list[RunResult]] = {name: [] for name in SOURCES}
-    for number, seed in enumerate(options.seeds(), start=1):
-        jobs = [
-            Job(
-                replace(base, options={**base.options, **changes, **source}, seed=seed),
-                f"{name}, {number}/{options.repeats}",
-            )
-            for name, source in SOURCES.items()
-        ]
-        for name, result in zip(results, runner.run_all(jobs), strict=True):
-            results[name].append(result)
+    variants = {
+        name: replace(base, options={**base.options, **changes, **source})
+        for name, source in SOURCES.items()
+    }
+    results = run_variants(runner, variants, options.seeds())
     return _write(results, options, runner, identity)
 
 

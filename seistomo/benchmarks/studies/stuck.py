@@ -11,7 +11,8 @@ from seistomo.benchmarks.history import STUCK_ACCURACY, RunResult
 from seistomo.benchmarks.machine import machine_line
 from seistomo.benchmarks.options import BenchmarkOptions
 from seistomo.benchmarks.paper import SQGN_BASELINE
-from seistomo.benchmarks.runner import Job, Runner
+from seistomo.benchmarks.runner import Runner
+from seistomo.benchmarks.studies.variants import run_variants
 from seistomo.benchmarks.tables import format_table, spread
 from seistomo.evaluation import figures
 from seistomo.progress import say
@@ -39,14 +40,7 @@ def run_stuck(options: BenchmarkOptions, changes: Mapping[str, Any]) -> str:
         first: replace(base, options={**base.options, **changes, "first_step": first})
         for first in FIRST_STEPS
     }
-    results: dict[str, list[RunResult]] = {first: [] for first in variants}
-    for number, seed in enumerate(options.seeds(), start=1):
-        jobs = [
-            Job(replace(settings, seed=seed), f"first step {first}, {number}/{options.repeats}")
-            for first, settings in variants.items()
-        ]
-        for first, result in zip(variants, runner.run_all(jobs), strict=True):
-            results[first].append(result)
+    results = run_variants(runner, variants, options.seeds())
     return _write(results, options, runner, identity)
 
 
