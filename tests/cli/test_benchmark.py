@@ -1,5 +1,6 @@
 import json
 import shlex
+import signal
 import struct
 import subprocess
 import sys
@@ -132,12 +133,16 @@ def test_an_interrupted_command_says_how_to_go_on(digits, tmp_path):
     arguments = f"benchmark mnist --optimizer adam --epochs 5000 --repeats 1 {SMALL}"
     words = [*arguments.split(), "--data", str(digits), "--out", str(tmp_path / "out")]
     process = subprocess.Popen(
-        [sys.executable, "-m", "seistomo", *words], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "seistomo", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs ignore Ctrl-C, and what they start inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("out/runs/*.pt")) and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(2)
+    process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"go on with: seistomo {shlex.join(words)}" in errors
