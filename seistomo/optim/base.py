@@ -119,11 +119,6 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
         own = self.parameters()
         torch._foreach_add_(own, list(unflatten(step, own)))
 
-    def set_(self, weights: Tensor) -> None:
-        """Put the parameters at the weights [weight]."""
-        own = self.parameters()
-        torch._foreach_copy_(own, list(unflatten(weights, own)))
-
     def learning_rate(self) -> float | Tensor:
         """Return α: a number, or where parameter groups differ one for each weight, [weight]."""
         rates = [float(group["lr"]) for group in self.param_groups]

@@ -138,7 +138,7 @@ def assert_follows(path, model, optimizer):
         reports.append(optimizer.report)
         torch.testing.assert_close(weights(model), expected, rtol=1e-7, atol=1e-9)
         with torch.no_grad():
-            optimizer.set_(expected)
+            nn.utils.vector_to_parameters(expected, optimizer.parameters())
     return reports
 
 
