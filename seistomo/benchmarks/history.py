@@ -88,6 +88,11 @@ class RunResult:
         """Whether the run ended no better than guessing, or diverged."""
         return bool(self.diverged) or self.last.test_accuracy < STUCK_ACCURACY
 
+    @property
+    def accuracy(self) -> float:
+        """Accuracy at the end, 0 to 1; 0 for a run that diverged."""
+        return 0.0 if self.diverged else self.last.test_accuracy
+
     def columns(self) -> dict[str, list[float]]:
         """Return the history as columns by name, for figures."""
         return {

@@ -58,7 +58,7 @@ def _write(
 ) -> str:
     lines = [("pairs from", "accuracy, %", "training loss", "stuck or diverged")]
     for name, runs in results.items():
-        accuracy = [0.0 if run.diverged else 100 * run.last.test_accuracy for run in runs]
+        accuracy = [100 * run.accuracy for run in runs]
         loss = [run.last.train_loss for run in runs if not run.diverged]
         failed = f"{sum(run.stuck for run in runs)} of {len(runs)}"
         lines.append((name, spread(accuracy, 2), spread(loss, 3) if loss else "none", failed))

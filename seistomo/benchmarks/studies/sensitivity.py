@@ -104,7 +104,7 @@ def _write(
 ) -> str:
     machine, lines, curves, summary = runner.machine(), [], [], []
     for sweep, found in measured.items():
-        accuracy = {value: [_accuracy(run) for run in runs] for value, runs in found.items()}
+        accuracy = {value: [run.accuracy for run in runs] for value, runs in found.items()}
         title = f"{sweep.optimizer.upper()}: {sweep.symbol}".replace("ADAM", "Adam")
         base = sweep.baseline(bases[sweep.optimizer])
         curves.append(figures.SensitivityCurve(title, accuracy, base))
@@ -142,7 +142,3 @@ def _write(
     figures.save(figures.sensitivity_figure(curves), picture)
     say(page)
     return f"{picture}: {len(lines)} settings, {options.epochs} epochs each"
-
-
-def _accuracy(run: RunResult) -> float:
-    return 0.0 if run.diverged else run.last.test_accuracy

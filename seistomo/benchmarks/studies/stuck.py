@@ -50,10 +50,7 @@ def _write(
     runner: Runner,
     identity: Mapping[str, Any],
 ) -> str:
-    accuracies = {
-        first: [0.0 if result.diverged else result.last.test_accuracy for result in found]
-        for first, found in results.items()
-    }
+    accuracies = {first: [result.accuracy for result in found] for first, found in results.items()}
     stuck = {first: sum(result.stuck for result in found) for first, found in results.items()}
     lines = [("first step", "runs", "stuck", "accuracy, %", "lowest, %")]
     for first, values in accuracies.items():
