@@ -1,34 +1,78 @@
 """``[survey]``: where the sources and receivers are, the wavelet and the recording."""
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from seistomo.config.base import Section
+
+Metres = Annotated[float, Field(allow_inf_nan=False)]
+Hertz = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class SurveyConfig(Section):
     """Acquisition geometry in metres, wavelet and recording time."""
 
-    sources: int = Field(31, ge=1, description="Number of sources, evenly spaced over source_x.")
-    receivers: int = Field(
-        256, ge=1, description="Number of receivers, evenly spaced over receiver_x."
+    sources: int = Field(31, ge=1, description="Number of sources.")
+    receivers: int = Field(256, ge=1, description="Number of receivers.")
+    source_x: tuple[Metres, ...] | None = Field(
+        None,
+        description="First and last source position, m, with the sources evenly spaced between"
+        " them; or every position (as many as sources); left out: the whole width.",
     )
-    source_x: tuple[float, float] | None = Field(
-        None, description="First and last source position, m; left out: the whole width."
-    )
-    receiver_x: tuple[float, float] | None = Field(
-        None, description="First and last receiver position, m; left out: the whole width."
+    receiver_x: tuple[Metres, ...] | None = Field(
+        None,
+        description="First and last receiver position, m, with the receivers evenly spaced between"
+        " them; or every position (as many as receivers); left out: the whole width.",
     )
     source_depth: float = Field(0.0, ge=0, description="Depth of the sources, m.")
     receiver_depth: float = Field(0.0, ge=0, description="Depth of the receivers, m.")
-    wavelet: Literal["ricker"] = Field("ricker", description="Source wavelet.")
-    frequency: float = Field(8.0, gt=0, description="Peak frequency of the wavelet, Hz.")
+    source_jitter: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Each sample's sources lie within this distance in x of their positions, m:"
+        " drawn uniformly, kept inside the model.",
+    )
+    receiver_jitter: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Each sample's receivers lie within this distance in x of their positions, m:"
+        " drawn uniformly, kept inside the model.",
+    )
+    wavelet: Literal["ricker", "ormsby", "file"] = Field(
+        "ricker",
+        description="Source wavelet: Ricker's of `frequency`, Ormsby's of `corner_frequencies`,"
+        " or the one in `wavelet_file`.",
+    )
+    frequency: float = Field(8.0, gt=0, description="Peak frequency of the Ricker wavelet, Hz.")
+    corner_frequencies: tuple[Hertz, Hertz, Hertz, Hertz] | None = Field(
+        None,
+        description="The Ormsby wavelet's spectrum rises between the first two frequencies, is"
+        " flat between the middle two and falls between the last two, Hz.",
+    )
+    wavelet_file: str | None = Field(
+        None,
+        description="Wavelet of your own (.txt, .csv or .npy): one column of samples every"
+        " `time_step`, or two columns, time in s and sample.",
+    )
     amplitude: float = Field(
         1.0,
         allow_inf_nan=False,
-        description="Peak of the wavelet, in the unit of the recorded field (docs/physics.md).",
+        description="Peak of the wavelet, in the unit of the recorded field (docs/physics.md);"
+        " a wavelet from a file is multiplied by it.",
+    )
+    delay: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="Time of the wavelet's peak after the start of the record, s (of time 0 in"
+        " `wavelet_file`); left out: 1.5 periods of a Ricker wavelet, as many of the middle of an"
+        " Ormsby wavelet's lower ramp (or the inverse width of its narrower ramp, if that is"
+        " longer), 0 for a file.",
     )
     time_step: float = Field(0.006, gt=0, description="Sampling interval of the records, s.")
     time_samples: int = Field(300, ge=8, description="Number of samples recorded.")
@@ -36,8 +80,55 @@ class SurveyConfig(Section):
         0.0, description="Share of traces that record nothing, drawn anew for each sample."
     )
 
+    @model_validator(mode="after")
+    def _positions_are_counted(self) -> "SurveyConfig":
+        for name in ("source", "receiver"):
+            x, count = getattr(self, f"{name}_x"), getattr(self, f"{name}s")
+            if x is not None and len(x) not in (2, count):
+                raise ValueError(
+                    f"survey.{name}_x = {list(x)}: must hold the first and last position, or all"
+                    f" {count} of survey.{name}s; it holds {len(x)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _wavelet_is_given(self) -> "SurveyConfig":
+        for kind, key in (("ormsby", "corner_frequencies"), ("file", "wavelet_file")):
+            given = getattr(self, key)
+            if self.wavelet == kind and not given:
+                raise ValueError(f'survey.wavelet = "{kind}": needs survey.{key}')
+            if self.wavelet != kind and given:
+                raise ValueError(
+                    f'survey.{key} = {given!r}: is for survey.wavelet = "{kind}",'
+                    f' not "{self.wavelet}"'
+                )
+        corners = self.corner_frequencies or ()
+        if any(low >= high for low, high in pairwise(corners)):
+            raise ValueError(
+                f"survey.corner_frequencies = {list(corners)}: must increase from each to the next"
+            )
+        return self
+
+    @property
+    def highest_frequency(self) -> float | None:
+        """Frequency above which the wavelet holds next to nothing, Hz; None for one from a file.
+
+        A Ricker wavelet holds 0.3 % of its peak spectrum at three times its peak frequency.
+        """
+        corners = self.corner_frequencies
+        return {"ricker": 3 * self.frequency, "ormsby": corners and corners[-1]}.get(self.wavelet)
+
+    @property
+    def wavelet_name(self) -> str:
+        """The wavelet in a few words."""
+        if self.wavelet == "ricker":
+            return f"Ricker wavelet, {self.frequency:g} Hz"
+        if self.wavelet == "ormsby":
+            return f"Ormsby wavelet, {'-'.join(f'{f:g}' for f in self.corner_frequencies)} Hz"
+        return f"wavelet from {self.wavelet_file}"
+
     def positions(self, width: float) -> dict[str, np.ndarray]:
-        """Return the positions of sources and receivers, evenly spaced, m.
+        """Return the positions of sources and receivers before jitter, m.
 
         A single one stands in the middle of its range.
 
@@ -59,7 +150,27 @@ class SurveyConfig(Section):
             "receiver_depth": np.full(self.receivers, self.receiver_depth),
         }
 
+    def reach(self, width: float) -> list[float]:
+        """Return the least and the greatest x of any source or receiver with its jitter, m.
 
-def _spread(ends: tuple[float, float], count: int) -> np.ndarray:
-    first, last = ends
+        Parameters
+        ----------
+        width
+            Horizontal extent of the models, m; jitter does not leave it.
+        """
+        places = self.positions(width)
+        low = min(places[f"{name}_x"].min() - jitter for name, jitter in self._jitters)
+        high = max(places[f"{name}_x"].max() + jitter for name, jitter in self._jitters)
+        return [float(max(low, 0.0)), float(min(high, width))]
+
+    @property
+    def _jitters(self) -> list[tuple[str, float]]:
+        return [("source", self.source_jitter), ("receiver", self.receiver_jitter)]
+
+
+def _spread(x: tuple[float, ...], count: int) -> np.ndarray:
+    """Return ``x`` where it holds all positions, else ``count`` between its first and last."""
+    if len(x) == count:
+        return np.array(x, dtype=np.float64)
+    first, last = x
     return np.linspace(first, last, count) if count > 1 else np.array([(first + last) / 2])

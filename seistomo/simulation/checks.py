@@ -8,8 +8,10 @@ import numpy as np
 from seistomo.config import Config, VelocityConfig
 from seistomo.errors import InputError
 from seistomo.progress import warn
+from seistomo.simulation.density import density_range
 from seistomo.simulation.grid import ModellingGrid
-from seistomo.simulation.wavelet import wavelet_delay
+from seistomo.simulation.own_wavelet import read_own_wavelet
+from seistomo.simulation.wavelet import make_wavelet, ricker_frequency, wavelet_delay
 
 # Cells per wavelength of the peak frequency at the slowest speed: {order: (good, least)}.
 # 3.3 wavelengths from the source the gathers differ from the analytic ones by 4, 3, 2 and 2 % at
@@ -18,6 +20,12 @@ CELLS_PER_WAVELENGTH = {2: (40, 20), 4: (12, 8), 6: (9, 8), 8: (8, 8)}
 
 # Rounding of speeds that are kept in float32, as a part of the bound.
 TOLERANCE = 1e-6
+
+# A wavelet that starts with more than this part of its peak is cut by the record's start.
+EARLY = 0.01
+
+# Part of a wavelet file's Nyquist frequency up to which its samples can be interpolated.
+COARSE = 0.9
 
 # Inner steps between two recorded samples; more means a spacing in the wrong unit.
 MOST_INNER_STEPS = 1000
@@ -29,14 +37,15 @@ def check_simulation(config: Config) -> list[str]:
     Returns
     -------
     list of str
-        Readable lines: geometry, dispersion, time step, recording time, noise.
+        Readable lines: geometry, medium, wavelet, dispersion, time step, recording time, noise.
 
     Raises
     ------
     InputError
         If the grid cannot carry the frequency, if not even the fastest model's bottom is seen
-        within the record, or if the modelling grid is coarser than the models; each with the
-        value that would do.
+        within the record, if the modelling grid is coarser than the models, if sources or
+        receivers are too near to a free surface, or if a wavelet file cannot be used; each with
+        the value that would do.
 
     Notes
     -----
@@ -47,6 +56,8 @@ def check_simulation(config: Config) -> list[str]:
     grid = ModellingGrid.of(config)
     lines = [
         _describe_survey(config),
+        _describe_medium(config),
+        _check_wavelet(config),
         _check_dispersion(config, grid),
         _describe_time_step(config, grid),
         _check_recording_time(config),
@@ -91,36 +102,76 @@ def check_velocity(velocity: np.ndarray, indices: Sequence[int], bounds: Velocit
 
 def _describe_survey(config: Config) -> str:
     survey, width = config.survey, config.velocity.x_extent
-    first, last = survey.source_x or (0.0, width)
-    left, right = survey.receiver_x or (0.0, width)
+    places = survey.positions(width)
+    texts = []
+    for name, count, depth, jitter in (
+        ("source", survey.sources, survey.source_depth, survey.source_jitter),
+        ("receiver", survey.receivers, survey.receiver_depth, survey.receiver_jitter),
+    ):
+        x = places[f"{name}_x"]
+        moved = f" give or take {jitter:g} m" if jitter else ""
+        texts.append(f"{count} {name}s at {x.min():g} to {x.max():g} m{moved}, {depth:g} m deep")
     return (
-        f"survey: {survey.sources} sources at {first:g} to {last:g} m, {survey.source_depth:g} m"
-        f" deep, {survey.receivers} receivers at {left:g} to {right:g} m,"
-        f" {survey.receiver_depth:g} m deep; model {width:g} m wide,"
-        f" {config.velocity.depth_extent:g} m deep"
+        f"survey: {', '.join(texts)}; model {width:g} m wide, {config.velocity.depth_extent:g} m"
+        " deep"
     )
+
+
+def _describe_medium(config: Config) -> str:
+    settings = config.simulation
+    top = "free surface (no pressure)" if settings.free_surface else "absorbing"
+    if settings.density == "constant":
+        return f"medium: constant density; top: {top}"
+    low, high = density_range(config)
+    return (
+        f"medium: density by Gardner's relation, {low:.0f} to {high:.0f} kg/m³, water of"
+        f" {settings.water_density:g} kg/m³ below {settings.water_speed:g} m/s; top: {top}"
+    )
+
+
+def _check_wavelet(config: Config) -> str:
+    survey = config.survey
+    wavelet = np.abs(make_wavelet(survey))
+    peak = wavelet_delay(survey)
+    line = f"wavelet: {survey.wavelet_name}, peak at {peak:.4g} s"
+    if wavelet[0] > EARLY * wavelet.max():
+        warn(
+            f"{line}: the record starts when it is already at {wavelet[0] / wavelet.max():.0%} of"
+            f" its peak; use a longer survey.delay{' or taper it' * (survey.wavelet == 'file')}"
+        )
+    if survey.wavelet == "file":
+        own = read_own_wavelet(survey)
+        line += f", frequencies up to {own.highest_frequency:.3g} Hz"
+        if own.highest_frequency > COARSE / (2 * own.step):
+            warn(f"{line}: samples every {own.step:g} s are too few for them; use a shorter step")
+    return line
 
 
 def _check_dispersion(config: Config, grid: ModellingGrid) -> str:
-    slowest, frequency = config.velocity.minimum, config.survey.frequency
-    order = config.simulation.accuracy
+    survey, slowest = config.survey, config.velocity.minimum
+    frequency, order = ricker_frequency(survey), config.simulation.accuracy
     cells = slowest / (frequency * grid.spacing)
     good, least = CELLS_PER_WAVELENGTH[order]
+    ricker = survey.wavelet == "ricker"
+    like = "" if ricker else " (a Ricker wavelet that would disperse alike)"
     found = (
-        f"{cells:.3g} grid cells in the wavelength of {frequency:g} Hz at {slowest:g} m/s"
+        f"{cells:.3g} grid cells in the wavelength of {frequency:.4g} Hz{like} at {slowest:g} m/s"
         f" (grid {grid.spacing:g} m, order {order})"
     )
-    remedy = (
-        f"survey.frequency of at most {_round_down(slowest / (good * grid.spacing))} or"
-        f" simulation.grid_spacing of at most {_round_down(slowest / (good * frequency))}"
+    most = slowest / (good * grid.spacing)
+    lower = (
+        f"survey.frequency of at most {_round_down(most)}"
+        if ricker
+        else f"a wavelet of {_round_down(most / frequency)} times these frequencies"
     )
+    finest = _round_down(slowest / (good * frequency))
+    remedy = f"{lower} or simulation.grid_spacing of at most {finest}"
     better = [o for o, (enough, _) in CELLS_PER_WAVELENGTH.items() if o > order and cells >= enough]
     if better:
         remedy += f" or simulation.accuracy = {better[0]}"
     if cells < least:
-        raise InputError(
-            f"survey.frequency = {frequency:g}: {found}, at least {least} are needed; use {remedy}"
-        )
+        key = f"survey.frequency = {frequency:g}" if ricker else survey.wavelet_name
+        raise InputError(f"{key}: {found}, at least {least} are needed; use {remedy}")
     if cells < good:
         warn(f"dispersion: {found}, {good} keep the error near 3 % at 3 wavelengths; use {remedy}")
     return f"dispersion: {found}; {good} or more are good, below {least} refused"

@@ -1,22 +1,32 @@
 """The modelling grid: its spacing, its margins around the model and its time step."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from seistomo.config import Config
 from seistomo.errors import InputError
-from seistomo.simulation.survey import Survey
+from seistomo.simulation.density import density_range
 
 # Cells between the outermost sources and receivers and the absorbing edges: half the window
 # that interpolates between nodes, and enough to keep the edges' reflections out of the records.
 MARGIN = 4
 
 # Inner steps stay below this Courant number, c dt √(1/dx² + 1/dz²). The scheme is stable up to
-# 0.866 (fourth order) and 0.784 (eighth). Its time dispersion speeds waves up, the fourth-order
-# space dispersion slows them down: this large a step is cheaper than 0.6 and more accurate.
+# 0.866 (fourth order) and 0.784 (eighth), with a free surface too. Its time dispersion speeds
+# waves up, the fourth-order space dispersion slows them down: this large a step is cheaper than
+# 0.6 and more accurate.
 COURANT = 0.7
+
+# First derivative between the nodes: weights of the pairs of nodes, nearest first, by order.
+STAGGERED = {
+    2: (1.0,),
+    4: (9 / 8, 1 / 24),
+    6: (75 / 64, 25 / 384, 3 / 640),
+    8: (1225 / 1024, 245 / 3072, 49 / 5120, 5 / 7168),
+}
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,8 @@ class ModellingGrid:
         Numbers of nodes [row, column].
     origin
         Row and column of the model's upper left node.
+    surface
+        Row of the free surface, which is the model's top; None where the top absorbs.
     model_spacing
         Distance between the nodes of the model, m.
     inner_steps
@@ -40,6 +52,7 @@ class ModellingGrid:
     spacing: float
     shape: tuple[int, int]
     origin: tuple[int, int]
+    surface: int | None
     model_spacing: float
     inner_steps: int
 
@@ -47,25 +60,33 @@ class ModellingGrid:
     def of(cls, config: Config) -> "ModellingGrid":
         """Return the grid for a configuration.
 
+        With a free surface the grid of constant density starts one node below it, as deepwave's
+        does, and that of variable density on it.
+
         Raises
         ------
         InputError
-            If ``simulation.grid_spacing`` is coarser than the models.
+            If ``simulation.grid_spacing`` is coarser than the models, or sources or receivers lie
+            less than one cell below a free surface.
         """
-        velocity, survey = config.velocity, Survey.draw(config, 0, 0)
+        velocity, survey = config.velocity, config.survey
         spacing = config.simulation.grid_spacing or velocity.spacing
         if spacing > velocity.spacing:
             raise InputError(
                 f"simulation.grid_spacing = {spacing:g}: must be at most velocity.spacing"
                 f" = {velocity.spacing:g} m"
             )
-        rows, top = _axis(
-            velocity.depth_extent, spacing, survey.source_depth, survey.receiver_depth
-        )
-        columns, left = _axis(velocity.x_extent, spacing, survey.source_x, survey.receiver_x)
-        limit = COURANT * spacing / (math.sqrt(2) * velocity.maximum)
-        inner_steps = max(1, math.ceil(config.survey.time_step / limit - 1e-9))
-        return cls(spacing, (rows, columns), (top, left), velocity.spacing, inner_steps)
+        depths = [survey.source_depth, survey.receiver_depth]
+        rows, top = _axis(velocity.depth_extent, spacing, depths)
+        columns, left = _axis(velocity.x_extent, spacing, survey.reach(velocity.x_extent))
+        surface = None
+        if config.simulation.free_surface:
+            _refuse_shallow(config, spacing)
+            surface = 0 if config.simulation.density != "constant" else -1
+            rows, top = rows - top + surface, surface
+        limit = courant_number(config) * spacing / (math.sqrt(2) * velocity.maximum)
+        inner_steps = max(1, math.ceil(survey.time_step / limit - 1e-9))
+        return cls(spacing, (rows, columns), (top, left), surface, velocity.spacing, inner_steps)
 
     def to_cells(self, depth: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the grid coordinates (row, column) of points, as fractions of a cell.
@@ -94,17 +115,25 @@ class ModellingGrid:
         numpy.ndarray
             float32 [model, row, column], m/s; on the models' own spacing the same values.
         """
+        return self._interpolate(velocity, np.reciprocal)
+
+    def carry_density(self, density: np.ndarray) -> np.ndarray:
+        """Bring densities [model, depth, x] onto this grid, as `carry` does, linearly."""
+        return self._interpolate(density, np.positive)
+
+    def _interpolate(self, values: np.ndarray, scale: Callable) -> np.ndarray:
+        """Interpolate ``scale(values)`` linearly onto the grid; ``scale`` is its own inverse."""
         (row, below), (column, beside) = (
-            self._weights(axis, velocity.shape[axis + 1]) for axis in (0, 1)
+            self._weights(axis, values.shape[axis + 1]) for axis in (0, 1)
         )
         if not below.any() and not beside.any():
-            return velocity[:, row[:, None], column]
-        slowness = 1 / velocity.astype(np.float64)
-        down = slowness[:, row] * (1 - below[:, None])
-        down += slowness[:, np.minimum(row + 1, velocity.shape[1] - 1)] * below[:, None]
+            return values[:, row[:, None], column]
+        scaled = scale(values.astype(np.float64))
+        down = scaled[:, row] * (1 - below[:, None])
+        down += scaled[:, np.minimum(row + 1, values.shape[1] - 1)] * below[:, None]
         across = down[:, :, column] * (1 - beside)
-        across += down[:, :, np.minimum(column + 1, velocity.shape[2] - 1)] * beside
-        return (1 / across).astype(np.float32)
+        across += down[:, :, np.minimum(column + 1, values.shape[2] - 1)] * beside
+        return scale(across).astype(np.float32)
 
     def _weights(self, axis: int, nodes: int) -> tuple[np.ndarray, np.ndarray]:
         """Return for each grid node the model node before it and the fraction after that."""
@@ -114,10 +143,35 @@ class ModellingGrid:
         return before, np.maximum(place - before, 0.0).round(9)
 
 
-def _axis(extent: float, spacing: float, *positions: np.ndarray) -> tuple[int, int]:
+def courant_number(config: Config) -> float:
+    """Return the largest Courant number that inner time steps may have.
+
+    With variable density it is below `COURANT` where that could be unstable in some model: the
+    scheme's operator K^½ ∇· ρ^-½ couples a node of high density to lighter ones, and its norm is at
+    most the sum over the derivative's weights of the largest √(K / ρ) they may couple. The density
+    between two nodes is their mean, which for the nearest pair holds the node's own.
+    """
+    if config.simulation.density == "constant":
+        return COURANT
+    low, high = density_range(config)
+    nearest, *others = STAGGERED[config.simulation.accuracy]
+    norm = nearest * math.sqrt(2 * high / (high + low)) + sum(others) * math.sqrt(high / low)
+    return min(COURANT, 0.999 / norm)
+
+
+def _axis(extent: float, spacing: float, reach: list[float]) -> tuple[int, int]:
     """Return the number of nodes that holds an axis of the model, and the first one's place."""
-    points = np.concatenate(positions) / spacing
     last = math.ceil(extent / spacing - 1e-9)
-    before = max(0, math.ceil(MARGIN - points.min() - 1e-9))
-    after = max(0, math.ceil(points.max() + MARGIN - last - 1e-9))
+    before = max(0, math.ceil(MARGIN - min(reach) / spacing - 1e-9))
+    after = max(0, math.ceil(max(reach) / spacing + MARGIN - last - 1e-9))
     return before + last + 1 + after, before
+
+
+def _refuse_shallow(config: Config, spacing: float) -> None:
+    for name in ("source", "receiver"):
+        depth = getattr(config.survey, f"{name}_depth")
+        if depth < spacing * (1 - 1e-9):
+            raise InputError(
+                f"survey.{name}_depth = {depth:g}: must be at least a cell of the modelling grid,"
+                f" {spacing:g} m, below the free surface, where there is no pressure"
+            )

@@ -5,7 +5,7 @@ import numpy as np
 from seistomo.errors import InputError
 
 # The purposes that random numbers are drawn for; each has a stream of its own.
-DEAD_TRACES, NOISE = 1, 2
+DEAD_TRACES, NOISE, SOURCE_JITTER, RECEIVER_JITTER = 1, 2, 3, 4
 
 
 def random_stream(seed: int, index: int, purpose: int) -> np.random.Generator:

@@ -1,34 +1,65 @@
 """Solve the acoustic wave equation for the shots of many models."""
 
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
 
-import deepwave
 import numpy as np
 import torch
+from torch import Tensor
 
 from seistomo.config import Config
 from seistomo.device import choose_device
-from seistomo.simulation.checks import TOLERANCE, check_velocity
-from seistomo.simulation.grid import COURANT, ModellingGrid
-from seistomo.simulation.interpolation import interpolation_matrix, point_stencil
+from seistomo.simulation.acquisition import Acquisition, AcquisitionPlan
+from seistomo.simulation.checks import check_velocity
+from seistomo.simulation.density import density_of
+from seistomo.simulation.grid import ModellingGrid
+from seistomo.simulation.interpolation import interpolate_on_device
 from seistomo.simulation.noise import NOISE, add_noise, random_stream
+from seistomo.simulation.solver import Solver
 from seistomo.simulation.survey import Survey
-from seistomo.simulation.wavelet import make_wavelet
 
-# Shots are propagated at once up to this estimate, whatever simulation.models_per_call asks.
+# Shots are propagated at once up to this estimate, bytes, whatever simulation.models_per_call asks.
 MEMORY_LIMIT = 2**28
-
+# On a GPU, which many shots keep busy: up to this part of what is free, and no more than this.
+GPU_SHARE, GPU_MEMORY_LIMIT = 1 / 8, 2**33
 
 Span = tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class _Shoot:
+    """Samples on the modelling grid and on the device; a shot is a sample and one of its sources.
+
+    Attributes
+    ----------
+    velocity, density
+        float32 [sample, row, column]; no density where it is constant.
+    source_density
+        float32 [sample, source], at the sources.
+    source_nodes, source_weights
+        int64 [sample, source, tap, 2] and float64 [sample, source, tap].
+    acquisitions
+        [sample].
+    """
+
+    velocity: Tensor
+    density: Tensor | None
+    source_density: Tensor | None
+    source_nodes: Tensor
+    source_weights: Tensor
+    acquisitions: list[Acquisition]
 
 
 class Simulator:
     """Shoot a survey over velocity models: call it with models, get their gathers.
 
-    Solves (1/c²) ∂²u/∂t² - ∇²u = s(t) δ(x - x_s) δ(z - z_s) with absorbing edges on all sides;
-    see docs/physics.md for units, errors and what is left out.
+    Solves (1/c²) ∂²u/∂t² - ρ ∇·(∇u / ρ) = s(t) δ(x - x_s) δ(z - z_s), by default with constant
+    density ρ and absorbing edges on all sides; see docs/physics.md for units, errors and what is
+    left out.
 
     The bytes of a sample's gathers depend on its model, the configuration and its index alone,
     not on the models that share the call nor on the number of threads: the time step and the
@@ -51,22 +82,28 @@ class Simulator:
     Raises
     ------
     InputError
-        For a device that is not there, or a modelling grid coarser than the models.
+        For a device that is not there, a modelling grid coarser than the models, sources or
+        receivers too near to a free surface, or a wavelet file that cannot be used.
     """
 
     def __init__(self, config: Config, device: str = "auto"):
         self.config = config
         self.device = choose_device(device)
         self.grid = ModellingGrid.of(config)
-        survey = Survey.draw(config, config.dataset.seed, 0)
-        sources = self.grid.to_cells(survey.source_depth, survey.source_x)
-        receivers = self.grid.to_cells(survey.receiver_depth, survey.receiver_x)
-        self._source_nodes, weights = point_stencil(*sources)
-        self._recorded_nodes, self._matrix = interpolation_matrix(*receivers)
-        self._source_amplitudes = self._point_sources(weights)
         self.wave_seconds = 0.0
+        self._plan = AcquisitionPlan(config, self.grid)
+        self._solver = Solver(config, self.grid, self.device)
+        self._recorded = self._put(self._plan.recorded_nodes)
+        self._counting = threading.Lock()
+        self._call_bytes = call_bytes(self.device)
+        # deepwave keeps the settings of its CUDA kernels in one place for all threads.
+        on_gpu = self.device.type == "cuda"
+        self._solving = threading.Lock() if on_gpu else nullcontext()
+        self._side_stream = torch.cuda.Stream(self.device) if on_gpu else None
 
-    def __call__(self, velocity: np.ndarray, indices: Sequence[int]) -> np.ndarray:
+    def __call__(
+        self, velocity: np.ndarray, indices: Sequence[int], out: np.ndarray | None = None
+    ) -> np.ndarray:
         """Simulate the gathers of some samples, with their noise and dead traces.
 
         Parameters
@@ -74,7 +111,10 @@ class Simulator:
         velocity
             float32 [model, depth, x], m/s.
         indices
-            The samples' indices [model]; noise and dead traces depend on them.
+            The samples' indices [model]; jitter, noise and dead traces depend on them.
+        out
+            float32 [model, source, receiver, time]: where to put the gathers, without gaps;
+            left out: a new array.
 
         Returns
         -------
@@ -90,12 +130,10 @@ class Simulator:
         velocity = np.asarray(velocity)
         check_velocity(velocity, indices, self.config.velocity)
         survey = self.config.survey
-        gathers = np.empty(
-            (len(velocity), survey.sources, survey.receivers, survey.time_samples), np.float32
-        )
+        shape = (len(velocity), survey.sources, survey.receivers, survey.time_samples)
+        gathers = self._room(shape) if out is None else _checked(out, shape)
         shots = gathers.reshape(-1, survey.receivers, survey.time_samples)
-        models = self.grid.carry(velocity.astype(np.float32, copy=False))
-        self._propagate_all(models, shots)
+        self._propagate_all(self._prepare(velocity.astype(np.float32, copy=False), indices), shots)
         for gather, index in zip(gathers, indices, strict=True):
             self._spoil(gather, index)
         return gathers
@@ -104,76 +142,110 @@ class Simulator:
     def shot_bytes(self) -> int:
         """Estimated memory that one shot of a call takes, bytes.
 
-        Ten fields (speed, two wavefields, seven of the absorbing edges) and, over the inner time
-        steps, the source amplitudes (twice) and the recorded nodes (with a check of their values).
+        Its fields and, over the inner time steps, the source amplitudes (thrice: once in double
+        precision) and the recorded nodes (twice: with a copy of what the record samples).
         """
         edges = 2 * self.config.simulation.pml_width + self.config.simulation.accuracy
         cells = (self.grid.shape[0] + edges) * (self.grid.shape[1] + edges)
-        taps = self._source_amplitudes.shape[1]
-        steps = self._source_amplitudes.shape[2]
-        return 4 * (10 * cells + steps * (2 * taps + 2 * len(self._recorded_nodes)))
+        steps = self.config.survey.time_samples * self.grid.inner_steps
+        kept = 3 * self._plan.taps + 2 * len(self._plan.recorded_nodes)
+        return 4 * (self._solver.fields * cells + steps * kept)
 
-    def _propagate_all(self, models: np.ndarray, shots: np.ndarray) -> None:
-        """Propagate all shots of ``models`` and write them, float32 [shot, receiver, time].
+    def _room(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Return an array for gathers; pinned where a GPU writes to it."""
+        return torch.empty(shape, pin_memory=self.device.type == "cuda").numpy()
+
+    def _prepare(self, velocity: np.ndarray, indices: Sequence[int]) -> _Shoot:
+        """Bring models and their acquisitions to the grid and the device."""
+        acquisitions = [self._plan.of(index) for index in indices]
+        density = at_sources = None
+        if self.config.simulation.density != "constant":
+            # Only ratios of densities count; around 1 the particle velocity does not underflow.
+            density = self.grid.carry_density(density_of(velocity, self.config)) / 1000
+            centres = np.stack([acquisition.source_centres for acquisition in acquisitions])
+            sample = np.arange(len(centres))[:, None]
+            at_sources = self._put(density[sample, centres[..., 0], centres[..., 1]])
+            density = self._put(density)
+        return _Shoot(
+            self._put(self.grid.carry(velocity)),
+            density,
+            at_sources,
+            self._put(np.stack([acquisition.source_nodes for acquisition in acquisitions])),
+            self._put(np.stack([acquisition.source_weights for acquisition in acquisitions])),
+            acquisitions,
+        )
+
+    def _put(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+    def _propagate_all(self, shoot: _Shoot, shots: np.ndarray) -> None:
+        """Propagate all shots and write them, float32 [shot, receiver, time].
 
         On a CPU the shots are divided among threads. deepwave itself would divide each inner time
         step of each shot, and wait for the slowest thread tens of thousands of times a model.
         """
         threads = torch.get_num_threads() if self.device.type == "cpu" else 1
         asked = self.config.simulation.models_per_call * self.config.survey.sources
-        together = min(asked, len(shots), max(1, MEMORY_LIMIT // self.shot_bytes))
+        together = min(asked, len(shots), max(1, self._call_bytes // self.shot_bytes))
         size = -(-together // threads)
         calls = [range(i, min(i + size, len(shots))) for i in range(0, len(shots), size)]
         if threads == 1:
             for call in calls:
-                self.wave_seconds += covered_seconds([self._propagate(models, call, shots)])
+                self._count([self._propagate(shoot, call, shots)])
             return
         try:
             with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as p:
-                spans = p.map(lambda call: self._propagate(models, call, shots), calls)
-                self.wave_seconds += covered_seconds(spans)
+                self._count(p.map(lambda call: self._propagate(shoot, call, shots), calls))
         finally:
             # The threads' own setting reaches the linear algebra library of the whole process.
             torch.set_num_threads(threads)
 
-    def _point_sources(self, weights: np.ndarray) -> torch.Tensor:
-        """Return the right-hand side at the sources' nodes, float32 [source, tap, inner step].
+    def _count(self, spans: Iterable[Span]) -> None:
+        seconds = covered_seconds(spans)
+        with self._counting:
+            self.wave_seconds += seconds
 
-        A point source of strength s(t) is s(t) / spacing² in one cell, and deepwave solves
-        ∇²u - (1/c²) ∂²u/∂t² = f: hence the sign.
-        """
-        survey, steps = self.config.survey, self.grid.inner_steps
-        wavelet = make_wavelet(survey, survey.time_step / steps, survey.time_samples * steps)
-        amplitudes = -weights[:, :, None] * wavelet / self.grid.spacing**2
-        return torch.from_numpy(amplitudes.astype(np.float32))
-
-    def _propagate(self, models: np.ndarray, call: range, shots: np.ndarray) -> Span:
+    def _propagate(self, shoot: _Shoot, call: range, shots: np.ndarray) -> Span:
         """Write the shots of ``call``, a range of ``shots``; return when deepwave was at work."""
-        model, source = np.divmod(np.asarray(call), self.config.survey.sources)
-        recorded = np.broadcast_to(self._recorded_nodes, (len(call), *self._recorded_nodes.shape))
-        # At the inner time step deepwave resamples nothing: its Fourier resampling would ring
-        # where a record ends and put the ringing before the first arrival.
-        started = time.perf_counter()
-        with torch.inference_mode():
-            output = deepwave.scalar(
-                torch.from_numpy(models[model]).to(self.device),
-                self.grid.spacing,
-                self.config.survey.time_step / self.grid.inner_steps,
-                source_amplitudes=self._source_amplitudes[source].to(self.device),
-                source_locations=torch.from_numpy(self._source_nodes[source]).to(self.device),
-                receiver_locations=torch.from_numpy(recorded.copy()).to(self.device),
-                accuracy=self.config.simulation.accuracy,
-                pml_width=self.config.simulation.pml_width,
-                pml_freq=self.config.survey.frequency,
-                # Room for speeds at the bound, rounded to float32.
-                max_vel=self.config.velocity.maximum * (1 + 2 * TOLERANCE),
-                courant_number=COURANT * (1 + 4 * TOLERANCE),
+        sample, source = (
+            torch.from_numpy(part).to(self.device)
+            for part in np.divmod(np.asarray(call), self.config.survey.sources)
+        )
+        at_sources = None if shoot.density is None else shoot.source_density[sample, source]
+        with self._solving, torch.inference_mode():
+            started = time.perf_counter()
+            records = self._solver.record(
+                shoot.velocity[sample],
+                None if shoot.density is None else shoot.density[sample],
+                shoot.source_nodes[sample, source],
+                shoot.source_weights[sample, source],
+                at_sources,
+                self._recorded.expand(len(call), -1, -1),
             )
-            records = output.receiver_amplitudes[..., :: self.grid.inner_steps].contiguous().cpu()
-        span = (started, time.perf_counter())
-        for shot, record in zip(call, records.numpy(), strict=True):
-            shots[shot] = self._matrix @ record
+            if self.device.type == "cuda":
+                torch.cuda.current_stream(self.device).synchronize()
+            span = (started, time.perf_counter())
+        self._deliver(records, shoot.acquisitions, call, shots)
         return span
+
+    def _deliver(
+        self, records: Tensor, acquisitions: list[Acquisition], call: range, shots: np.ndarray
+    ) -> None:
+        """Turn the nodes' records into the receivers' and write them to the shots of ``call``."""
+        sources = self.config.survey.sources
+        if self.device.type == "cpu":
+            for shot, record in zip(call, records.numpy(), strict=True):
+                shots[shot] = acquisitions[shot // sources].matrix @ record
+            return
+        # Beside the next shots, where another thread has the next call.
+        with torch.cuda.stream(self._side_stream), torch.inference_mode():
+            for sample in range(call.start // sources, (call.stop - 1) // sources + 1):
+                first = max(call.start, sample * sources)
+                stop = min(call.stop, (sample + 1) * sources)
+                piece = records[first - call.start : stop - call.start]
+                points = interpolate_on_device(acquisitions[sample].matrix, piece)
+                torch.from_numpy(shots[first:stop]).copy_(points, non_blocking=True)
+            self._side_stream.synchronize()
 
     def _spoil(self, gather: np.ndarray, index: int) -> None:
         """Add the noise and the dead traces of sample ``index`` in place."""
@@ -182,6 +254,22 @@ class Simulator:
         if snr is not None:
             gather[...] = add_noise(gather, snr, random_stream(seed, index, NOISE), dead_trace)
         gather[dead_trace] = 0
+
+
+def _checked(out: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    if out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
+        raise ValueError(
+            f"out: must be float32 {list(shape)} without gaps, not {out.dtype} {list(out.shape)}"
+        )
+    return out
+
+
+def call_bytes(device: torch.device) -> int:
+    """Return how much memory the shots of one call may take; no sample's bytes depend on it."""
+    if device.type != "cuda":
+        return MEMORY_LIMIT
+    free, _ = torch.cuda.mem_get_info(device)
+    return min(int(free * GPU_SHARE), GPU_MEMORY_LIMIT)
 
 
 def covered_seconds(spans: Iterable[Span]) -> float:

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from seistomo.config import Config
-from seistomo.simulation.noise import DEAD_TRACES, draw_dead_traces, random_stream
+from seistomo.simulation.noise import (
+    DEAD_TRACES,
+    RECEIVER_JITTER,
+    SOURCE_JITTER,
+    draw_dead_traces,
+    random_stream,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,14 +38,47 @@ class Survey:
     def draw(cls, config: Config, seed: int, index: int) -> "Survey":
         """Return the survey of sample ``index``; it depends on (config, seed, index) alone.
 
-        Sources and receivers are the same for all samples; the dead traces are drawn.
+        The jitter of sources and receivers and the dead traces are drawn; without jitter, the
+        positions are the same for all samples.
         """
-        survey = config.survey
+        survey, width = config.survey, config.velocity.x_extent
+        places = survey.positions(width)
+        for name, jitter, purpose in (
+            ("source_x", survey.source_jitter, SOURCE_JITTER),
+            ("receiver_x", survey.receiver_jitter, RECEIVER_JITTER),
+        ):
+            if jitter:
+                rng = random_stream(seed, index, purpose)
+                places[name] = draw_jittered(places[name], jitter, width, rng)
         return cls(
-            **survey.positions(config.velocity.x_extent),
+            **places,
             dead_trace=draw_dead_traces(
                 (survey.sources, survey.receivers),
                 survey.dead_traces,
                 random_stream(seed, index, DEAD_TRACES),
             ),
         )
+
+
+def draw_jittered(
+    x: np.ndarray, jitter: float, width: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Move points at random, each by at most ``jitter``, within 0 to ``width``.
+
+    Parameters
+    ----------
+    x
+        float64 [point], m, within the model.
+    jitter
+        Largest distance, m.
+    width
+        Horizontal extent of the model, m.
+    rng
+        Random generator; one uniform number is drawn for each point.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 [point], m: uniform over what of x ± jitter lies in the model.
+    """
+    return rng.uniform(np.maximum(x - jitter, 0), np.minimum(x + jitter, width))

@@ -81,6 +81,49 @@ def test_recording_time_counts_from_source_and_receiver(capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_survey_medium_and_wavelet_are_described():
+    text = "\n".join(
+        check(
+            LONG,
+            "survey.sources=3",
+            "survey.source_x=[0.0, 340.0, 690.0]",
+            "survey.receiver_jitter=2.5",
+            "survey.source_depth=20.0",
+            "survey.receiver_depth=15.0",
+            "simulation.free_surface=true",
+            'simulation.density="gardner"',
+        )
+    )
+    assert "3 sources at 0 to 690 m, 20 m deep" in text
+    assert "256 receivers at 0 to 1485 m give or take 2.5 m, 15 m deep" in text
+    # 310 x 4650^0.25.
+    assert "1025 to 2560 kg/m³, water of 1025 kg/m³ below 1540 m/s; top: free surface" in text
+    assert "Ricker wavelet, 8 Hz, peak at 0.1875 s" in text
+    assert "constant density; top: absorbing" in "\n".join(check(LONG))
+
+
+def test_a_wavelet_that_the_record_cuts_is_warned_of(capsys):
+    check(LONG, "survey.delay=0.15")
+    assert capsys.readouterr().err == ""
+    # (1 - 2a) exp(-a), a = (8π 0.078)² = 3.84.
+    check(LONG, "survey.delay=0.078")
+    assert "already at 14% of its peak; use a longer survey.delay" in capsys.readouterr().err
+
+
+def test_other_wavelets_are_judged_by_their_dispersion(capsys):
+    corners = [LONG, "survey.wavelet=ormsby", "survey.time_step=0.005"]
+    check(*corners, "survey.corner_frequencies=[2, 4, 10, 14]")
+    assert "dispersion" not in capsys.readouterr().err
+    check(*corners, "survey.corner_frequencies=[3, 6, 15, 21]")
+    warning = capsys.readouterr().err
+    assert "9.864 Hz (a Ricker wavelet that would disperse alike)" in warning
+    assert "use a wavelet of 0.816 times these frequencies or" in warning
+    check(*corners, "survey.corner_frequencies=[2.44, 4.89, 12.2, 17.1]")
+    assert "dispersion" not in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"Ormsby wavelet, 5-10-30-40 Hz: .* at least 8 are need"):
+        check(*corners, "survey.corner_frequencies=[5, 10, 30, 40]")
+
+
 def test_coarser_modelling_grid_is_refused():
     with pytest.raises(InputError, match=r"simulation\.grid_spacing = 30"):
         check("simulation.grid_spacing=30.0")

@@ -19,11 +19,12 @@ def make_grid(*overrides):
         ["simulation.grid_spacing=7.0"],
         ["survey.source_depth=20.0", "survey.receiver_x=[3.0, 1400.0]"],
         ["survey.source_depth=1480.0", "survey.receiver_depth=700.0"],
+        ["survey.source_x=[60.0, 90.0]", "survey.source_jitter=40.0", "survey.receiver_jitter=9.0"],
     ],
 )
 def test_sources_and_receivers_keep_the_margin(overrides):
     config, grid = make_grid(*overrides)
-    survey = Survey.draw(config, 0, 0)
+    survey = Survey.draw(config, 0, 3)
     for depth, x in (
         (survey.source_depth, survey.source_x),
         (survey.receiver_depth, survey.receiver_x),
@@ -45,6 +46,40 @@ def test_margins_are_no_larger_than_needed():
     )
     assert inside.shape == (100, 100)
     assert inside.origin == (0, 0)
+
+
+@pytest.mark.parametrize("spacing", [15.0, 5.0])
+@pytest.mark.parametrize(("density", "surface"), [("constant", -1), ("gardner", 0)])
+def test_a_free_surface_is_the_top_of_the_model(density, surface, spacing):
+    """deepwave's is a node above the grid's first row, or in it where density varies."""
+    _, grid = make_grid(
+        "simulation.free_surface=true",
+        f'simulation.density="{density}"',
+        f"simulation.grid_spacing={spacing}",
+        "survey.source_depth=15.0",
+        "survey.receiver_depth=30.0",
+    )
+    assert grid.surface == surface
+    row, _ = grid.to_cells(np.array([0.0, 1485.0]), np.zeros(2))
+    assert row.tolist() == [surface, grid.shape[0] - 1]
+    model = np.random.default_rng(0).uniform(1500, 4600, (1, 100, 100)).astype(np.float32)
+    place = np.arange(100) * 15.0
+    row, column = (np.rint(cells).astype(int) for cells in grid.to_cells(place, place))
+    below = row >= 0
+    assert np.count_nonzero(~below) == -surface
+    found = grid.carry(model)[0, row[below][:, None], column]
+    np.testing.assert_allclose(found, model[0, below], rtol=1e-6)
+
+
+def test_density_is_interpolated_between_the_models_nodes():
+    _, grid = make_grid("simulation.grid_spacing=7.5")
+    model = np.random.default_rng(0).uniform(1000, 2600, (1, 100, 100)).astype(np.float32)
+    top, left = grid.origin
+    fine = grid.carry_density(model)[0, top : top + 199, left : left + 199]
+    np.testing.assert_allclose(fine[::2, ::2], model[0], rtol=1e-6)
+    np.testing.assert_allclose(fine[1::2, ::2], (model[0, 1:] + model[0, :-1]) / 2, rtol=1e-6)
+    _, native = make_grid()
+    assert np.array_equal(native.carry_density(model), native.carry(model))
 
 
 def test_native_grid_keeps_the_model_and_continues_its_edges():

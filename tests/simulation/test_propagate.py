@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import deepwave
 import numpy as np
 import pytest
@@ -42,8 +44,19 @@ def test_gathers_have_the_survey_shape(models):
     assert not same_bytes(gathers[0], gathers[1])
 
 
-def test_bytes_do_not_depend_on_the_models_that_share_a_call(models, monkeypatch):
-    noisy = ["simulation.noise_snr=10.0", "survey.dead_traces=0.1"]
+EVERYTHING = [
+    "survey.source_depth=20.0",
+    "survey.receiver_depth=31.0",
+    "survey.source_jitter=20.0",
+    "survey.receiver_jitter=3.0",
+    "simulation.free_surface=true",
+    'simulation.density="gardner"',
+]
+
+
+@pytest.mark.parametrize("options", [[], EVERYTHING[:4], EVERYTHING])
+def test_bytes_do_not_depend_on_the_models_that_share_a_call(models, monkeypatch, options):
+    noisy = ["simulation.noise_snr=10.0", "survey.dead_traces=0.1", *options]
     expected = Simulator(small_config(*noisy), "cpu")(models, [3, 9, 2, 5, 0])
     for together in (1, 2, 5):
         config = small_config(*noisy, f"simulation.models_per_call={together}")
@@ -51,18 +64,28 @@ def test_bytes_do_not_depend_on_the_models_that_share_a_call(models, monkeypatch
     alone = Simulator(small_config(*noisy), "cpu")(models[[4]], [0])
     assert same_bytes(alone[0], expected[4])
     # Memory for two shots only: calls that cut through the models.
-    simulator = Simulator(small_config(*noisy), "cpu")
-    monkeypatch.setattr(propagate_module, "MEMORY_LIMIT", 2 * simulator.shot_bytes)
-    assert same_bytes(simulator(models, [3, 9, 2, 5, 0]), expected)
+    shot_bytes = Simulator(small_config(*noisy), "cpu").shot_bytes
+    monkeypatch.setattr(propagate_module, "MEMORY_LIMIT", 2 * shot_bytes)
+    little = Simulator(small_config(*noisy), "cpu")
+    assert same_bytes(little(models, [3, 9, 2, 5, 0]), expected)
 
 
-def test_bytes_do_not_depend_on_the_number_of_threads(models):
+def test_a_gpu_gives_a_call_an_eighth_of_what_is_free(monkeypatch):
+    gpu = torch.device("cuda:0")
+    for free, expected in ((16 * 2**30, 2 * 2**30), (139 * 2**30, 8 * 2**30)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 2 * free))
+        assert propagate_module.call_bytes(gpu) == expected
+    assert propagate_module.call_bytes(torch.device("cpu")) == propagate_module.MEMORY_LIMIT
+
+
+@pytest.mark.parametrize("options", [[], EVERYTHING])
+def test_bytes_do_not_depend_on_the_number_of_threads(models, options):
     before = torch.get_num_threads()
     results = []
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            results.append(Simulator(small_config(), "cpu")(models, range(5)))
+            results.append(Simulator(small_config(*options), "cpu")(models, range(5)))
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
@@ -71,11 +94,12 @@ def test_bytes_do_not_depend_on_the_number_of_threads(models):
 
 
 @pytest.mark.filterwarnings("ignore::deepwave.MigrationWarning")
-def test_off_node_points_equal_deepwave_interpolation(models):
+@pytest.mark.parametrize("jitter", [[], ["survey.source_jitter=9.0", "survey.receiver_jitter=5.0"]])
+def test_off_node_points_equal_deepwave_interpolation(models, jitter):
     """Sources and receivers between nodes both ways, against deepwave's own (Hicks)."""
-    config = small_config("survey.source_depth=95.3", "survey.receiver_depth=110.0")
+    config = small_config("survey.source_depth=95.3", "survey.receiver_depth=110.0", *jitter)
     simulator = Simulator(config, "cpu")
-    grid, survey = simulator.grid, Survey.draw(config, 0, 0)
+    grid, survey = simulator.grid, Survey.draw(config, 0, 7)
 
     def locations(depth, x):
         return torch.from_numpy(np.stack(grid.to_cells(depth, x), axis=-1))
@@ -96,7 +120,7 @@ def test_off_node_points_equal_deepwave_interpolation(models):
         max_vel=config.velocity.maximum,
         courant_number=0.71,
     ).receiver_amplitudes[..., ::steps]
-    gathers = simulator(models[:1], [0])[0]
+    gathers = simulator(models[:1], [7])[0]
     # Measured: 1.4e-6 of the peak, and 0.8e-6 against deepwave in float64: rounding.
     assert np.abs(gathers - expected.numpy()).max() < 3e-6 * np.abs(gathers).max()
 
@@ -109,6 +133,55 @@ def test_on_node_receivers_are_exact_picks(models):
         small_config("survey.receivers=99", "survey.receiver_depth=15.0", ends), "cpu"
     )
     assert same_bytes(mixed(models[:1], [0])[:, :, ::2].copy(), on(models[:1], [0]))
+
+
+def test_each_sample_is_shot_from_its_own_positions(models):
+    """With jitter, as a survey of these very positions would give it, to the bit."""
+    jitter = ["survey.source_jitter=20.0", "survey.receiver_jitter=3.0", "survey.source_depth=21.0"]
+    inside = ["survey.source_x=[120.0, 600.0]", "survey.receiver_x=[90.0, 640.0]"]
+    config = small_config(*jitter, *inside)
+    together = Simulator(config, "cpu")(models, [4, 9, 2, 5, 0])
+    for sample, index in ((0, 4), (3, 5)):
+        survey = Survey.draw(config, config.dataset.seed, index)
+        given = [
+            f"survey.{name}={getattr(survey, name).tolist()}" for name in ("source_x", "receiver_x")
+        ]
+        alone = Simulator(small_config(jitter[2], *given), "cpu")(models[sample][None], [index])
+        assert same_bytes(together[sample], alone[0])
+    assert not same_bytes(Simulator(config, "cpu")(models[:1], [5])[0], together[0])
+
+
+def test_gathers_are_written_where_they_are_wanted(models):
+    simulator = Simulator(small_config("survey.dead_traces=0.1"), "cpu")
+    expected = simulator(models[:2], [3, 4])
+    room = np.full((4, 3, 29, 120), np.nan, np.float32)
+    found = simulator(models[:2], [3, 4], room[1:3])
+    assert np.shares_memory(found, room)
+    assert same_bytes(found, expected)
+    assert np.isnan(room[[0, 3]]).all()
+    for wrong in (room, room[:2].astype(np.float64), room[::2]):
+        with pytest.raises(ValueError, match=r"out: must be float32 \[2, 3, 29, 120\]"):
+            simulator(models[:2], [3, 4], wrong)
+
+
+def test_two_threads_may_share_a_simulator(models):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        simulator = Simulator(small_config(*EVERYTHING), "cpu")
+        expected = [simulator(models[[i]], [i]) for i in range(5)]
+        counted = simulator.wave_seconds
+        with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            results = pool.map(lambda i: simulator(models[[i]], [i]), range(5))
+            assert all(map(same_bytes, results, expected))
+        assert simulator.wave_seconds > counted
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_gathers_too_large_for_float32_are_refused(models):
+    with pytest.raises(InputError, match=r"survey\.amplitude = 1e\+39: the gathers pass"):
+        Simulator(small_config("survey.amplitude=1e39"), "cpu")(models[:1], [0])
 
 
 def test_noise_and_dead_traces_come_on_top(models):

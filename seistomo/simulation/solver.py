@@ -1,0 +1,146 @@
+"""deepwave, asked for the records of some shots on the modelling grid."""
+
+from typing import Any
+
+import deepwave
+import numpy as np
+import torch
+from torch import Tensor
+
+from seistomo.config import Config
+from seistomo.errors import InputError
+from seistomo.simulation.checks import TOLERANCE
+from seistomo.simulation.grid import ModellingGrid, courant_number
+from seistomo.simulation.wavelet import make_wavelet, ricker_frequency
+
+# Fields on the grid that one shot takes: speed, two wavefields, seven of the absorbing edges; with
+# variable density also density, two buoyancies and a velocity, and copies made on the way.
+FIELDS, FIELDS_OF_VARIABLE_DENSITY = 10, 16
+
+
+class Solver:
+    """Propagate shots over models on the modelling grid and record nodes.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    grid
+        The modelling grid.
+    device
+        Where to compute.
+
+    Attributes
+    ----------
+    fields
+        Fields on the grid that a shot takes in memory.
+
+    Notes
+    -----
+    A point source of strength s(t) is s(t) / spacing² in one cell. For constant density deepwave
+    solves ∇²u - (1/c²) ∂²u/∂t² = f: hence the minus sign. For variable density it takes the
+    volume q injected in unit time and volume, and (1/c²) ∂²p/∂t² - ρ ∇·(∇p / ρ) = ρ ∂q/∂t: so
+    q is the integral of s over time, over the density at the source. Summed (not integrated by a
+    better rule) it makes both schemes step through time alike.
+    """
+
+    def __init__(self, config: Config, grid: ModellingGrid, device: torch.device):
+        self._grid, self._device = grid, device
+        self._varies = config.simulation.density != "constant"
+        survey, steps = config.survey, grid.inner_steps
+        self._step, self._amplitude = survey.time_step / steps, survey.amplitude
+        wavelet = make_wavelet(survey, self._step, survey.time_samples * steps)
+        driving = np.cumsum(wavelet) * self._step if self._varies else -wavelet
+        self._driving = torch.from_numpy(driving).to(device)
+        self.fields = FIELDS_OF_VARIABLE_DENSITY if self._varies else FIELDS
+        self._options = wave_options(config, grid)
+
+    def record(
+        self,
+        velocity: Tensor,
+        density: Tensor | None,
+        source_nodes: Tensor,
+        source_weights: Tensor,
+        source_density: Tensor | None,
+        recorded_nodes: Tensor,
+    ) -> Tensor:
+        """Return what nodes record of some shots.
+
+        Parameters
+        ----------
+        velocity
+            float32 [shot, row, column], m/s.
+        density
+            float32 [shot, row, column], in any unit; None where constant.
+        source_nodes
+            int64 [shot, tap, 2], row and column.
+        source_weights
+            float64 [shot, tap].
+        source_density
+            float32 [shot], at the sources, in that unit; None where constant.
+        recorded_nodes
+            int64 [shot, node, 2], row and column.
+
+        Returns
+        -------
+        torch.Tensor
+            float32 [shot, node, time], at the record's sampling.
+
+        Raises
+        ------
+        InputError
+            If the records overflow.
+        """
+        amplitudes = source_weights[:, :, None] * self._driving
+        amplitudes /= self._grid.spacing**2
+        if density is None:
+            output = deepwave.scalar(
+                velocity,
+                self._grid.spacing,
+                self._step,
+                source_amplitudes=amplitudes.float(),
+                source_locations=source_nodes,
+                receiver_locations=recorded_nodes,
+                **self._options,
+            )
+            records = output.receiver_amplitudes
+        else:
+            amplitudes /= source_density[:, None, None]
+            output = deepwave.acoustic(
+                velocity,
+                density,
+                self._grid.spacing,
+                self._step,
+                source_amplitudes_volume_rate=amplitudes.float(),
+                source_locations_volume_rate=source_nodes,
+                receiver_locations_p=recorded_nodes,
+                **self._options,
+            )
+            records = output.receiver_amplitudes_p
+        records = records[..., :: self._grid.inner_steps].contiguous()
+        if not torch.isfinite(records.sum()):
+            raise InputError(
+                f"survey.amplitude = {self._amplitude:g}: the gathers pass what float32 can hold;"
+                " use a smaller one"
+            )
+        return records
+
+
+def wave_options(config: Config, grid: ModellingGrid) -> dict[str, Any]:
+    """Return the scheme and the edges of the grid, as deepwave's propagators name them.
+
+    Time step and edges follow the configuration's bounds, never the models of a call.
+    """
+    width = config.simulation.pml_width
+    free = grid.surface is not None
+    return {
+        "accuracy": config.simulation.accuracy,
+        "pml_width": [0 if free else width, width, width, width],
+        "boundary": ["free" if free else "pml", "pml", "pml", "pml"],
+        "pml_freq": ricker_frequency(config.survey),
+        # Of the records that are kept, `Solver` checks it itself.
+        "check_output_finite": False,
+        # Room for speeds at the bound, rounded to float32.
+        "max_vel": config.velocity.maximum * (1 + 2 * TOLERANCE),
+        "courant_number": courant_number(config) * (1 + 4 * TOLERANCE),
+    }
