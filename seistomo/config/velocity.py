@@ -1,16 +1,18 @@
 """``[velocity]``: the grid and the random earth models drawn on it."""
 
 import difflib
-import math
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from seistomo.config.base import Section
+from seistomo.config.families import FAMILIES, GEOLOGICAL_FAMILIES, OPENFWI_FAMILIES
+from seistomo.config.transit import slowest_transit
 
-FAMILIES = ("layers", "folds", "faults", "salt", "mixture")
 SALT_SHAPES = ("dome", "diapir", "teardrop", "sheet", "canopy")
 LOWEST, HIGHEST = 1400.0, 6500.0
+# Imported models may hold gas sands: 1028 m/s in Marmousi2.
+LOWEST_IMPORTED = 1000.0
 
 
 def _in_order(ends: tuple) -> tuple:
@@ -25,6 +27,14 @@ def _range(kind: type, **limits: float) -> Any:
         kind, Field(allow_inf_nan=False, **limits) if kind is float else Field(**limits)
     ]
     return Annotated[tuple[end, end], AfterValidator(_in_order)]
+
+
+def _weights(value: Any) -> Any:
+    """Give a name, or each of a list of names, the weight 1."""
+    names = [value] if isinstance(value, str) else value
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        return dict.fromkeys(names, 1.0)
+    return value
 
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -48,15 +58,21 @@ class VelocityConfig(Section):
     )
     spacing: float = Field(15.0, gt=0, le=1e4, description="Distance between nodes, m, both ways.")
     minimum: float = Field(
-        1450.0, ge=LOWEST, description="Lowest speed a model may hold, m/s; also the SSIM range."
+        1450.0,
+        ge=LOWEST_IMPORTED,
+        description="Lowest speed a model may hold, m/s; also the SSIM range.",
     )
     maximum: float = Field(
         4650.0, le=HIGHEST, description="Highest speed a model may hold, m/s; also the SSIM range."
     )
-    families: dict[str, Weight] = Field(
+    imported: str | None = Field(
+        None,
+        description="Identity of the velocity file that the models came from; set by --velocity.",
+    )
+    families: Annotated[dict[str, Weight], BeforeValidator(_weights)] = Field(
         {"layers": 1.0, "folds": 1.0, "faults": 1.0, "salt": 2.0, "mixture": 1.0},
-        description="Relative frequency of each family, 0 where left out; names:"
-        f" {', '.join(FAMILIES)}.",
+        description="Relative frequency of each family, 0 where left out; a name or a list of names"
+        f" stands for equal frequencies. Names: {', '.join(FAMILIES)}.",
     )
 
     water_probability: Fraction = Field(
@@ -90,6 +106,12 @@ class VelocityConfig(Section):
         (0.0, 6.0),
         description="Regional dip at the model's bottom, degrees, to either side; it grows from"
         " none at the sea floor.",
+    )
+    layer_speeds: Literal["trend", "rising"] = Field(
+        "trend",
+        description="Speeds of the layers: trend (surface_velocity, velocity_gradient,"
+        " velocity_jitter, layer_gradient), or rising: constant in each layer, drawn uniformly from"
+        " the lowest surface_velocity to velocity_cap and sorted, faster with every layer down.",
     )
     surface_velocity: SpeedRange = Field(
         (1600.0, 2000.0), description="Trend of sediment speed at the sea floor (v0), m/s."
@@ -176,6 +198,60 @@ class VelocityConfig(Section):
         (70.0, 260.0), description="Distance from salt over which the upturn dies away, m."
     )
 
+    openfwi_velocity: SpeedRange = Field(
+        (1500.0, 4500.0),
+        description="Speeds of the families named after OpenFWI's, m/s; those of their layers are"
+        " drawn uniformly.",
+    )
+    openfwi_layers: _range(int, ge=2, le=50) = Field(
+        (3, 8), description="Number of layers of flatvel and curvevel models."
+    )
+    openfwi_fault_layers_a: _range(int, ge=2, le=50) = Field(
+        (2, 4), description="Number of layers of flatfault_a and curvefault_a models."
+    )
+    openfwi_fault_layers_b: _range(int, ge=2, le=50) = Field(
+        (6, 8), description="Number of layers of flatfault_b and curvefault_b models."
+    )
+    openfwi_relief: PositiveLengthRange = Field(
+        (80.0, 370.0),
+        description="Height from trough to crest of the curved horizons of curvevel and curvefault"
+        " models, m.",
+    )
+    openfwi_wavelength: PositiveLengthRange = Field(
+        (150.0, 750.0), description="Wavelengths of curved horizons, m."
+    )
+    openfwi_faults_a: _range(int, ge=1, le=12) = Field(
+        (1, 1),
+        description="Number of faults of flatfault_a and curvefault_a models; fault_dip and"
+        " reverse_probability hold for them too.",
+    )
+    openfwi_faults_b: _range(int, ge=1, le=12) = Field(
+        (1, 3), description="Number of faults of flatfault_b and curvefault_b models."
+    )
+    openfwi_throw_a: PositiveLengthRange = Field(
+        (30.0, 100.0),
+        description="Vertical displacement across the faults of flatfault_a and curvefault_a"
+        " models, m.",
+    )
+    openfwi_throw_b: PositiveLengthRange = Field(
+        (60.0, 250.0),
+        description="Vertical displacement across the faults of flatfault_b and curvefault_b"
+        " models, m.",
+    )
+    openfwi_style_contrast: _range(float, ge=0, le=10) = Field(
+        (0.5, 0.9),
+        description="Change of speed between the structures of a style model, over the rise of"
+        " speed with depth.",
+    )
+    openfwi_smoothing_a: LengthRange = Field(
+        (20.0, 45.0),
+        description="Standard deviation of the smoothing of style_a models, m; at most a tenth of"
+        " the model's smaller side.",
+    )
+    openfwi_smoothing_b: LengthRange = Field(
+        (4.0, 10.0), description="The same of style_b models, m."
+    )
+
     @model_validator(mode="after")
     def _bounds_in_order(self) -> "VelocityConfig":
         if not self.minimum < self.maximum:
@@ -193,18 +269,27 @@ class VelocityConfig(Section):
 
     @model_validator(mode="after")
     def _speeds_within_bounds(self) -> "VelocityConfig":
-        speeds = {"surface_velocity": self.surface_velocity}
-        if self.water_probability > 0:
-            speeds["water_velocity"] = self.water_velocity
+        speeds = {}
+        if self.draws(*GEOLOGICAL_FAMILIES):
+            speeds["surface_velocity"] = self.surface_velocity
+            if self.water_probability > 0:
+                speeds["water_velocity"] = self.water_velocity
         if self.draws_salt:
             speeds["salt_velocity"] = self.salt_velocity
+        if self.draws(*OPENFWI_FAMILIES):
+            speeds["openfwi_velocity"] = self.openfwi_velocity
         for name, (low, high) in speeds.items():
             if low < self.minimum or high > self.maximum:
                 raise ValueError(
                     f"velocity.{name} = [{low:g}, {high:g}]: must lie within velocity.minimum and"
                     f" velocity.maximum, {self.minimum:g} to {self.maximum:g} m/s"
                 )
-        if self.velocity_cap < self.surface_velocity[1]:
+        return self
+
+    @model_validator(mode="after")
+    def _speeds_in_order(self) -> "VelocityConfig":
+        geological = self.draws(*GEOLOGICAL_FAMILIES)
+        if geological and self.velocity_cap < self.surface_velocity[1]:
             raise ValueError(
                 f"velocity.velocity_cap = {self.velocity_cap:g}: must be at least the highest"
                 f" velocity.surface_velocity, {self.surface_velocity[1]:g} m/s"
@@ -216,27 +301,21 @@ class VelocityConfig(Section):
             )
         return self
 
+    def draws(self, *families: str) -> bool:
+        """Whether any of these families may be drawn; imported models are not."""
+        return self.imported is None and any(self.families.get(name, 0) > 0 for name in families)
+
     @property
     def draws_salt(self) -> bool:
-        """Whether any model may hold salt."""
-        alone = self.families.get("salt", 0) > 0 and self.salt_free_probability < 1
-        mixed = self.families.get("mixture", 0) > 0 and self.salt_in_mixture > 0
+        """Whether any model drawn may hold salt."""
+        alone = self.draws("salt") and self.salt_free_probability < 1
+        mixed = self.draws("mixture") and self.salt_in_mixture > 0
         return alone or mixed
 
     @property
     def slowest_transit(self) -> float:
-        """Time straight down to the deepest node in the slowest model that can be drawn, s.
-
-        The deepest water, then the slowest trend v0 + k z; single layers may be slower than the
-        trend, but not all of a model.
-        """
-        water = self.water_depth[1] * self.depth_extent if self.water_probability > 0 else 0.0
-        sediment, slowest = self.depth_extent - water, self.surface_velocity[0]
-        gradient = self.velocity_gradient[0]
-        below = sediment / slowest
-        if gradient > 0:
-            below = math.log1p(gradient * sediment / slowest) / gradient
-        return water / self.water_velocity[0] + below
+        """Time straight down to the deepest node in the slowest model that can be drawn, s."""
+        return slowest_transit(self)
 
     @property
     def depth_extent(self) -> float:

@@ -5,7 +5,8 @@ from scipy import ndimage
 
 from seistomo.velocity.extent import FINENESS
 
-# Pieces of salt, and holes in it, of fewer cells are dropped: no grid can carry them.
+# Pieces of salt or of layers, and holes in salt, of fewer cells are dropped: no grid can carry
+# them.
 LEAST_CELLS = 6
 
 _CROSS = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], dtype=np.int8)
@@ -52,6 +53,32 @@ def salt_cells(inside: np.ndarray) -> np.ndarray:
             small[0] = False
             mask = np.where(small[labels], not wanted, mask)
     return mask
+
+
+def without_small_pieces(layer: np.ndarray) -> np.ndarray:
+    """Give cells of pieces of fewer than `LEAST_CELLS` cells the layer of the nearest other cell.
+
+    ``layer`` [depth, x] holds whole numbers; a piece hangs together by the sides of its cells.
+    The tips of wedges between faults and horizons leave such pieces.
+    """
+    small = _small_pieces(layer)
+    while small.any() and not small.all():
+        near = ndimage.distance_transform_edt(small, return_distances=False, return_indices=True)
+        filled = layer[tuple(near)]
+        if np.array_equal(filled, layer):
+            break
+        layer = filled
+        small = _small_pieces(layer)
+    return layer
+
+
+def _small_pieces(layer: np.ndarray) -> np.ndarray:
+    """Tell which cells [depth, x] are in pieces of fewer than `LEAST_CELLS` cells."""
+    small = np.zeros(layer.shape, dtype=bool)
+    for value in np.unique(layer):
+        labels, _ = ndimage.label(layer == value)
+        small |= (labels > 0) & (np.bincount(labels.ravel()) < LEAST_CELLS)[labels]
+    return small
 
 
 def without_specks(speed: np.ndarray, hidden: np.ndarray) -> np.ndarray:

@@ -3,19 +3,26 @@
 import numpy as np
 
 from seistomo.config import VelocityConfig
+from seistomo.config.families import OPENFWI_FAMILIES
+from seistomo.velocity.blocks import Blocks
 from seistomo.velocity.earth import Earth
 from seistomo.velocity.extent import Extent
-from seistomo.velocity.faults import Fault, draw_faults
+from seistomo.velocity.faults import draw_faults, subsidence
 from seistomo.velocity.folds import Folding
 from seistomo.velocity.layers import LayerStack, SeaFloor
+from seistomo.velocity.openfwi import draw_openfwi
 from seistomo.velocity.salt import draw_salt
+from seistomo.velocity.style import Style
 from seistomo.velocity.unconformity import Unconformity
 
 # Sets these draws apart from others that start from the same seed and index.
 STREAM = 0x5E15
 
 
-def draw_earth(config: VelocityConfig, seed: int, index: int) -> tuple[str, Earth, dict]:
+AnyEarth = Earth | Blocks | Style
+
+
+def draw_earth(config: VelocityConfig, seed: int, index: int) -> tuple[str, AnyEarth, dict]:
     """Draw the earth of one sample.
 
     Parameters
@@ -27,14 +34,23 @@ def draw_earth(config: VelocityConfig, seed: int, index: int) -> tuple[str, Eart
 
     Returns
     -------
-    Name of the family, the earth, and everything drawn as JSON-able values.
+    Name of the family, the earth (its ``sample(shape, spacing)`` lays a grid on it), and
+    everything drawn as JSON-able values.
     """
     # Each event has its own stream: changing the folds of a config leaves the layers alone.
-    streams = np.random.SeedSequence([seed, index], spawn_key=(STREAM,)).spawn(7)
-    family_rng, sea_rng, layer_rng, gap_rng, fold_rng, fault_rng, salt_rng = (
-        np.random.Generator(np.random.PCG64(stream)) for stream in streams
-    )
-    family = _draw_family(family_rng, config)
+    seeds = np.random.SeedSequence([seed, index], spawn_key=(STREAM,)).spawn(7)
+    streams = [np.random.Generator(np.random.PCG64(entropy)) for entropy in seeds]
+    family = _draw_family(streams[0], config)
+    if family in OPENFWI_FAMILIES:
+        return family, *draw_openfwi(family, config, *streams[1:4])
+    return family, *_draw_geological(family, config, streams)
+
+
+def _draw_geological(
+    family: str, config: VelocityConfig, streams: list[np.random.Generator]
+) -> tuple[Earth, dict]:
+    """Draw layers and what happened to them."""
+    family_rng, sea_rng, layer_rng, gap_rng, fold_rng, fault_rng, salt_rng = streams
     mixture = family == "mixture"
     salty = _has_salt(family_rng, config, family)
     extent = Extent.of(config.shape, config.spacing)
@@ -52,10 +68,10 @@ def draw_earth(config: VelocityConfig, seed: int, index: int) -> tuple[str, Eart
     if family in ("faults", "mixture"):
         faults = draw_faults(fault_rng, config, extent, least=0 if mixture else 1)
     salt = draw_salt(salt_rng, config, extent, sea_floor.depth) if salty else None
-    level = _level(faults, extent)
+    level = subsidence(faults, extent)
     bounds = (config.minimum, config.maximum)
     earth = Earth(sea_floor, layers, unconformity, folding, faults, level, salt, bounds)
-    return family, earth, _parameters(earth, depth)
+    return earth, _parameters(earth, depth)
 
 
 def _draw_family(rng: np.random.Generator, config: VelocityConfig) -> str:
@@ -67,14 +83,6 @@ def _draw_family(rng: np.random.Generator, config: VelocityConfig) -> str:
 def _has_salt(rng: np.random.Generator, config: VelocityConfig, family: str) -> bool:
     share = {"salt": 1 - config.salt_free_probability, "mixture": config.salt_in_mixture}
     return bool(rng.random() < share.get(family, 0.0))
-
-
-def _level(faults: tuple[Fault, ...], extent: Extent) -> float:
-    """Mean subsidence of the surface by faulting, m: taken back, as the crust floats."""
-    x, depth = np.linspace(0, extent.width, 65), np.zeros(65)
-    for fault in reversed(faults):
-        x, depth = fault.restore(x, depth)
-    return max(-float(depth.mean()), 0.0)
 
 
 def _parameters(earth: Earth, depth: float) -> dict:

@@ -101,6 +101,14 @@ def draw_faults(
     )
 
 
+def subsidence(faults: tuple[Fault, ...], extent: Extent) -> float:
+    """Mean subsidence of the surface by faulting, m: taken back, as the crust floats."""
+    x, depth = np.linspace(0, extent.width, 65), np.zeros(65)
+    for fault in reversed(faults):
+        x, depth = fault.restore(x, depth)
+    return max(-float(depth.mean()), 0.0)
+
+
 def _draw_fault(
     rng: np.random.Generator,
     config: VelocityConfig,

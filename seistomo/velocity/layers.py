@@ -7,6 +7,7 @@ import numpy as np
 from seistomo.config import VelocityConfig
 from seistomo.velocity.curves import Table, Waves, draw_between
 from seistomo.velocity.extent import Extent
+from seistomo.velocity.speeds import rising_speeds
 
 # Below this jump in speed (m/s) two neighbouring layers would look like one.
 LEAST_CONTRAST = 120.0
@@ -113,19 +114,13 @@ class LayerStack:
         thickness = _draw_thickness(rng, config, depth, spare)
         tops = np.concatenate([[0.0], np.cumsum(thickness)])[:-1]
         horizons = _draw_horizons(rng, config, extent, depth, thickness)
-        trend = (
-            draw_between(rng, config.surface_velocity),
-            draw_between(rng, config.velocity_gradient),
-        )
-        inside = draw_between(rng, config.layer_gradient) * trend[1]
-        middle = tops + thickness / 2
-        mean = trend[0] + trend[1] * middle
-        size = draw_between(rng, config.velocity_jitter)
-        jitter = _draw_jitter(rng, size, mean, inside * thickness, floor)
-        intercept = (mean + jitter - inside * middle).astype(np.float32)
-        return cls(
-            tops, horizons, intercept, inside, floor, config.velocity_cap, trend, jitter, size
-        )
+        if config.layer_speeds == "rising":
+            speeds = _rising(rng, config, tops + thickness / 2, depth)
+        else:
+            speeds = _trending(rng, config, tops, thickness, floor)
+        intercept, slope, trend, jitter, size = speeds
+        cap = config.velocity_cap
+        return cls(tops, horizons, intercept, slope, floor, cap, trend, jitter, size)
 
     def parameters(self, depth: float) -> dict:
         """Return what was drawn, for the layers that begin above ``depth`` (m)."""
@@ -178,6 +173,46 @@ def _draw_horizons(
         relief = relief + value * np.maximum(1 + waves(axis) + tilt, 0.1)
         horizons.append(relief)
     return tuple(Table.on(axis, values) for values in horizons[:-1])
+
+
+def _trending(
+    rng: np.random.Generator,
+    config: VelocityConfig,
+    tops: np.ndarray,
+    thickness: np.ndarray,
+    floor: float,
+) -> tuple[np.ndarray, float, tuple[float, float], np.ndarray, float]:
+    """Draw speeds about a trend: intercepts, slope, the trend, and jitter with its bound."""
+    trend = (
+        draw_between(rng, config.surface_velocity),
+        draw_between(rng, config.velocity_gradient),
+    )
+    slope = draw_between(rng, config.layer_gradient) * trend[1]
+    middle = tops + thickness / 2
+    mean = trend[0] + trend[1] * middle
+    size = draw_between(rng, config.velocity_jitter)
+    jitter = _draw_jitter(rng, size, mean, slope * thickness, floor)
+    return (mean + jitter - slope * middle).astype(np.float32), slope, trend, jitter, size
+
+
+def _rising(
+    rng: np.random.Generator, config: VelocityConfig, middle: np.ndarray, depth: float
+) -> tuple[np.ndarray, float, tuple[float, float], np.ndarray, float]:
+    """Draw a constant speed for each layer, faster with every one; returns as `_trending`.
+
+    The layers of the model, with their ``middle`` above ``depth`` (m), have the whole range; those
+    that deformation may bring up from below have what is left of it. The trend is the straight
+    line through the range.
+    """
+    low, cap = config.surface_velocity[0], config.velocity_cap
+    shown = max(int((middle < depth).sum()), 1)
+    speeds = rising_speeds(rng, shown, (low, cap))
+    deeper = np.sort(rng.uniform(speeds[-1], cap, len(middle) - shown))
+    speeds = np.concatenate([speeds, deeper])
+    trend = (low, (cap - low) / depth)
+    jitter = speeds - (trend[0] + trend[1] * middle)
+    largest = float(np.abs(jitter[:shown]).max())
+    return speeds.astype(np.float32), 0.0, trend, jitter, largest
 
 
 def _draw_jitter(

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from seistomo.velocity.cells import LEAST_CELLS, mean_speed, salt_cells, without_specks
+from seistomo.velocity.cells import (
+    LEAST_CELLS,
+    mean_speed,
+    salt_cells,
+    without_small_pieces,
+    without_specks,
+)
 from seistomo.velocity.extent import FINENESS
 
 
@@ -69,3 +75,36 @@ def test_specks_do_not_take_their_speed_from_salt():
     speed[1, 1] = 3000.0
     assert without_specks(speed, hidden)[1, 1] == 2000.0
     assert without_specks(np.full((1, 1), 7.0), np.zeros((1, 1), bool)) == 7.0
+
+
+def test_small_pieces_take_the_layer_beside_them():
+    layer = np.repeat(np.arange(3), 4)[:, None].repeat(12, axis=1)
+    ragged = layer.copy()
+    ragged[2, 5] = 2  # a speck
+    ragged[5, 0:2] = 0  # a piece of two at the edge
+    ragged[8, 3] = 1  # a spur, which hangs on
+    clean = without_small_pieces(ragged)
+    layer[8, 3] = 1
+    assert np.array_equal(clean, layer)
+    assert np.array_equal(without_small_pieces(clean), clean)
+
+
+def test_pieces_that_count_are_kept():
+    layer = np.zeros((10, 10), dtype=int)
+    layer[3:5, 3:6] = 4
+    assert np.array_equal(without_small_pieces(layer), layer)
+
+
+def test_a_crowd_of_small_pieces_leaves_none_that_stands_alone():
+    rng = np.random.default_rng(0)
+    layer = ndimage.zoom(rng.integers(0, 4, (12, 12)), 3, order=0)
+    layer[::5, ::4] += 1
+    clean = without_small_pieces(layer)
+    for value in np.unique(clean):
+        labels, _ = ndimage.label(clean == value)
+        assert np.bincount(labels.ravel())[1:].min() >= LEAST_CELLS
+
+
+def test_nothing_but_small_pieces_is_left_as_it_is():
+    layer = np.arange(16).reshape(4, 4)
+    assert np.array_equal(without_small_pieces(layer), layer)

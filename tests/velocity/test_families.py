@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from seistomo.config import VelocityConfig
-from seistomo.config.velocity import FAMILIES
+from seistomo.config.families import GEOLOGICAL_FAMILIES
 from seistomo.velocity import draw_earth
 
 
@@ -58,7 +58,7 @@ def test_changing_one_event_leaves_the_others_alone():
 
 def test_families_cover_the_default_config():
     drawn = {family for family, _, _ in families(VelocityConfig(shape=(11, 11)), 60)}
-    assert drawn == set(FAMILIES)
+    assert drawn == set(GEOLOGICAL_FAMILIES)
 
 
 def test_subsidence_by_faulting_is_taken_back():

@@ -4,6 +4,7 @@ import pytest
 from seistomo.config import VelocityConfig
 from seistomo.velocity.extent import Extent
 from seistomo.velocity.layers import LayerStack, SeaFloor
+from seistomo.velocity.speeds import LEAST_CONTRAST
 
 DEPTH = 1500.0
 
@@ -68,6 +69,35 @@ def test_jitter_keeps_to_its_size_and_no_layer_falls_far_below_those_above(seed)
     speed = stack.intercept
     fall = np.maximum.accumulate(speed) - speed
     assert fall.max() <= stack.largest_jitter + 0.01
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_rising_layers_are_constant_and_each_faster_than_the_one_above(seed):
+    stack = draw(seed, layer_speeds="rising", surface_velocity=(2000, 2300), velocity_cap=4000)
+    shown = np.count_nonzero(stack.tops < DEPTH - 1e-4)
+    speed = stack.intercept
+    assert stack.slope == 0
+    assert np.diff(speed).min() >= 0
+    assert np.diff(speed[:shown]).min() >= LEAST_CONTRAST - 0.01
+    assert speed[0] >= 2000
+    assert speed[-1] <= 4000
+    trend = stack.trend[0] + stack.trend[1] * (stack.tops[:-1] + stack.tops[1:])[:shown] / 2
+    assert speed[:shown] == pytest.approx(trend + stack.jitter[:shown], abs=0.01)
+    assert np.abs(stack.jitter[:shown]).max() == pytest.approx(stack.largest_jitter)
+
+
+def test_rising_layers_use_the_whole_range():
+    speeds = [
+        draw(seed, layer_speeds="rising").parameters(DEPTH - 1)["velocity_m_s"]
+        for seed in range(60)
+    ]
+    assert min(speed[0] for speed in speeds) < 1660
+    assert max(speed[-1] for speed in speeds) > 3940
+
+
+def test_a_trend_and_rising_speeds_have_the_same_layers():
+    trend, rising = draw(3), draw(3, layer_speeds="rising")
+    assert np.array_equal(trend.tops, rising.tops)
 
 
 def test_sea_floor_is_flat_zero_on_land_and_below_the_surface_at_sea():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from seistomo.config import VelocityConfig
+from seistomo.config import VelocityConfig, load_config
 from seistomo.config.velocity import SALT_SHAPES
+from seistomo.simulation import check_simulation
 from seistomo.velocity import draw_earth, draw_model
 from seistomo.velocity.extent import Extent
 from seistomo.velocity.salt import draw_salt
@@ -165,3 +166,47 @@ def test_drawn_values_are_plain():
     assert json.loads(json.dumps(salt.parameters())) == salt.parameters()
     assert 0.5 < salt.widening < 2
     assert 4450 <= salt.velocity <= 4600
+
+
+@pytest.fixture(scope="module")
+def published():
+    config = load_config("salt").velocity
+    return [draw_model(config, 0, index) for index in range(24)]
+
+
+def test_the_preset_passes_the_checks_of_the_simulation():
+    lines = check_simulation(load_config("salt"))
+    assert any(line.startswith("dispersion") for line in lines)
+
+
+def test_the_preset_has_the_published_sizes_and_speeds(published):
+    config = load_config("salt")
+    positions = config.survey.positions(config.velocity.x_extent)
+    assert np.allclose(np.diff(positions["source_x"]), 100)
+    assert len(positions["receiver_x"]) == 301
+    for model in published:
+        assert model.velocity.shape == (201, 301)
+        assert np.all(model.velocity[model.salt_mask] == 4500)
+        sediment = model.velocity[~model.salt_mask]
+        assert sediment.min() >= 2000
+        assert sediment.max() <= 4000.01
+
+
+def test_speed_rises_with_depth_in_the_preset(published):
+    for model in published:
+        outside = np.where(model.salt_mask, np.nan, model.velocity)
+        falls = np.diff(outside, axis=0)
+        assert np.nanmin(falls) > -0.01  # but for rounding
+
+
+def test_number_of_layers_and_area_of_salt_in_the_preset(published):
+    layers, areas = set(), []
+    for model in published:
+        tops = np.array(model.parameters["layers"]["top_m"])
+        layers.add(int((tops < 2000).sum()))
+        areas.append(model.salt_mask.mean())
+    assert layers == set(range(5, 11))
+    some = [area for area in areas if area > 0]
+    assert len(some) >= 20
+    assert min(some) >= 0.04
+    assert max(some) <= 0.21
