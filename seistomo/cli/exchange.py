@@ -1,0 +1,216 @@
+"""Other programs' formats: import velocity models, export data sets."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from seistomo.cli.app import OverwriteFlag, QuietFlag, SplitOption, app
+from seistomo.errors import InputError
+from seistomo.progress import set_quiet
+
+Number = TypeVar("Number", int, float)
+
+
+@app.command("import")
+def import_(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Files, or folders of them.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Velocity file to write (HDF5).")],
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="openfwi, segy, npz or raw; left out: by the ending of the name."
+        ),
+    ] = None,
+    spacing: Annotated[
+        float | None,
+        typer.Option(help="Wanted distance between nodes, m; left out: the file's."),
+    ] = None,
+    file_spacing: Annotated[
+        str | None,
+        typer.Option(
+            metavar="M|DEPTHxX",
+            help="Distance between nodes in the file, m; left out: what the file says, else"
+            " --spacing.",
+        ),
+    ] = None,
+    units: Annotated[str, typer.Option(help="Unit of the file's speeds: m/s, km/s, ft/s.")] = "m/s",
+    shape: Annotated[
+        str | None, typer.Option(metavar="DEPTHxX", help="Nodes of a raw file's model: 221x601.")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="Type of a raw file's values.")] = "float32",
+    byte_order: Annotated[str, typer.Option(help="Of a raw file: little or big.")] = "little",
+    fastest: Annotated[
+        str, typer.Option(help="Last axis of arrays: x for [depth, x], depth for [x, depth].")
+    ] = "x",
+    key: Annotated[
+        str | None, typer.Option(help="Array of an NPZ file; left out: velocity, or the only one.")
+    ] = None,
+    clip: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW:HIGH", help="Limit speeds, m/s, before all else; 1450: or :4650."
+        ),
+    ] = None,
+    depth_range: Annotated[
+        str | None, typer.Option(metavar="FROM:TO", help="Part of the depth to use, m.")
+    ] = None,
+    x_range: Annotated[
+        str | None, typer.Option(metavar="FROM:TO", help="Part of the width to use, m.")
+    ] = None,
+    crop: Annotated[
+        str | None,
+        typer.Option(metavar="DEPTHxX", help="Cut pieces of this many nodes: 100x100."),
+    ] = None,
+    stride: Annotated[
+        str | None,
+        typer.Option(metavar="N|DEPTHxX", help="Nodes from crop to crop; left out: side by side."),
+    ] = None,
+    crops: Annotated[
+        int | None, typer.Option(help="Cut this many at random places instead of a grid.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random places.")] = 0,
+    min_contrast: Annotated[
+        float, typer.Option(help="Leave out crops whose speeds differ by less, m/s (water).")
+    ] = 0.0,
+    salt_threshold: Annotated[
+        float | None,
+        typer.Option(help="Faster nodes count as salt, m/s; left out: the scores' 4225."),
+    ] = None,
+    no_salt: Annotated[bool, typer.Option("--no-salt", help="No node counts as salt.")] = False,
+    family: Annotated[
+        str, typer.Option(help="Name of the models' family in scores and figures.")
+    ] = "imported",
+    overwrite: OverwriteFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Bring velocity models of your own into a file that `simulate --velocity` shoots over.
+
+    Example: seistomo import marmousi.segy --spacing 15 --crop 100x100 --out velocity.h5
+    """
+    from seistomo.dataset.exchange.crops import CropOptions
+    from seistomo.dataset.exchange.importing import ImportOptions, import_velocity
+    from seistomo.dataset.exchange.source import FileOptions
+
+    set_quiet(quiet)
+    if no_salt and salt_threshold is not None:
+        raise InputError("--no-salt and --salt-threshold: give one of them, not both")
+    file = FileOptions(
+        format=format_,
+        units=units,
+        spacing=_pair(file_spacing, "--file-spacing", float, alone=True),
+        shape=_pair(shape, "--shape", int),
+        dtype=dtype,
+        byte_order=byte_order,
+        fastest=fastest,
+        key=key,
+    )
+    cut = CropOptions(
+        size=_pair(crop, "--crop", int),
+        stride=_pair(stride, "--stride", int, alone=True),
+        count=crops,
+        seed=seed,
+        depth_range=_range(depth_range, "--depth-range"),
+        x_range=_range(x_range, "--x-range"),
+        min_contrast=min_contrast,
+    )
+    salt = {"salt_threshold": None if no_salt else salt_threshold}
+    options = ImportOptions(
+        file=file,
+        spacing=spacing,
+        clip=_range(clip, "--clip"),
+        crops=cut,
+        family=family,
+        **(salt if no_salt or salt_threshold is not None else {}),
+    )
+    typer.echo(str(import_velocity(paths, out, options, overwrite=overwrite)))
+
+
+@app.command()
+def export(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA.h5", help="Data set (HDF5 file or shard folder).")
+    ],
+    format_: Annotated[str, typer.Option("--format", help="openfwi, segy, npz or hdf5.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder (openfwi, segy) or file to write.")],
+    split: SplitOption = "all",
+    indices: Annotated[
+        str | None, typer.Option(help="Which samples of the split: 0,3,7 or 0:10 (Python's slice).")
+    ] = None,
+    file_samples: Annotated[
+        int | None,
+        typer.Option(
+            help="Samples a file (openfwi); left out: 500, or as many as the smallest split has."
+        ),
+    ] = None,
+    numbers: Annotated[
+        str | None, typer.Option(help="Floating point numbers of segy: ieee (left out) or ibm.")
+    ] = None,
+    overwrite: OverwriteFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Write a data set in a format that other programs read.
+
+    Example: seistomo export data.h5 --format openfwi --out openfwi
+    """
+    from seistomo.dataset import open_dataset
+    from seistomo.dataset.exchange.exporting import export_dataset
+    from seistomo.evaluation.selection import select
+
+    set_quiet(quiet)
+    chosen = None
+    if indices is not None:
+        with open_dataset(data) as reader:
+            chosen = select(indices, len(reader.indices(split)), "--indices")
+    done = export_dataset(
+        data,
+        out,
+        format_,
+        split=split,
+        indices=chosen,
+        file_samples=file_samples,
+        numbers=numbers,
+        overwrite=overwrite,
+    )
+    typer.echo(str(done))
+
+
+def _pair(
+    text: str | None, option: str, kind: Callable[[str], Number], *, alone: bool = False
+) -> tuple[Number, Number] | None:
+    """Read DEPTHxX, or with ``alone`` one number for both."""
+    if text is None:
+        return None
+    words = text.lower().replace("×", "x").split("x")
+    try:
+        numbers = [kind(word) for word in words]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 1 and alone:
+        numbers *= 2
+    if len(numbers) != 2 or not all(0 < number < math.inf for number in numbers):
+        example = "100x120 (depth x x)" if kind is int else "5x6.25 (depth x x)"
+        raise InputError(
+            f"{option} {text}: must be {'a number or ' if alone else ''}two numbers above 0, such"
+            f" as {example}"
+        )
+    return numbers[0], numbers[1]
+
+
+def _range(text: str | None, option: str) -> tuple[float | None, float | None]:
+    """Read FROM:TO, where either may be left out."""
+    if text is None:
+        return None, None
+    try:
+        low, high = (float(word) if word.strip() else None for word in text.split(":"))
+        if not all(end is None or math.isfinite(end) for end in (low, high)):
+            raise ValueError
+    except ValueError:
+        raise InputError(
+            f"{option} {text}: must be FROM:TO, such as 450:3500, 450: or :3500"
+        ) from None
+    return low, high

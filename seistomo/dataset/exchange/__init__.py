@@ -1,0 +1,1 @@
+"""Other programs' formats: velocity models read, data sets written."""

@@ -1,0 +1,68 @@
+"""A velocity file in words, for people."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from seistomo.dataset.store.velocity_file import VelocityReader, open_velocity
+from seistomo.errors import InputError
+from seistomo.progress import bar
+
+# Models looked at for what is told of all, and file names shown.
+SHOWN, NAMES = 200, 5
+
+
+def describe_velocity(path: str | Path, *, check: bool = False) -> str:
+    """Return a readable summary of a velocity file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    check
+        Whether to read everything and compare checksums.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or a checksum does not match.
+    """
+    with open_velocity(path) as data:
+        lines = _lines(data)
+        if check:
+            lines.append(_checksums(data))
+    return "\n".join(lines)
+
+
+def _lines(data: VelocityReader) -> list[str]:
+    rows = range(0, data.models, max(1, data.models // SHOWN))
+    salt = data.read_salt_mask(rows).mean(axis=(1, 2))
+    with_salt = f"{np.mean(salt > 0):.0%} hold salt"
+    if (salt > 0).any():
+        with_salt += f", {salt[salt > 0].min():.1%} to {salt.max():.1%} of the area"
+    families = Counter(data.families(range(data.models)))
+    sources = Counter(str(data.model(row).parameters.get("file", "")) for row in rows)
+    sources.pop("", None)
+    size = data.path.stat().st_size / 1e6
+    lines = [
+        f"{data.path}: seistomo velocity file {data.identity}, {size:.1f} MB",
+        f"models      {data.models}, {data.shape[0]} x {data.shape[1]} nodes (depth, x),"
+        f" {data.depth[-1]:g} m x {data.x[-1]:g} m, spacing {data.spacing:g} m",
+        f"velocity    {data.minimum:.0f} to {data.maximum:.0f} m/s; {with_salt}",
+        f"families    {', '.join(f'{name} {count}' for name, count in sorted(families.items()))}",
+    ]
+    if sources:
+        names = sorted(sources)
+        more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
+        lines.append(f"from        {', '.join(names[:NAMES])}{more}")
+    made = ", ".join(f"{name} {version}" for name, version in data.software.items())
+    return [*lines, f"made with   {made}"]
+
+
+def _checksums(data: VelocityReader) -> str:
+    bad = data.damaged(lambda rows: bar(rows, description="check", unit="model", leave=False))
+    if bad:
+        shown = ", ".join(map(str, bad[:10]))
+        raise InputError(f"{data.path}: damaged, checksums differ in {len(bad)} models: {shown}")
+    return f"checksums   all {data.models} models as written"

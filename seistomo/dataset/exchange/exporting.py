@@ -1,0 +1,122 @@
+"""Data sets for other programs: choose samples, write them in the format asked for."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from seistomo.dataset.exchange.hdf5 import write_subset
+from seistomo.dataset.exchange.npz_writer import write_npz
+from seistomo.dataset.exchange.openfwi_writer import write_openfwi
+from seistomo.dataset.exchange.segy_writer import write_segy_folder
+from seistomo.dataset.store import DatasetReader, open_dataset
+from seistomo.errors import InputError
+
+FORMATS = ("openfwi", "segy", "npz", "hdf5")
+"""What a data set can be written as."""
+FOLDERS = ("openfwi", "segy")
+
+
+@dataclass(frozen=True)
+class ExportSummary:
+    """What a call of `export_dataset` wrote; ``str`` gives one line for people."""
+
+    path: Path
+    format: str
+    samples: int
+    files: int
+
+    def __str__(self) -> str:
+        """Return one line for people."""
+        what = {"openfwi": f"{self.files} pairs of files", "segy": f"{self.files} files"}
+        written = what.get(self.format, "one file")
+        return f"{self.path}: {self.samples} samples as {self.format}, {written}"
+
+
+def export_dataset(
+    data: str | Path,
+    out: str | Path,
+    kind: str,
+    *,
+    split: str = "all",
+    indices: Sequence[int] | None = None,
+    file_samples: int | None = None,
+    numbers: str | None = None,
+    overwrite: bool = False,
+) -> ExportSummary:
+    """Write a data set, or some of its samples, in another format.
+
+    Memory stays bounded by a few samples. What is written appears whole or not at all.
+
+    Parameters
+    ----------
+    data
+        A data set file or folder of shards.
+    out
+        A folder (openfwi, segy) or file (npz, hdf5).
+    kind
+        One of `FORMATS`.
+    split
+        "train", "validation", "test" or "all".
+    indices
+        Which samples of the split, in this order; None: all.
+    file_samples
+        Samples a file, for openfwi; None: 500, or as many as the smallest split has.
+    numbers
+        "ieee" or "ibm" floating point numbers, for segy; None: IEEE.
+    overwrite
+        Whether an existing output may be replaced.
+
+    Raises
+    ------
+    InputError
+        If an argument is not allowed, an option is for another format, or ``out`` exists.
+    """
+    out = Path(out)
+    if kind not in FORMATS:
+        raise InputError(f"--format {kind}: must be one of {', '.join(FORMATS)}")
+    for option, value, taker in (
+        ("--file-samples", file_samples, "openfwi"),
+        ("--numbers", numbers, "segy"),
+    ):
+        if value is not None and kind != taker:
+            raise InputError(f"{option}: is for --format {taker}, not {kind}")
+    if kind not in FOLDERS:
+        _check_file(out, overwrite)
+    if Path(data).resolve().is_relative_to(out.resolve()):
+        raise InputError(f"--out {out}: holds the data set itself; give another name")
+    with open_dataset(data) as reader:
+        rows = _rows(reader, split, indices)
+        if kind == "openfwi":
+            files = write_openfwi(reader, rows, out, file_samples=file_samples, overwrite=overwrite)
+        elif kind == "segy":
+            files = write_segy_folder(
+                reader, rows, out, kind=numbers or "ieee", overwrite=overwrite
+            )
+        else:
+            files = {"npz": write_npz, "hdf5": write_subset}[kind](reader, rows, out)
+    return ExportSummary(out, kind, len(rows), files)
+
+
+def _rows(data: DatasetReader, split: str, indices: Sequence[int] | None) -> list[int]:
+    of_split = data.indices(split).tolist()
+    if not of_split:
+        raise InputError(f"--split {split}: {data.path} has no such samples")
+    if indices is None:
+        return of_split
+    for index in indices:
+        if not 0 <= index < len(of_split):
+            raise InputError(
+                f"--indices {index}: the split {split} has {len(of_split)} samples, 0 to"
+                f" {len(of_split) - 1}"
+            )
+    if not len(indices) or len(set(indices)) < len(indices):
+        raise InputError(f"--indices {list(indices)}: must name samples, none of them twice")
+    return [of_split[index] for index in indices]
+
+
+def _check_file(out: Path, overwrite: bool) -> None:
+    if out.is_dir():
+        raise InputError(f"--out {out}: is a folder; give the name of a file")
+    if os.path.lexists(out) and not overwrite:
+        raise InputError(f"--out {out}: exists already; use --overwrite or another name")

@@ -1,0 +1,189 @@
+"""The commands import and export as a user types them."""
+
+import re
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from seistomo.cli import app
+from seistomo.config import load_config
+from seistomo.dataset import open_dataset, write_dataset
+from seistomo.dataset.store.velocity_file import open_velocity
+
+RAMP = (1500 + np.add.outer(np.arange(30.0) * 50, np.arange(40.0) * 10)).astype(np.float32)
+SETTINGS = ["velocity.shape=[30, 40]", "velocity.spacing=10.0", "survey.time_samples=16"]
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """Change into a folder with a model in several formats and a data set."""
+    monkeypatch.chdir(tmp_path)
+    (RAMP / 1000).astype(">f8").T.tofile("ramp.bin")
+    np.savez("ramp.npz", vp=RAMP, vs=RAMP / 2)
+    np.save("ramp.npy", RAMP)
+    config = load_config("", [*SETTINGS, "survey.sources=2", "survey.receivers=3"])
+    gathers = np.random.default_rng(0).normal(size=(14, 2, 3, 16)).astype(np.float32)
+    write_dataset("data.h5", config, np.stack([RAMP] * 14), gathers)
+    return tmp_path
+
+
+def seistomo(line):
+    return CliRunner().invoke(app, line.split())
+
+
+def test_every_option_of_import_reaches_its_place(files):
+    line = (
+        "import ramp.bin --format raw --shape 30x40 --dtype float64 --byte-order big"
+        " --fastest depth --units km/s --file-spacing 10x20 --spacing 10 --clip 1800:"
+        " --depth-range 50: --x-range :500 --crop 12x14 --stride 6x3 --salt-threshold 2000"
+        " --family wedge --out v.h5 -q"
+    )
+    done = seistomo(line)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines() == [
+        "v.h5: 39 models of 12 x 14 nodes (depth x x) at 10 m, 1800 to 3145 m/s"
+    ]
+    with open_velocity("v.h5") as made:
+        assert made.models == 3 * 13
+        last = made.model(38)
+        assert (last.parameters["depth_m"], last.parameters["x_m"]) == (50 + 120, 360)
+        assert last.family == "wedge"
+        np.testing.assert_allclose(last.velocity[:, ::2], RAMP[17:29, 18:25], rtol=1e-6)
+        first = np.clip(RAMP[5:17, :7], 1800, None)
+        np.testing.assert_allclose(made.model(0).velocity[:, ::2], first, rtol=1e-6)
+        np.testing.assert_array_equal(last.salt_mask, last.velocity > 2000)
+
+
+@pytest.mark.parametrize(
+    ("options", "models"),
+    [
+        ("ramp.npz --key vp --spacing 10", 1),
+        ("ramp.npy --spacing 10 --crop 10x10 --crops 7 --seed 3", 7),
+        ("ramp.npy --spacing 10 --crop 10x10 --stride 5 --min-contrast 545", 0),
+        ("ramp.npy --spacing 10 --crop 10x10 --stride 5", 5 * 7),
+        ("ramp.npy ramp.npy --file-spacing 10", 2),
+        ("ramp.npy --format openfwi --no-salt", 1),
+    ],
+)
+def test_import(files, options, models):
+    done = seistomo(f"import {options} --out v.h5")
+    if not models:
+        assert done.exit_code == 2
+        assert "--min-contrast 545" in done.stderr
+        return
+    assert done.exit_code == 0, done.output
+    with open_velocity("v.h5") as made:
+        assert made.models == models
+
+
+def test_info_and_plot_know_velocity_files(files):
+    for line in (
+        "import ramp.npy --spacing 10 --out whole.h5",
+        "import ramp.npy --spacing 10 --crop 12x12 --out crops.h5",
+        "plot crops.h5 --out models.png",
+        "plot whole.h5 crops.h5 --out crops.png",
+    ):
+        done = seistomo(line)
+        assert done.exit_code == 0, done.output
+    assert (files / "models.png").stat().st_size > 5000
+    done = seistomo("info crops.h5 --check")
+    assert "6, 12 x 12 nodes" in done.stdout
+    assert "all 6 models as written" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("kind", "out", "words"),
+    [
+        ("openfwi", "o", "o: 3 samples as openfwi, 1 pairs of files"),
+        ("segy", "s", "s: 3 samples as segy, 6 files"),
+        ("npz", "n.npz", "n.npz: 3 samples as npz, one file"),
+        ("hdf5", "h.h5", "h.h5: 3 samples as hdf5, one file"),
+    ],
+)
+def test_export(files, kind, out, words):
+    line = f"export data.h5 --format {kind} --split train --indices 2:5 --out {out}"
+    done = seistomo(line)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines() == [words]
+    assert seistomo(line).exit_code == 2
+    assert seistomo(f"{line} --overwrite").exit_code == 0
+    if kind == "hdf5":
+        with open_dataset(out) as part, open_dataset("data.h5") as whole:
+            rows = whole.indices("train")[2:5]
+            np.testing.assert_array_equal(part.read_gathers(range(3)), whole.read_gathers(rows))
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("import ramp.npy --out v.h5", "give --file-spacing"),
+        ("import ramp.npy --out data.h5 --spacing 10", "--out data.h5: exists already"),
+        ("import ramp.npy --out v.h5 --spacing 10 --crop 100", "--crop 100: must be two numbers"),
+        ("import ramp.npy --out v.h5 --spacing 10 --crop 0x9", "--crop 0x9: must be two numbers"),
+        (
+            "import ramp.npy --out v.h5 --file-spacing nan",
+            "--file-spacing nan: must be a number",
+        ),
+        ("import ramp.npy --out v.h5 --spacing 10 --stride 5", "--stride: .* give --crop"),
+        ("import ramp.npy --out v.h5 --spacing 10 --x-range 5", "--x-range 5: must be FROM:TO"),
+        ("import ramp.npy --out v.h5 --spacing 10 --clip nan:1", "--clip nan:1: must be FROM:TO"),
+        ("import ramp.npy --out v.h5 --spacing 10 --no-salt --salt-threshold 4", "not both"),
+        ("import ramp.bin --out v.h5 --spacing 10", "give --shape"),
+        (
+            "import ramp.bin --out v.h5 --spacing 10 --shape 30x40",
+            "--clip|too (fast|slow)|finite",
+        ),
+        ("import ramp.npy --out v.h5 --units m", "--units m: must be one of"),
+        ("export data.h5 --format sgy --out x", "--format sgy: must be one of"),
+        ("export data.h5 --format npz --out x --indices 0:99,a", "--indices = 0:99,a"),
+        ("export data.h5 --format npz --out x --indices 14", "--indices = 14: there are 14"),
+        ("export none.h5 --format npz --out x", "none.h5: no such file"),
+        ("plot data.h5 --kind crops --out x.png", "can be drawn as overview"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(files, line, words):
+    before = sorted(files.iterdir())
+    done = seistomo(line)
+    assert done.exit_code == 2
+    (message,) = [text for text in done.stderr.splitlines() if text.startswith("error: ")]
+    assert re.search(words, message), message
+    assert sorted(files.iterdir()) == before
+
+
+@pytest.mark.parametrize("command", ["import", "export"])
+def test_help_has_an_example(command):
+    done = seistomo(f"{command} --help")
+    assert f"Example: seistomo {command}" in done.stdout
+    assert "--quiet" in done.stdout
+
+
+def test_a_model_of_ones_own_goes_all_the_way(files):
+    """Import, shoot over it, export, import again: the same model, and gathers that it explains."""
+    survey = "--set survey.sources=2 --set survey.receivers=5 --set survey.time_samples=60"
+    for line in (
+        "import ramp.npy --spacing 10 --crop 25x30 --stride 5x10 --family ramp --out v.h5",
+        f"simulate quickstart --velocity v.h5 {survey} --device cpu --out shot.h5",
+        "export shot.h5 --format openfwi --file-samples 1 --out folder",
+        "import folder --out back.h5",
+        "simulate quickstart --velocity shot.h5 --set survey.sources=1 --set survey.receivers=5"
+        " --set survey.time_samples=60 --device cpu --out again.h5",
+    ):
+        done = seistomo(line)
+        assert done.exit_code == 0, done.stderr
+    rows = range(4)
+    with (
+        open_velocity("v.h5") as imported,
+        open_velocity("shot.h5") as shot,
+        open_velocity("back.h5") as back,
+        open_velocity("again.h5") as again,
+    ):
+        assert imported.identity == shot.identity == again.identity
+        assert imported.models == 4
+        np.testing.assert_array_equal(back.read_velocity(rows), imported.read_velocity(rows))
+        assert back.families(rows) == ["ramp"] * 4
+    with open_dataset("shot.h5") as data:
+        gathers = data.read_gathers(rows)
+        assert data.config.velocity.imported == imported.identity
+    assert np.abs(gathers).max(axis=(1, 2, 3)).min() > 0
+    assert not np.array_equal(gathers[0], gathers[1])
