@@ -17,6 +17,18 @@ echo "python $*" >> "{log}"
 COMMAND = """#!/bin/bash
 echo "seistomo $*" >> "{log}"
 """
+# A cluster of two nodes.
+SRUN = """#!/bin/bash
+echo "srun $*" >> "{log}"
+while [[ "$1" == --* ]]; do shift; done
+exec "$@"
+"""
+TORCHRUN = """#!/bin/bash
+echo "torchrun $* OMP_NUM_THREADS=$OMP_NUM_THREADS" >> "{log}"
+"""
+SCONTROL = """#!/bin/bash
+[ "$*" = "show hostnames node[07-08]" ] && printf 'node07\nnode08\n'
+"""
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 
@@ -31,18 +43,20 @@ def project(tmp_path):
     programs = folder / ".venv" / "bin"
     programs.mkdir(parents=True)
     names = {"python": sys.executable, "log": tmp_path / "log"}
-    for name, text in (("python", PYTHON), ("seistomo", COMMAND), ("ruff", COMMAND)):
+    texts = {"python": PYTHON, "seistomo": COMMAND, "ruff": COMMAND, "srun": SRUN}
+    texts |= {"torchrun": TORCHRUN, "scontrol": SCONTROL}
+    for name, text in texts.items():
         (programs / name).write_text(text.format(**names))
         (programs / name).chmod(0o755)
     return folder
 
 
-def calls(project, script, *arguments, folder):
-    """Run a script from ``folder``; return the calls that it made."""
+def calls(project, script, *arguments, folder, **settings):
+    """Run a script from ``folder``, with more environment; return the calls that it made."""
     log = project.parent / "log"
     log.unlink(missing_ok=True)
     command = ["bash", str(project / "scripts" / script), *arguments]
-    environment = {**os.environ, "CDPATH": str(project.parent)}
+    environment = {**os.environ, "CDPATH": str(project.parent), **settings}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
@@ -88,3 +102,65 @@ def test_a_moved_project_is_installed_anew(project, tmp_path):
     calls(project, "quickstart.sh", folder=tmp_path)
     moved = project.rename(tmp_path / "moved")
     assert installations(calls(moved, "quickstart.sh", folder=tmp_path)) == ["."]
+
+
+def test_marmousi2_takes_a_path_as_the_caller_sees_it(project, tmp_path):
+    (tmp_path / "Vp 1.segy").touch()
+    lines = calls(project, "marmousi2.sh", "Vp 1.segy", "out put", folder=tmp_path)
+    assert installations(lines) == [".[segy]"]
+    commands = [line.split()[1] for line in lines if line.startswith("seistomo")]
+    assert commands == ["import", "import", "simulate", "export", "plot", "plot"]
+    assert f"import {tmp_path}/Vp 1.segy" in "\n".join(lines)
+    assert f"--out {tmp_path}/out put/data.h5" in "\n".join(lines)
+
+
+def test_a_task_of_a_job_array_makes_its_part(project, tmp_path):
+    slurm = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_SUBMIT_DIR": str(project)}
+    arguments = ("tomography", "my parts", "--set", "dataset.samples=96000")
+    lines = calls(project, "simulate-array.slurm", *arguments, folder=tmp_path, **slurm)
+    command = "seistomo simulate tomography --out my parts/part-3.h5 --shard 3/16 --resume"
+    assert lines == [f"{command} --set dataset.samples=96000"]
+    assert (tmp_path / "my parts").is_dir()
+    # The number of parts does not follow from the array: a few of them may be made again.
+    lines = calls(project, "simulate-array.slurm", "a", "b", folder=tmp_path, PARTS="64", **slurm)
+    assert "--shard 3/64" in lines[0]
+    text = (project / "scripts" / "simulate-array.slurm").read_text()
+    assert "--array=1-16" in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "ranks", "threads"),
+    [({"SLURM_GPUS_ON_NODE": "4"}, 4, 8), ({"RANKS": "2"}, 2, 16), ({}, 1, 32)],
+)
+def test_the_nodes_of_a_job_meet(project, tmp_path, settings, ranks, threads):
+    slurm = {
+        "SLURM_JOB_ID": "123456",
+        "SLURM_JOB_NUM_NODES": "2",
+        "SLURM_JOB_NODELIST": "node[07-08]",
+        "SLURM_CPUS_PER_TASK": "32",
+        "SLURM_SUBMIT_DIR": str(project),
+    }
+    arguments = ("salt", "big.h5", "--quiet")
+    lines = calls(
+        project, "simulate-torchrun.slurm", *arguments, folder=tmp_path, **slurm, **settings
+    )
+    assert lines[0].startswith("srun --kill-on-bad-exit=1 torchrun ")
+    assert f"--nnodes 2 --nproc-per-node {ranks} " in lines[1]
+    assert "--rdzv-endpoint node07:23456 -m seistomo simulate salt --out big.h5" in lines[1]
+    assert lines[1].endswith(f"--resume --quiet OMP_NUM_THREADS={threads}")
+
+
+def test_the_nodes_of_a_job_train_together(project, tmp_path):
+    slurm = {
+        "SLURM_JOB_ID": "123456",
+        "SLURM_JOB_NUM_NODES": "2",
+        "SLURM_JOB_NODELIST": "node[07-08]",
+        "SLURM_CPUS_PER_TASK": "32",
+        "SLURM_GPUS_ON_NODE": "4",
+        "SLURM_SUBMIT_DIR": str(project),
+    }
+    arguments = ("salt", "big.h5", "my run", "--optimizer", "sqgn")
+    lines = calls(project, "train-torchrun.slurm", *arguments, folder=tmp_path, **slurm)
+    assert "--nnodes 2 --nproc-per-node 4 " in lines[1]
+    assert "-m seistomo train salt --data big.h5 --out my run --resume --optimizer" in lines[1]
+    assert lines[1].endswith("sqgn OMP_NUM_THREADS=8")

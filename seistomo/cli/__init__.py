@@ -1,6 +1,22 @@
 """The command line: parse, call one function, print."""
 
-from seistomo.cli import benchmark, optimizer_cost, pipeline
+from seistomo.cli import (
+    benchmark,
+    exchange,
+    optimizer_cost,
+    pipeline,
+    simulate,
+    simulate_benchmark,
+)
 from seistomo.cli.app import app, main
 
-__all__ = ["app", "benchmark", "main", "optimizer_cost", "pipeline"]
+__all__ = [
+    "app",
+    "benchmark",
+    "exchange",
+    "main",
+    "optimizer_cost",
+    "pipeline",
+    "simulate",
+    "simulate_benchmark",
+]

@@ -42,7 +42,14 @@ class _Commands(TyperGroup):
 def _interrupted() -> int:
     words = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
     message = "interrupted; what was finished is kept"
-    if words[:1] in (["simulate"], ["train"]):
+    if os.environ.get("RANK", "0") != "0":
+        # One of the processes that torchrun has started speaks for all.
+        return 130
+    if "--dry-run" in words or words[:2] == ["benchmark", "simulate"]:
+        message = "interrupted; nothing was written"
+    elif "WORLD_SIZE" in os.environ:
+        message += "; go on with the same command and --resume"
+    elif words[:1] in (["simulate"], ["train"]):
         message += f"; go on with: seistomo {shlex.join(words)} --resume"
     if words[:1] == ["train"] and "--overwrite" in sys.argv:
         message += " (before the first epoch was done: with --overwrite again)"
@@ -81,6 +88,30 @@ OverwriteFlag = Annotated[bool, typer.Option("--overwrite", help="Replace an exi
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
 CheckpointOption = Annotated[str, typer.Option(help="Which weights: best or last.")]
 SplitOption = Annotated[str, typer.Option(help="train, validation, test or all.")]
+
+
+def overrides(settings: list[str] | None, **named: object) -> list[str]:
+    """Return ``--set`` strings, the options that have a name of their own last.
+
+    Parameters
+    ----------
+    settings
+        What the user gave with ``--set``.
+    named
+        Values by key, ``section__key``; None where the option was left out.
+    """
+    extra = [
+        f"{key.replace('__', '.')}={value!r}".replace("'", '"')
+        for key, value in named.items()
+        if value is not None
+    ]
+    return [*(settings or []), *extra]
+
+
+def require_one_of(resume: bool, overwrite: bool) -> None:
+    """Refuse ``--resume`` together with ``--overwrite``."""
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite: give one of them, not both")
 
 
 def _version(show: bool) -> None:

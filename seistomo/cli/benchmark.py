@@ -15,7 +15,7 @@ from seistomo.errors import InputError
 from seistomo.progress import set_quiet
 
 benchmark = typer.Typer(
-    help="The papers' experiments, and what the optimizers cost.",
+    help="The papers' experiments, what the optimizers cost, how fast data sets are made.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

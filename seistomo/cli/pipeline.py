@@ -1,4 +1,4 @@
-"""The commands of the pipeline: simulate, merge, train, evaluate, predict, plot, info."""
+"""The commands that learn and look: train, evaluate, predict, plot, info."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,84 +18,11 @@ from seistomo.cli.app import (
     SetOption,
     SplitOption,
     app,
+    overrides,
+    require_one_of,
 )
 from seistomo.config.document import field_help, keys_help
-from seistomo.errors import InputError
 from seistomo.progress import set_quiet
-
-
-def _overrides(settings: list[str] | None, **named: object) -> list[str]:
-    """Return ``--set`` strings, the options that have a name of their own last."""
-    extra = [
-        f"{key.replace('__', '.')}={value!r}".replace("'", '"')
-        for key, value in named.items()
-        if value is not None
-    ]
-    return [*(settings or []), *extra]
-
-
-def _exclusive(resume: bool, overwrite: bool) -> None:
-    if resume and overwrite:
-        raise InputError("--resume and --overwrite: give one of them, not both")
-
-
-@app.command(epilog=keys_help(("velocity", "survey", "simulation", "dataset")))
-def simulate(
-    config: ConfigArgument,
-    out: Annotated[Path, typer.Option("--out", help="Data set to write (HDF5).")],
-    samples: Annotated[int | None, typer.Option(help=field_help("dataset.samples"))] = None,
-    seed: SeedOption = None,
-    device: DeviceOption = None,
-    set_: SetOption = None,
-    resume: ResumeFlag = False,
-    overwrite: OverwriteFlag = False,
-    quiet: QuietFlag = False,
-) -> None:
-    """Draw velocity models, simulate their surveys and write a data set.
-
-    Example: seistomo simulate quickstart --out data.h5 --samples 200
-    """
-    from seistomo.config import load_config
-    from seistomo.dataset.generate import simulate as run
-
-    set_quiet(quiet)
-    _exclusive(resume, overwrite)
-    settings = load_config(config, _overrides(set_, dataset__samples=samples, dataset__seed=seed))
-    done = run(settings, out, device=device or "auto", resume=resume, overwrite=overwrite)
-    typer.echo(str(done))
-
-
-@app.command()
-def merge(
-    parts: Annotated[list[Path], typer.Argument(metavar="PARTS...", help="Shards or data sets.")],
-    out: Annotated[Path, typer.Option("--out", help="Data set to write (HDF5).")],
-    virtual: Annotated[
-        bool, typer.Option("--virtual", help="Refer to the parts instead of copying them.")
-    ] = False,
-    overwrite: OverwriteFlag = False,
-    quiet: QuietFlag = False,
-) -> None:
-    """Join parts of one data set into a single file.
-
-    Example: seistomo merge part1.h5 part2.h5 --out data.h5
-    """
-    from seistomo.dataset import merge as run
-    from seistomo.dataset import open_dataset
-
-    set_quiet(quiet)
-    files = [file for part in parts for file in _files_of(part)]
-    run(files, out, virtual=virtual, overwrite=overwrite)
-    with open_dataset(out) as data:
-        typer.echo(f"{out}: {data.samples} samples from {len(files)} parts")
-
-
-def _files_of(part: Path) -> list[Path]:
-    if not part.is_dir():
-        return [part]
-    shards = sorted(part.glob("shard-*.h5"))
-    if not shards:
-        raise InputError(f"{part}: holds no shards (shard-*.h5)")
-    return shards
 
 
 @app.command(epilog=keys_help(("network", "training", "optimizer")))
@@ -107,6 +34,9 @@ def train(
     epochs: Annotated[int | None, typer.Option(help=field_help("training.epochs"))] = None,
     seed: SeedOption = None,
     device: DeviceOption = None,
+    memory_limit: Annotated[
+        float | None, typer.Option(metavar="GIB", help=field_help("training.memory_limit"))
+    ] = None,
     set_: SetOption = None,
     resume: ResumeFlag = False,
     overwrite: OverwriteFlag = False,
@@ -114,24 +44,34 @@ def train(
 ) -> None:
     """Train the network that predicts the velocity model from the gathers.
 
+    Under torchrun the processes share each batch.
+
     Example: seistomo train quickstart --data data.h5 --out run --epochs 20
     """
     from seistomo.config import load_config
     from seistomo.evaluation import plot as draw
     from seistomo.training import train as run
+    from seistomo.training.distributed import OtherRankError, Processes
 
     set_quiet(quiet)
-    _exclusive(resume, overwrite)
     named = {
         "optimizer__name": optimizer,
         "training__epochs": epochs,
         "training__seed": seed,
         "training__device": device,
+        "training__memory_limit": memory_limit,
     }
-    settings = load_config(config, _overrides(set_, **named))
-    result = run(settings, data, out, resume=resume, overwrite=overwrite)
-    draw([out], out / "figures" / "convergence.png", overwrite=True)
-    typer.echo(str(result))
+    try:
+        with Processes.from_environment().together() as processes:
+            require_one_of(resume, overwrite)
+            settings = load_config(config, overrides(set_, **named))
+            result = run(settings, data, out, resume, overwrite, processes)
+            if processes.leads:
+                draw([out], out / "figures" / "convergence.png", overwrite=True)
+                typer.echo(str(result))
+    except OtherRankError:
+        # Another process says why.
+        raise typer.Exit(2) from None
 
 
 @app.command()
@@ -210,11 +150,12 @@ def predict(
 @app.command()
 def plot(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Data set, run, evaluation ...")
+        list[Path], typer.Argument(metavar="PATH...", help="Data set, velocity file, run ...")
     ],
     out: Annotated[Path, typer.Option("--out", help="Figure to write (.png, .pdf, .svg).")],
     kind: Annotated[
-        str, typer.Option(help="auto, overview, models, gathers, convergence or predictions.")
+        str,
+        typer.Option(help="auto, overview, models, crops, gathers, convergence or predictions."),
     ] = "auto",
     samples: Annotated[
         str | None, typer.Option(help="Rows to show: 0,3,7 or 0:36 (Python's slice).")
@@ -237,7 +178,9 @@ def plot(
 
 @app.command()
 def info(
-    path: Annotated[Path, typer.Argument(metavar="FILE|RUN", help="Data set or run directory.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="FILE|RUN", help="Data set, velocity file, run ...")
+    ],
     check: Annotated[
         bool, typer.Option("--check", help="Read everything and compare checksums.")
     ] = False,

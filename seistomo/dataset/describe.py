@@ -39,9 +39,14 @@ def _content(data: DatasetReader) -> list[str]:
     counts = ", ".join(f"{len(data.indices(name))} {name}" for name in SPLITS)
     paths = data.path.glob("*.h5") if data.path.is_dir() else [data.path]
     size = sum(path.stat().st_size for path in paths)
+    part = ""
+    if data.shard is not None:
+        first, last = data.sample_indices[[0, -1]]
+        number, parts = data.shard
+        part = f"; part {number} of {parts}: {first} to {last} of {config.dataset.samples}"
     return [
         f"{data.path}: seistomo data set {data.identity}, {size / 1e6:.1f} MB",
-        f"samples     {data.samples} ({counts}), seed {config.dataset.seed}",
+        f"samples     {data.samples} ({counts}), seed {config.dataset.seed}{part}",
         f"gathers     {data.gather_shape[0]} sources x {data.gather_shape[1]} receivers x"
         f" {data.gather_shape[2]} samples, {config.dataset.storage}",
     ]
@@ -71,8 +76,8 @@ def _survey(data: DatasetReader) -> list[str]:
     return [
         f"sources     x {_span(survey['source_x'])}, depth {_span(survey['source_depth'])}",
         f"receivers   x {_span(survey['receiver_x'])}, depth {_span(survey['receiver_depth'])}",
-        f"recording   {data.time[-1]:g} s every {config.time_step * 1e3:g} ms; {config.wavelet}"
-        f" {config.frequency:g} Hz",
+        f"recording   {data.time[-1]:g} s every {config.time_step * 1e3:g} ms;"
+        f" {config.wavelet_name}",
     ]
 
 

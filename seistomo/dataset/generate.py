@@ -1,28 +1,35 @@
 """Draw models, shoot over them and write the data set, shard by shard, so that a kill costs little.
 
-When all shards are there (see `workshop`) they are merged in one atomic step and removed.
+Samples are made by a `Pipeline`, shared out over `Ranks`, kept as shards in a `Workshop`, and
+joined by an `Assembly` while the next ones are made; when all are there the file moves into place
+and the shards go.
 """
 
+import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from seistomo.config import Config
-from seistomo.dataset.store import (
-    DatasetWriter,
-    Sample,
-    merge,
-)
-from seistomo.dataset.store import schema as store_schema
-from seistomo.dataset.workshop import Workshop
+from seistomo.dataset.assembly import Assembly
+from seistomo.dataset.models import models_for
+from seistomo.dataset.order import Order
+from seistomo.dataset.production import Production
+from seistomo.dataset.ranks import Ranks
+from seistomo.dataset.shard import Shard
+from seistomo.dataset.store import schema
+from seistomo.dataset.store.parts import missing_ranges
+from seistomo.dataset.workshop import Workshop, cut
 from seistomo.errors import InputError
-from seistomo.files import require_space, written_whole
-from seistomo.progress import bar, say, warn
-from seistomo.simulation import Simulator, Survey, check_simulation, make_wavelet
-from seistomo.velocity import draw_model
+from seistomo.files import require_space
+from seistomo.interrupts import interrupts_noted
+from seistomo.progress import say, warn
+from seistomo.simulation import check_simulation
+
+# Shards are cut so that each rank gets at least this many, to end at about the same time.
+SHARDS_A_RANK = 4
 
 
 @dataclass(frozen=True)
@@ -34,11 +41,15 @@ class SimulationSummary:
     path
         The data set.
     samples, simulated
-        Samples in the set, and how many of them this call made.
+        Samples in the file, and how many of them this call made, on all ranks.
     seconds
         Time spent making them.
     wave_seconds
-        Part of it in the wave equation.
+        Part of it in the wave equation: the mean over the threads and processes at work.
+    shard
+        Which part of a data set the file is, "i/n"; empty for a whole one.
+    rank
+        Number of this process among those that shared the work.
     """
 
     path: Path
@@ -46,10 +57,13 @@ class SimulationSummary:
     simulated: int
     seconds: float
     wave_seconds: float
+    shard: str = ""
+    rank: int = 0
 
     def __str__(self) -> str:
         """Return one line for people."""
-        line = f"{self.path}: {self.samples} samples, {self.simulated} simulated"
+        part = f" (shard {self.shard})" if self.shard else ""
+        line = f"{self.path}: {self.samples} samples{part}, {self.simulated} simulated"
         if not self.simulated:
             return line
         share = max(0.0, 1 - self.wave_seconds / self.seconds)
@@ -66,6 +80,9 @@ def simulate(
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
+    velocity: str | Path | None = None,
+    shard: str | None = None,
+    distributed: bool = False,
 ) -> SimulationSummary:
     """Make a data set of ``config.dataset.samples`` samples at ``out``.
 
@@ -81,48 +98,111 @@ def simulate(
         Go on where an interrupted run stopped, or add samples to a finished set.
     overwrite
         Replace an existing set; it stays until the new one is whole.
+    velocity
+        A velocity file (or data set): sample i is shot over its model i, instead of a drawn one.
+    shard
+        "i/n": make the i-th of n parts of the set only; `seistomo.dataset.merge` joins them.
+    distributed
+        Share the work with the other processes that torchrun started; all of them call this.
+
+    Returns
+    -------
+    SimulationSummary
+        When the file is in place, on every rank.
 
     Raises
     ------
     InputError
-        If ``out`` exists, a check fails, the disk is full or a resume does not fit.
+        If ``out`` exists, a check fails, the disk is full, a resume or the velocity file does not
+        fit, or another rank fails.
     """
     out = Path(out)
     if out.is_dir():
         raise InputError(f"--out {out}: is a folder; give the name of an HDF5 file")
+    ranks = Ranks.from_environment() if distributed else Ranks()
+    with (
+        ranks.together(),
+        models_for(config, velocity) as (config, models),
+        interrupts_noted(),
+    ):
+        if velocity is not None and ranks.leads:
+            grid, spacing = list(config.velocity.shape), config.velocity.spacing
+            say(f"velocity.shape = {grid} and velocity.spacing = {spacing:g}: as in {velocity}")
+        order = Order(config, out, Shard.parse(shard) if shard else None)
+        workshop = Workshop(out, **_after_restart(out, resume, overwrite))
+        production = Production(order, models, ranks.device(device), ranks, workshop)
+        return (_lead if ranks.leads else _follow)(order, production)
+
+
+def _lead(order: Order, production: Production) -> SimulationSummary:
+    """Prepare, make shards with the others, join all."""
+    config, wanted, ranks = order.config, order.wanted, production.ranks
     for line in check_simulation(config):
         say(line)
     _warn_of_empty_splits(config)
     started = time.perf_counter()
-    with Workshop(out, resume=resume, overwrite=overwrite) as workshop:
-        wave_seconds = 0.0
-        missing = workshop.missing_ranges(config)
-        todo = sum(stop - start for start, stop in missing)
-        if not workshop.is_finished(config):
+    with production.workshop as workshop:
+        parts = workshop.finished_parts(config, wanted, order.wavelet)
+        gaps = missing_ranges(parts, wanted)
+        todo = sum(stop - start for start, stop in gaps)
+        share = -(-todo // (SHARDS_A_RANK * ranks.count)) if ranks.count > 1 else todo
+        shards = cut(gaps, max(1, min(config.dataset.shard_samples, share)))
+        finished = workshop.is_finished(wanted)
+        if not finished:
             # Once for the shards, once more for the merged file.
-            require_space(out, stored_bytes(config) * (todo + config.dataset.samples))
-            wave_seconds = _make_shards(config, workshop.folder, missing, device)
-            parts = workshop.finished_parts(config)
-            merge([part.path for part in parts], out, overwrite=True)
+            require_space(order.out, schema.stored_bytes(config) * (todo + len(wanted)))
+        terms = order.terms(production.device)
+        ranks.share(lambda: {"terms": terms, "shards": shards})
+        if not finished:
+            with Assembly(order.out, config, wanted, parts, order.shard_numbers) as assembly:
+                production.lead(shards, assembly)
+                assembly.finish()
         workshop.remove()
-    seconds = time.perf_counter() - started
-    return SimulationSummary(out, config.dataset.samples, todo, seconds, wave_seconds)
+    return SimulationSummary(
+        order.out,
+        len(wanted),
+        todo,
+        time.perf_counter() - started,
+        production.wave_seconds,
+        str(order.shard or ""),
+    )
 
 
-def stored_bytes(config: Config) -> int:
-    """Return the bytes that one sample takes in the data set."""
-    survey, (depth, x) = config.survey, config.velocity.shape
-    each = 2 if config.dataset.storage == "float16" else 4
-    traces = survey.sources * survey.receivers
-    return traces * (survey.time_samples * each + 1) + depth * x * 5 + 4096
+def _follow(order: Order, production: Production) -> SimulationSummary:
+    """Make shards as rank 0 says."""
+    started, ranks = time.perf_counter(), production.ranks
+    plan = ranks.share(dict)
+    order.require_same_terms(plan["terms"], production.device, ranks)
+    shards = [(start, stop) for start, stop in plan["shards"]]
+    if shards:
+        production.workshop.require_shared()
+    production.follow(shards)
+    return SimulationSummary(
+        order.out,
+        len(order.wanted),
+        sum(stop - start for start, stop in shards),
+        time.perf_counter() - started,
+        0.0,
+        str(order.shard or ""),
+        ranks.rank,
+    )
+
+
+def _after_restart(out: Path, resume: bool, overwrite: bool) -> dict[str, bool]:
+    """Return how to deal with what is there: after a restart by torchrun, go on with it."""
+    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    old = Workshop.holds_old_set(out) if overwrite else os.path.lexists(out)
+    if restarted and not old:
+        return {"resume": True, "overwrite": False}
+    return {"resume": resume, "overwrite": overwrite}
 
 
 def _warn_of_empty_splits(config: Config) -> None:
     shares, samples = config.dataset.split, config.dataset.samples
-    counts = np.bincount(store_schema.split_of(np.arange(samples), shares), minlength=3)
+    counts = np.bincount(schema.split_of(np.arange(samples), shares), minlength=3)
     empty = [
         name
-        for name, share, count in zip(store_schema.SPLITS, shares, counts, strict=True)
+        for name, share, count in zip(schema.SPLITS, shares, counts, strict=True)
         if share and not count
     ]
     if empty:
@@ -130,62 +210,3 @@ def _warn_of_empty_splits(config: Config) -> None:
             f"dataset.samples = {samples}: too few for dataset.split = {list(shares)}, no"
             f" {' and no '.join(empty)} samples; {sum(shares)} give every split its share"
         )
-
-
-def draw_samples(
-    config: Config, indices: range, simulator: Simulator
-) -> Iterator[tuple[Sample, ...]]:
-    """Yield samples in groups that share one call of the simulator."""
-    group = config.simulation.models_per_call
-    for start in range(indices.start, indices.stop, group):
-        yield _draw_group(config, range(start, min(start + group, indices.stop)), simulator)
-
-
-def _draw_group(config: Config, indices: range, simulator: Simulator) -> tuple[Sample, ...]:
-    seed = config.dataset.seed
-    models = [draw_model(config.velocity, seed, index) for index in indices]
-    surveys = [Survey.draw(config, seed, index) for index in indices]
-    gathers = simulator(np.stack([model.velocity for model in models]), list(indices))
-    splits = store_schema.split_of(np.asarray(indices), config.dataset.split)
-    return tuple(
-        Sample(
-            velocity=model.velocity,
-            gathers=gathers[place],
-            salt_mask=model.salt_mask,
-            dead_trace=survey.dead_trace,
-            source_x=survey.source_x,
-            source_depth=survey.source_depth,
-            receiver_x=survey.receiver_x,
-            receiver_depth=survey.receiver_depth,
-            index=indices[place],
-            seed=seed,
-            split=int(splits[place]),
-            family=model.family,
-            parameters=model.parameters,
-        )
-        for place, (model, survey) in enumerate(zip(models, surveys, strict=True))
-    )
-
-
-def _make_shards(
-    config: Config, folder: Path, missing: list[tuple[int, int]], device: str
-) -> float:
-    """Make the shards that are missing; return the seconds in the wave equation."""
-    if not missing:
-        return 0.0
-    total = config.dataset.samples
-    todo = sum(stop - start for start, stop in missing)
-    simulator = Simulator(config, device)
-    wavelet = make_wavelet(config.survey)
-    with bar(total=total, initial=total - todo, description="simulate", unit="model") as progress:
-        for start, stop in missing:
-            path = folder / f"shard-{start:08d}-{stop:08d}.h5"
-            with (
-                written_whole(path) as temporary,
-                DatasetWriter(temporary, config, stop - start, wavelet) as writer,
-            ):
-                for group in draw_samples(config, range(start, stop), simulator):
-                    for sample in group:
-                        writer.append(sample)
-                    progress.update(len(group))
-    return simulator.wave_seconds

@@ -4,21 +4,32 @@ Shards live in ``NAME.h5.shards``; each appears whole or not at all, so a killed
 the shard in hand, and the folder tells a later run what is left to do.
 """
 
+import errno
 import fcntl
 import os
 import shutil
+import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+
 from seistomo.config import Config
-from seistomo.dataset.store import DatasetReader, Part, part_at
+from seistomo.dataset.store import Part, part_at
+from seistomo.dataset.store.parts import same_wavelet
 from seistomo.dataset.store.schema import data_settings
 from seistomo.errors import InputError
 from seistomo.files import remove_quietly
+from seistomo.interrupts import raise_if_interrupted
 from seistomo.progress import warn
 
 # Tells a resumed run that the file beside the folder is an old one, to be replaced.
 REPLACES = "replaces-existing"
+LOCK = "lock"
+# The longest that a file of another machine may take to be seen here, s.
+SEEN_AFTER = 60.0
+POLL = 0.1
 
 
 class Workshop:
@@ -44,7 +55,7 @@ class Workshop:
         if resume and overwrite:
             raise InputError(f"--out {out}: choose one of --resume and --overwrite")
         self.out = out
-        self.folder = out.with_name(out.name + ".shards")
+        self.folder = _folder_of(out)
         self._resume, self._overwrite = resume, overwrite
         self._lock: int | None = None
 
@@ -68,52 +79,82 @@ class Workshop:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self.shard_paths() and self.folder.is_dir():
-            # Nothing worth resuming: leave no trace. Under the lock, so that what goes is ours.
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if not self.shard_paths():
+            # Nothing worth resuming: leave no trace.
+            self.remove()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+        with suppress(OSError):
+            # Network file systems keep the file of a lock, and so the folder, until it is closed.
+            self.folder.rmdir()
 
     def remove(self) -> None:
-        """Remove the folder once the set is whole."""
-        shutil.rmtree(self.folder)
+        """Remove the folder once the set is whole: under the lock, so that what goes is ours."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def shard_paths(self) -> list[Path]:
         """Return the shards that are there, in order."""
         return sorted(self.folder.glob("shard-*.h5"))
 
-    def is_finished(self, config: Config) -> bool:
-        """Tell whether the set is whole already, with as many samples as asked for."""
+    def is_finished(self, wanted: range) -> bool:
+        """Tell whether the set is whole already, with the samples asked for."""
         kept = self._kept_set()
-        return kept is not None and kept.stop == config.dataset.samples
+        return kept is not None and range(kept.start, kept.stop) == wanted
 
-    def finished_parts(self, config: Config) -> list[Part]:
+    def finished_parts(self, config: Config, wanted: range, wavelet: np.ndarray) -> list[Part]:
         """Return the parts that are whole, by start.
+
+        Parameters
+        ----------
+        config, wavelet
+            What the set is made with.
+        wanted
+            Its samples.
 
         Raises
         ------
         InputError
-            If they were made with other settings, or hold more samples than asked for.
+            If parts were made with other settings or another wavelet, or hold other samples.
         """
         kept = self._kept_set()
         parts = [kept] if kept else []
         for path in self.shard_paths():
+            raise_if_interrupted()
             part = self._usable_shard(path)
-            if part and not (kept and part.stop <= kept.stop):
+            if part:
                 parts.append(part)
         for part in parts:
-            _require_same_settings(config, part)
-        return sorted(parts, key=lambda part: part.start)
+            _require_same_settings(config, wavelet, part)
+            _require_wanted(config, wanted, part)
+        return _next_to_each_other(parts)
 
-    def missing_ranges(self, config: Config) -> list[tuple[int, int]]:
-        """Return the ranges (start, stop) of samples still to be made, one a shard."""
-        samples, gaps, reached = config.dataset.samples, [], 0
-        for part in [*self.finished_parts(config), Part(self.out, samples, 0)]:
-            for start in range(reached, part.start, config.dataset.shard_samples):
-                gaps.append((start, min(start + config.dataset.shard_samples, part.start)))
-            reached = max(reached, part.stop)
-        return gaps
+    def shard_path(self, start: int, stop: int) -> Path:
+        """Return where the shard of samples start to stop - 1 belongs."""
+        return self.folder / f"shard-{start:08d}-{stop:08d}.h5"
+
+    def require_shared(self) -> None:
+        """Refuse a folder that this process does not see, though another one works in it.
+
+        Raises
+        ------
+        InputError
+            If it is not there, even after a while: network file systems are slow to tell.
+        """
+        deadline = time.monotonic() + SEEN_AFTER
+        while not (self.folder / LOCK).exists():
+            if time.monotonic() > deadline:
+                raise InputError(
+                    f"{self.folder}: rank 0 works there, but this machine does not see it; --out"
+                    " must be in a folder that all machines share"
+                )
+            raise_if_interrupted()
+            time.sleep(POLL)
+
+    @staticmethod
+    def holds_old_set(out: Path) -> bool:
+        """Tell whether ``out`` is there and no run has begun to replace it."""
+        return os.path.lexists(out) and not (_folder_of(out) / REPLACES).exists()
 
     def _kept_set(self) -> Part | None:
         if not self.out.exists() or self._overwrite or (self.folder / REPLACES).exists():
@@ -141,10 +182,16 @@ class Workshop:
             )
 
     def _take_lock(self) -> None:
-        self._lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR)
+        self._lock = os.open(self.folder / LOCK, os.O_CREAT | os.O_RDWR)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                warn(
+                    f"{self.folder}: this file system has no locks; see to it that no other"
+                    " process writes the same --out"
+                )
+                return
             os.close(self._lock)
             self._lock = None
             raise InputError(
@@ -153,17 +200,58 @@ class Workshop:
             ) from None
 
 
-def _require_same_settings(config: Config, part: Part) -> None:
-    with DatasetReader(part.path) as reader:
-        theirs = data_settings(reader.config)
+def _folder_of(out: Path) -> Path:
+    return out.with_name(out.name + ".shards")
+
+
+def cut(gaps: list[tuple[int, int]], size: int) -> list[tuple[int, int]]:
+    """Cut ranges (start, stop) of samples into shards of at most ``size``."""
+    return [
+        (first, min(first + size, stop))
+        for start, stop in gaps
+        for first in range(start, stop, size)
+    ]
+
+
+def _next_to_each_other(parts: list[Part]) -> list[Part]:
+    """Return parts by start, without those that begin inside another.
+
+    A process that outlived its own run may have left some, cut otherwise; samples are the same.
+    """
+    chosen: list[Part] = []
+    for part in sorted(parts, key=lambda part: (part.start, -part.stop)):
+        if not chosen or part.start >= chosen[-1].stop:
+            chosen.append(part)
+    return chosen
+
+
+def _require_same_settings(config: Config, wavelet: np.ndarray, part: Part) -> None:
+    theirs = data_settings(part.config)
     for key, value in data_settings(config).items():
         if theirs[key] != value:
+            hint = "; give the file with --velocity" if key == "velocity.imported" else ""
             raise InputError(
-                f"{part.path}: was made with {key} = {theirs[key]!r}, now it is {value!r};"
+                f"{part.path}: was made with {key} = {theirs[key]!r}, now it is {value!r}{hint};"
                 " resume with the same settings or use --overwrite"
             )
-    if part.stop > config.dataset.samples:
+    if not same_wavelet(part.wavelet, wavelet):
+        raise InputError(
+            f"{part.path}: was made with another wavelet than survey.wavelet_file ="
+            f" {config.survey.wavelet_file} holds now; resume with the same or use --overwrite"
+        )
+
+
+def _require_wanted(config: Config, wanted: range, part: Part) -> None:
+    if wanted.start <= part.start and part.stop <= wanted.stop:
+        return
+    if wanted == range(config.dataset.samples) and part.shard is None:
         raise InputError(
             f"{part.path}: holds {part.stop} samples, more than dataset.samples ="
             f" {config.dataset.samples}; ask for as many or use --overwrite"
         )
+    made = f" (--shard {part.shard[0]}/{part.shard[1]})" if part.shard else ""
+    raise InputError(
+        f"{part.path}: holds samples {part.start} to {part.stop - 1}{made}, but"
+        f" {wanted.start} to {wanted.stop - 1} are to be made; give each part a name of its own,"
+        " or use --overwrite"
+    )

@@ -1,38 +1,20 @@
 """Simulated data sets: the same bytes whatever happens on the way."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
+import torch
 
-from seistomo.config import load_config
-from seistomo.dataset import open_dataset
+from seistomo.dataset import merge, open_dataset
 from seistomo.dataset.generate import simulate
 from seistomo.dataset.store import schema
 from seistomo.errors import InputError
 
-SETTINGS = [
-    "velocity.shape=[24, 28]",
-    "survey.sources=2",
-    "survey.receivers=7",
-    "survey.time_samples=140",
-    "dataset.samples=10",
-    "dataset.seed=3",
-    "dataset.shard_samples=2",
-    "simulation.models_per_call=2",
-]
-
-
-def tiny(*more):
-    return load_config("", [*SETTINGS, *more])
-
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory):
+def reference(tiny, tmp_path_factory):
     path = tmp_path_factory.mktemp("reference") / "data.h5"
     simulate(tiny(), path)
     return path
@@ -53,12 +35,12 @@ def test_data_set_holds_what_was_asked_for(reference):
 @pytest.mark.parametrize(
     "change", ["dataset.shard_samples=7", "simulation.models_per_call=3", "training.device=cpu"]
 )
-def test_bytes_do_not_depend_on_how_the_work_is_divided(reference, tmp_path, change):
+def test_bytes_do_not_depend_on_how_the_work_is_divided(tiny, reference, tmp_path, change):
     simulate(tiny(change), tmp_path / "data.h5")
     assert (tmp_path / "data.h5").read_bytes() == reference.read_bytes()
 
 
-def test_a_grown_set_is_the_set_made_at_once(reference, tmp_path):
+def test_a_grown_set_is_the_set_made_at_once(tiny, reference, tmp_path):
     path = tmp_path / "data.h5"
     assert simulate(tiny("dataset.samples=4"), path).simulated == 4
     with open_dataset(path) as data:
@@ -69,20 +51,20 @@ def test_a_grown_set_is_the_set_made_at_once(reference, tmp_path):
         np.testing.assert_array_equal(data.splits[:4], splits)
 
 
-def test_summary_says_how_fast_it_was(tmp_path):
+def test_summary_says_how_fast_it_was(tiny, tmp_path):
     done = simulate(tiny("dataset.samples=4"), tmp_path / "data.h5")
     assert 0 < done.wave_seconds < done.seconds
     assert "4 samples, 4 simulated in" in str(done)
     assert "a model," in str(done)
 
 
-def test_resuming_a_finished_set_changes_nothing(reference):
+def test_resuming_a_finished_set_changes_nothing(tiny, reference):
     before = reference.stat().st_mtime_ns
     assert simulate(tiny(), reference, resume=True).simulated == 0
     assert reference.stat().st_mtime_ns == before
 
 
-def test_existing_output_is_refused_then_replaced(reference, tmp_path):
+def test_existing_output_is_refused_then_replaced(tiny, reference, tmp_path):
     path = tmp_path / "data.h5"
     simulate(tiny("dataset.samples=2"), path)
     before = path.read_bytes()
@@ -97,20 +79,22 @@ def test_existing_output_is_refused_then_replaced(reference, tmp_path):
     assert path.read_bytes() == reference.read_bytes()
 
 
-def test_a_failure_midway_keeps_whole_shards_and_the_old_file(reference, tmp_path, monkeypatch):
-    from seistomo.dataset import generate
+def test_a_failure_midway_keeps_whole_shards_and_the_old_file(
+    tiny, reference, tmp_path, monkeypatch
+):
+    from seistomo.dataset import models
 
     path = tmp_path / "data.h5"
     simulate(tiny("dataset.samples=2"), path)
     before = path.read_bytes()
-    original = generate.draw_model
+    original = models.draw_model
 
     def stop_at_five(config, seed, index):
         if index == 5:
             raise KeyboardInterrupt
         return original(config, seed, index)
 
-    monkeypatch.setattr(generate, "draw_model", stop_at_five)
+    monkeypatch.setattr(models, "draw_model", stop_at_five)
     with pytest.raises(KeyboardInterrupt):
         simulate(tiny(), path, overwrite=True)
     assert path.read_bytes() == before
@@ -123,14 +107,19 @@ def test_a_failure_midway_keeps_whole_shards_and_the_old_file(reference, tmp_pat
     assert not (tmp_path / "data.h5.shards").exists()
 
 
-def test_a_damaged_shard_is_made_again(reference, tmp_path, monkeypatch):
-    from seistomo.dataset import generate
+def test_a_damaged_shard_is_made_again(tiny, reference, tmp_path, monkeypatch):
+    from seistomo.dataset import assembly
+
+    def interrupted_at_the_end(path, config, samples, parts, step, **more):
+        assert [part.start for part in parts] == [0, 2, 4, 6, 8]
+        raise KeyboardInterrupt
 
     path = tmp_path / "data.h5"
     with monkeypatch.context() as patched:
-        patched.setattr(generate, "merge", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(assembly, "write_merged", interrupted_at_the_end)
         with pytest.raises(KeyboardInterrupt):
             simulate(tiny(), path)
+    assert not path.exists()
     shard = tmp_path / "data.h5.shards" / "shard-00000004-00000006.h5"
     shard.write_bytes(shard.read_bytes()[:1000])
     with pytest.raises(InputError, match="an interrupted run left"):
@@ -139,7 +128,7 @@ def test_a_damaged_shard_is_made_again(reference, tmp_path, monkeypatch):
     assert path.read_bytes() == reference.read_bytes()
 
 
-def test_full_disk_is_foreseen(tmp_path, monkeypatch):
+def test_full_disk_is_foreseen(tiny, tmp_path, monkeypatch):
     import shutil
 
     usage = shutil.disk_usage(tmp_path)
@@ -149,72 +138,156 @@ def test_full_disk_is_foreseen(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def start(folder, *arguments):
-    config = folder / "config.toml"
-    config.write_text(tiny("dataset.samples=120").to_toml())
-    command = [sys.executable, "-m", "seistomo", "simulate", str(config), "--quiet"]
-    return subprocess.Popen(
-        [*command, "--out", str(folder / "data.h5"), *arguments],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+@pytest.fixture
+def start_long(tiny, start, tmp_path):
+    """Start `seistomo simulate` with enough samples to be interrupted."""
+    config = tmp_path / "config.toml"
+    config.write_text(tiny("dataset.samples=60").to_toml())
+    return lambda out, *more, **options: start(
+        "simulate", config, "--out", out, "--quiet", *more, **options
     )
 
 
-def wait_for_shards(process, folder, count):
-    while process.poll() is None and len(list(folder.glob("data.h5.shards/shard-*"))) < count:
-        time.sleep(0.005)
+def shards(out):
+    return list(out.parent.glob(f"{out.name}.shards/shard-*.h5"))
 
 
-@pytest.mark.slow
-def test_kill_and_ctrl_c_at_any_moment_then_resume_gives_the_same_bytes(tmp_path):
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "killed").mkdir()
-    assert start(tmp_path / "whole").wait() == 0
-    folder = tmp_path / "killed"
-    process = start(folder)
-    wait_for_shards(process, folder, 3)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    rng = np.random.default_rng(0)
-    for count in (12, 25):
-        process = start(folder, "--resume")
-        wait_for_shards(process, folder, count)
+def test_kill_and_ctrl_c_at_any_moment_then_resume_gives_the_same_bytes(
+    tiny, start_long, wait_until, tmp_path
+):
+    simulate(tiny("dataset.samples=60"), tmp_path / "whole.h5")
+    out, rng = tmp_path / "killed.h5", np.random.default_rng(0)
+    run = start_long(out, threads=2)
+    wait_until(lambda: len(shards(out)) >= 3, run)
+    run.send(signal.SIGKILL)
+    run.wait()
+    for count in (8, 14):
+        run = start_long(out, "--resume", threads=3)
+        wait_until(lambda count=count: len(shards(out)) >= count, run)
         time.sleep(rng.uniform(0, 0.1))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    process = start(folder, "--resume")
-    wait_for_shards(process, folder, 40)
-    process.send_signal(signal.SIGINT)
-    _, words = process.communicate()
-    assert process.returncode == 130
-    assert "interrupted" in words
-    assert "--resume" in words
-    assert "Traceback" not in words
-    process = start(folder, "--resume")
-    assert process.wait() == 0
-    assert (folder / "data.h5").read_bytes() == (tmp_path / "whole" / "data.h5").read_bytes()
-    assert not (folder / "data.h5.shards").exists()
+        run.send(signal.SIGKILL)
+        run.wait()
+    run = start_long(out, "--resume", threads=2)
+    wait_until(lambda: len(shards(out)) >= 20, run)
+    for _ in range(3):
+        # An impatient user.
+        run.send(signal.SIGINT)
+        time.sleep(0.005)
+    assert run.wait() == 130
+    assert run.words.splitlines()[-1].startswith("interrupted; what was finished is kept; go on")
+    assert "--resume" in run.words
+    assert "Traceback" not in run.words
+    assert not list(tmp_path.glob(".*.part")) + list(tmp_path.glob("*.shards/.*.part"))
+    assert not out.exists()
+    assert start_long(out, "--resume").wait() == 0
+    assert out.read_bytes() == (tmp_path / "whole.h5").read_bytes()
+    assert not (tmp_path / "killed.h5.shards").exists()
 
 
-def test_two_processes_cannot_write_one_set(tmp_path):
-    process = start(tmp_path)
-    wait_for_shards(process, tmp_path, 1)
-    if process.poll() is None:
-        with pytest.raises(InputError, match="another process is writing it"):
-            simulate(tiny("dataset.samples=120"), tmp_path / "data.h5", resume=True)
-    process.kill()
-    process.wait()
+def test_two_processes_cannot_write_one_set(tiny, start_long, wait_until, tmp_path):
+    out = tmp_path / "data.h5"
+    run = start_long(out)
+    wait_until(lambda: shards(out), run)
+    with pytest.raises(InputError, match="another process is writing it"):
+        simulate(tiny("dataset.samples=60"), out, resume=True)
 
 
-def test_settings_of_speed_are_not_stored(reference):
+@pytest.mark.parametrize(("limit", "left"), [(40_000, 0), (200_000, 3)])
+def test_full_disk_in_a_shard_or_in_the_joined_file(tiny, start_long, tmp_path, limit, left):
+    """A process whose files may not be longer stands for a full disk: the shard's, then both."""
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))"
+    out = tmp_path / "data.h5"
+    run = start_long(out, prepare=limited, threads=2)
+    assert run.wait() == 2
+    errors = [line for line in run.words.splitlines() if line.startswith("error")]
+    assert len(errors) == 1, run.words
+    assert "the disk is full; free some space" in errors[0]
+    assert "Traceback" not in run.words
+    assert len(shards(out)) >= left
+    assert not out.exists()
+    assert not list(tmp_path.glob(".*.part")) + list(tmp_path.glob("*.shards/.*.part"))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_bytes_do_not_depend_on_the_number_of_threads(tiny, reference, tmp_path, threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        simulate(tiny(), tmp_path / "data.h5")
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert (tmp_path / "data.h5").read_bytes() == reference.read_bytes()
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_parts_joined_are_the_set_made_at_once(tiny, reference, tmp_path, count):
+    parts = []
+    for number in range(1, count + 1):
+        part = tmp_path / f"part-{number}.h5"
+        done = simulate(tiny(), part, shard=f"{number}/{count}")
+        assert f"(shard {number}/{count})" in str(done)
+        parts.append(part)
+    merge(parts[::-1], tmp_path / "data.h5")
+    assert (tmp_path / "data.h5").read_bytes() == reference.read_bytes()
+    merge([tmp_path], tmp_path / "data.h5", virtual=True, overwrite=True)
+    with open_dataset(tmp_path / "data.h5") as one, open_dataset(reference) as other:
+        assert one.identity == other.identity
+        assert one.damaged() == []
+
+
+def test_a_part_is_resumed_as_that_part_only(tiny, reference, tmp_path, monkeypatch):
+    from seistomo.dataset import models
+
+    def break_off(config, seed, index, draw=models.draw_model):
+        if index == 8:
+            raise KeyboardInterrupt
+        return draw(config, seed, index)
+
+    path = tmp_path / "part.h5"
+    with monkeypatch.context() as patched:
+        patched.setattr(models, "draw_model", break_off)
+        with pytest.raises(KeyboardInterrupt):
+            simulate(tiny(), path, shard="2/2")
+    left = ["shard-00000004-00000006.h5", "shard-00000006-00000008.h5"]
+    assert sorted(shard.name for shard in shards(path)) == left
+    with pytest.raises(InputError, match=r"holds samples 4 to 5 \(--shard 2/2\), but 0 to 3 are"):
+        simulate(tiny(), path, shard="1/2", resume=True)
+    assert simulate(tiny(), path, shard="2/2", resume=True).simulated == 2
+    with open_dataset(path) as data:
+        assert data.sample_indices.tolist() == [4, 5, 6, 7, 8, 9]
+        assert data.shard == (2, 2)
+    # Asked for the whole set, the part is kept and the rest made around it.
+    assert simulate(tiny(), path, resume=True).simulated == 4
+    assert path.read_bytes() == reference.read_bytes()
+
+
+def test_another_wavelet_in_the_same_file_is_refused(tiny, tmp_path):
+    """What counts is the wavelet that was used, not the name of its file."""
+    one, other = tmp_path / "one.txt", tmp_path / "other.txt"
+    samples = np.hanning(40) * np.sin(np.linspace(0, 12, 40))
+    np.savetxt(one, samples)
+    np.savetxt(other, samples)
+    options = ('survey.wavelet="file"', "dataset.samples=4", "dataset.split=[1, 1, 1]")
+    path = tmp_path / "data.h5"
+    simulate(tiny(*options, f"survey.wavelet_file={one}"), path)
+    named = tiny(*options[:1], "dataset.samples=6", f"survey.wavelet_file={other}")
+    with pytest.raises(InputError, match=r"dataset\.split"):
+        simulate(named, path, resume=True)
+    longer = tiny(*options, "dataset.samples=6", f"survey.wavelet_file={other}")
+    assert simulate(longer, path, resume=True).simulated == 2
+    np.savetxt(other, samples[::-1])
+    with pytest.raises(InputError, match="made with another wavelet than"):
+        simulate(longer, path, resume=True)
+
+
+def test_settings_of_speed_are_not_stored(tiny, reference):
     stored = open_dataset(reference).config
     assert stored == schema.stored_config(tiny())
     assert stored.dataset.shard_samples != 2
 
 
-def test_too_few_samples_for_the_splits_are_told(tmp_path, capsys):
+def test_too_few_samples_for_the_splits_are_told(tiny, tmp_path, capsys):
     simulate(tiny("dataset.samples=2"), tmp_path / "data.h5")
     assert "dataset.samples = 2: too few" in capsys.readouterr().err
     simulate(tiny("dataset.samples=7"), tmp_path / "more.h5")

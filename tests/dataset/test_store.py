@@ -1,7 +1,6 @@
 import shutil
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -230,35 +229,6 @@ def test_damage_is_found_by_checksum(tmp_path):
         assert data.damaged() == [3]
 
 
-def test_merge_is_the_same_file_whatever_the_shards(tmp_path):
-    cuts = [(0, 7), (0, 3, 7), (0, 1, 2, 6, 7)]
-    files = []
-    for number, cut in enumerate(cuts):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        parts = [
-            part(folder / f"shard-{a}.h5", a, b, f"dataset.shard_samples={number + 1}")
-            for a, b in pairwise(cut)
-        ]
-        files.append(merge(parts[::-1], tmp_path / f"{number}.h5").read_bytes())
-    assert files[0] == files[1] == files[2]
-
-
-def test_virtual_merge_reads_the_same_from_anywhere(tmp_path, monkeypatch):
-    (tmp_path / "parts").mkdir()
-    parts = [part(tmp_path / "parts" / f"{a}.h5", a, a + 2) for a in (0, 2)]
-    copied = merge(parts, tmp_path / "copied.h5")
-    virtual = merge(parts, tmp_path / "virtual.h5", virtual=True)
-    monkeypatch.chdir("/")
-    with open_dataset(copied) as one, open_dataset(virtual) as other:
-        assert one.identity == other.identity
-        np.testing.assert_array_equal(one.read_gathers(range(4)), other.read_gathers(range(4)))
-        assert other.damaged() == []
-    parts[1].unlink()
-    with pytest.raises(InputError, match="which is gone"):
-        open_dataset(virtual)
-
-
 def test_shard_folder_reads_like_a_file(tmp_path):
     folder = tmp_path / "shards"
     folder.mkdir()
@@ -286,29 +256,6 @@ def test_shard_folder_with_a_gap_is_refused(tmp_path):
     part(tmp_path / "shard-6.h5", 6, 9, "dataset.samples=6")
     with pytest.raises(InputError, match="unfinished"):
         open_dataset(tmp_path)
-
-
-def test_virtual_set_does_not_replace_its_own_part(tmp_path):
-    parts = [part(tmp_path / f"{a}.h5", a, a + 2) for a in (0, 2)]
-    before = parts[0].read_bytes()
-    with pytest.raises(InputError, match="is one of the parts"):
-        merge(parts, parts[0], virtual=True, overwrite=True)
-    assert parts[0].read_bytes() == before
-    # A copy may take a part's place: it is whole before the part goes.
-    assert open_dataset(merge(parts, parts[0], overwrite=True)).samples == 4
-
-
-def test_merge_refuses_gaps_doubles_and_strangers(tmp_path):
-    first, third = part(tmp_path / "a.h5", 0, 2), part(tmp_path / "c.h5", 4, 6)
-    with pytest.raises(InputError, match=r"c\.h5: starts at sample 4; 2 to 3 missing"):
-        merge([first, third], tmp_path / "out.h5")
-    double = part(tmp_path / "b.h5", 1, 4)
-    with pytest.raises(InputError, match=r"b\.h5: samples from 1 on are in another part"):
-        merge([first, double, third], tmp_path / "out.h5")
-    stranger = part(tmp_path / "d.h5", 2, 4, "survey.frequency=6.0")
-    with pytest.raises(InputError, match=r"survey\.frequency = 6\.0, but .*a\.h5 has 8\.0"):
-        merge([first, stranger, third], tmp_path / "out.h5")
-    assert not (tmp_path / "out.h5").exists()
 
 
 def test_full_disk_leaves_the_old_file(tmp_path):

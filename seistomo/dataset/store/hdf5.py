@@ -1,13 +1,13 @@
 """HDF5 files that close in peace on a full disk."""
 
 import io
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import h5py
+
+from seistomo.interrupts import interrupts_held
 
 
 class _PatientFile(io.FileIO):
@@ -45,26 +45,6 @@ class _PatientFile(io.FileIO):
             buffer[count:] = bytes(len(buffer) - count)
             return len(buffer)
         return count
-
-
-@contextmanager
-def interrupts_held() -> Iterator[None]:
-    """Put off Ctrl-C to the end of a ``with`` block.
-
-    HDF5 calls `_PatientFile` from C: an exception raised there by a signal would break the file
-    and fill the screen. Other threads than the main one get no signals.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    caught: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: caught.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if caught:
-            raise KeyboardInterrupt
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 """Join parts (shards, or sets that separate runs made) into one data set."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 from seistomo.config import Config
 from seistomo.dataset.store import schema
+from seistomo.dataset.store.parts import Part, files_of, part_at, require_alike, require_whole
 from seistomo.dataset.store.reader import DatasetReader
 from seistomo.dataset.store.writer import DatasetWriter
 from seistomo.errors import InputError
@@ -20,121 +21,98 @@ def merge(
     *,
     virtual: bool = False,
     overwrite: bool = False,
+    partial: bool = False,
 ) -> Path:
     """Join parts into one file, ordered by sample index; it appears whole or not at all.
 
     Parameters
     ----------
     parts
-        Data set files, made with the same settings, that together hold samples 0 to n-1 once.
+        Data set files, or folders of them, that were made with the same settings and together
+        hold every sample of the set once.
     out
         The file to write.
     virtual
         Make an HDF5 virtual data set that refers to the parts, instead of a copy.
     overwrite
         Whether an existing file may be replaced.
+    partial
+        Whether the last samples may be missing; the file then holds the ones before.
 
     Raises
     ------
     InputError
-        If a part is missing, double or foreign, ``out`` exists, or a virtual set would refer to
-        itself.
+        If samples are missing or there twice (all of them are named), a part is foreign, ``out``
+        exists, or a virtual set would refer to itself.
     """
-    out, paths = Path(out), [Path(part) for part in parts]
+    out = Path(out)
+    paths = files_of(parts, out)
     if os.path.lexists(out) and not overwrite:
         raise InputError(f"{out}: exists already; use --overwrite to replace it")
     if virtual and out.resolve() in [path.resolve() for path in paths]:
         raise InputError(f"--out {out}: is one of the parts, which --virtual refers to; rename it")
-    found = sorted(map(part_at, paths), key=lambda part: part.start)
-    config, samples = _common_config(found), _check_coverage(found)
-    if samples < config.dataset.samples:
-        warn(
-            f"{out}: the parts hold samples 0 to {samples - 1} of the {config.dataset.samples} that"
-            " they were made for; the last ones are missing"
-        )
-    config = schema.with_samples(config, samples)
+    if not paths:
+        raise InputError("merge: no parts given")
+    found = sorted(
+        map(part_at, bar(paths, description="open", unit="part", leave=False)),
+        key=lambda part: (part.start, part.stop),
+    )
+    require_alike(found)
+    wanted = max(part.config.dataset.samples for part in found)
+    samples = require_whole(out, found, partial=partial)
+    if samples < wanted:
+        warn(f"{out}: holds samples 0 to {samples - 1} of {wanted}; the last ones are missing")
     if not virtual:
         # Copies are as large as their sources.
         require_space(out, sum(part.path.stat().st_size for part in found))
-    with written_whole(out) as temporary:
-        _write_merged(temporary, config, found, virtual, out.absolute().parent)
+    config = schema.with_samples(found[0].config, samples)
+    with (
+        written_whole(out) as temporary,
+        bar(total=samples, description="merge", unit="sample", leave=False) as progress,
+    ):
+        links = _links(found, out) if virtual else ()
+        write_merged(temporary, config, samples, found, progress.update, links=links)
     return out
 
 
-@dataclass(frozen=True)
-class Part:
-    """One file of a data set: its samples are start, start + 1, ... start + samples - 1."""
-
-    path: Path
-    start: int
-    samples: int
-
-    @property
-    def stop(self) -> int:
-        """Index after the last sample."""
-        return self.start + self.samples
-
-
-def part_at(path: Path) -> Part:
-    """Return what part of a data set a file holds.
-
-    Raises
-    ------
-    InputError
-        If it is not a whole data set file.
-    """
-    with DatasetReader(path) as reader:
-        return Part(path, int(reader.seeds([0])[0, 1]), reader.samples)
-
-
-def _write_merged(
-    temporary: Path, config: Config, parts: list[Part], virtual: bool, folder: Path
+def write_merged(
+    path: Path,
+    config: Config,
+    samples: int,
+    parts: Iterable[Part],
+    step: Callable[[], object],
+    *,
+    links: Sequence[tuple[str, int]] = (),
+    shard: tuple[int, int] | None = None,
 ) -> None:
-    samples = sum(part.samples for part in parts)
-    with DatasetReader(parts[0].path) as first:
-        wavelet = first.wavelet
-    links = [
-        (os.path.relpath(part.path.resolve(), folder.resolve()), part.samples) for part in parts
-    ]
-    with (
-        DatasetWriter(temporary, config, samples, wavelet, links if virtual else ()) as writer,
-        bar(total=samples, description="merge", unit="sample", leave=False) as progress,
-    ):
-        for part in parts:
+    """Write parts, in order, into one file.
+
+    Parameters
+    ----------
+    path
+        The file, written in place.
+    config
+        Stored in it.
+    samples
+        Number of samples of all parts.
+    parts
+        At least one; asked for one after the other, so that later ones may still be in the making.
+    step
+        Called after each sample.
+    links, shard
+        See `DatasetWriter`.
+    """
+    remaining = iter(parts)
+    first = next(remaining)
+    with DatasetWriter(path, config, samples, first.wavelet, links, shard) as writer:
+        for part in chain([first], remaining):
             with DatasetReader(part.path) as reader:
-                for row in range(reader.samples):
-                    writer.append_stored(reader.stored_sample(row))
-                    progress.update()
+                for values in reader.stored_samples():
+                    writer.append_stored(values)
+                    step()
 
 
-def _common_config(parts: list[Part]) -> Config:
-    common: Config | None = None
-    for part in parts:
-        with DatasetReader(part.path) as reader:
-            config = reader.config
-        if common is None:
-            common = config
-            continue
-        ours, theirs = schema.data_settings(common), schema.data_settings(config)
-        for key, value in ours.items():
-            if theirs[key] != value:
-                raise InputError(
-                    f"{part.path}: {key} = {theirs[key]!r}, but {parts[0].path} has {value!r};"
-                    " only parts of one data set can be merged"
-                )
-    if common is None:
-        raise InputError("merge: no parts given")
-    return common
-
-
-def _check_coverage(parts: list[Part]) -> int:
-    """Refuse gaps and overlaps; return the number of samples."""
-    expected = 0
-    for part in parts:
-        path, start = part.path, part.start
-        if start > expected:
-            raise InputError(f"{path}: starts at sample {start}; {expected} to {start - 1} missing")
-        if start < expected:
-            raise InputError(f"{path}: samples from {start} on are in another part too")
-        expected = part.stop
-    return expected
+def _links(parts: Sequence[Part], out: Path) -> list[tuple[str, int]]:
+    """Return the parts' paths as the file that refers to them sees them, and their samples."""
+    folder = out.absolute().parent.resolve()
+    return [(os.path.relpath(part.path.resolve(), folder), part.samples) for part in parts]

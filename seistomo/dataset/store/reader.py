@@ -14,6 +14,7 @@ import numpy as np
 
 from seistomo.config import parse_config
 from seistomo.dataset.store import schema
+from seistomo.dataset.store.columns import Column, rows_of
 from seistomo.dataset.store.writer import checksum
 from seistomo.errors import InputError
 
@@ -40,6 +41,8 @@ class DatasetReader:
         (source, receiver, time) and (depth, x).
     depth, x, time, wavelet
         float64 coordinates [depth] in m, [x] in m, [time] in s, and the wavelet [time].
+    shard
+        (i, n) where this is part i of n of a data set.
 
     Raises
     ------
@@ -69,6 +72,8 @@ class DatasetReader:
             first[name][...] for name in ("depth", "x", "time", "wavelet")
         )
         self.software: dict[str, str] = json.loads(first.attrs["software"])
+        shard = first.attrs.get("shard")
+        self.shard: tuple[int, int] | None = None if shard is None else tuple(map(int, shard))
 
     def __enter__(self) -> "DatasetReader":
         return self
@@ -103,6 +108,11 @@ class DatasetReader:
     def splits(self) -> np.ndarray:
         """Split of each sample, uint8 [sample]: 0 train, 1 validation, 2 test."""
         return self._column("split")
+
+    @cached_property
+    def sample_indices(self) -> np.ndarray:
+        """Index that each sample was drawn with, uint64 [sample]."""
+        return self._column("index")
 
     def indices(self, split: str = "all") -> np.ndarray:
         """Return the rows of a split ("train", "validation", "test" or "all"), int64 [sample]."""
@@ -157,6 +167,17 @@ class DatasetReader:
         ((part, row),) = self._rows([index])
         names = schema.sample_variables(self.config.dataset.storage)
         return {name: self._one(name, part, row) for name in names}
+
+    def stored_samples(self) -> Iterator[dict[str, Any]]:
+        """Yield everything about each sample as it is stored, faster than one by one.
+
+        Large variables lie in memory that the next sample uses again: copy what is to be kept.
+        """
+        names = schema.sample_variables(self.config.dataset.storage)
+        for part, count in enumerate(np.diff(self._starts)):
+            with naming_damage(self.path):
+                columns = {name: Column(self._variable(part, name)) for name in names}
+                yield from rows_of(columns, int(count))
 
     def damaged(self, progress: Callable[[Iterable[int]], Iterable[int]] = iter) -> list[int]:
         """Return the rows whose checksum does not match their content."""

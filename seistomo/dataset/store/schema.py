@@ -8,6 +8,7 @@ Layout (HDF5, dimension scales attached, so that xarray opens it through h5netcd
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
@@ -26,6 +27,22 @@ PERFORMANCE_KEYS = (
     ("training", "device"),
     ("training", "threads"),
     ("training", "cache_memory"),
+)
+# Settings (or the beginning of their names) that came after the first files were written. At their
+# defaults they mean what was meant before, and are neither stored nor hashed: files stay the same.
+LATER_SETTINGS = (
+    "velocity.imported",
+    "velocity.layer_speeds",
+    "velocity.openfwi_",
+    "survey.source_jitter",
+    "survey.receiver_jitter",
+    "survey.corner_frequencies",
+    "survey.delay",
+    "simulation.free_surface",
+    "simulation.density",
+    "simulation.water_speed",
+    "simulation.water_density",
+    "simulation.salt_density",
 )
 # Sections that a sample's content depends on.
 DATA_SECTIONS = ("velocity", "survey", "simulation", "dataset")
@@ -87,6 +104,11 @@ def stored_config(config: Config) -> Config:
     return Config.model_validate(values)
 
 
+def config_text(config: Config) -> str:
+    """Return the configuration as it is stored, TOML."""
+    return stored_config(config).to_toml(without=_at_later_defaults(config))
+
+
 def data_settings(config: Config) -> dict[str, object]:
     """Return what one sample's content depends on, as flat ``section.key`` values."""
     values = stored_config(config).model_dump(mode="json")
@@ -96,6 +118,8 @@ def data_settings(config: Config) -> dict[str, object]:
         for key, value in values[section].items()
     }
     del settings["dataset.samples"]
+    # The wavelet itself is stored; where it was read from may differ from machine to machine.
+    settings.pop("survey.wavelet_file", None)
     return settings
 
 
@@ -105,11 +129,34 @@ def with_samples(config: Config, samples: int) -> Config:
     return config.model_copy(update={"dataset": dataset})
 
 
+def stored_bytes(config: Config) -> int:
+    """Return the bytes that one sample takes in the data set."""
+    survey, (depth, x) = config.survey, config.velocity.shape
+    each = 2 if config.dataset.storage == "float16" else 4
+    traces = survey.sources * survey.receivers
+    return traces * (survey.time_samples * each + 1) + depth * x * 5 + 4096
+
+
 def identity_of(config: Config, checksums: np.ndarray) -> str:
     """Return a short hash of a data set's content: settings and checksums of all samples."""
-    digest = hashlib.sha256(json.dumps(data_settings(config), sort_keys=True).encode())
+    settings = data_settings(config)
+    for key in _at_later_defaults(config):
+        settings.pop(key, None)
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(np.ascontiguousarray(checksums, dtype="<u4").tobytes())
     return digest.hexdigest()[:16]
+
+
+def _at_later_defaults(config: Config) -> list[str]:
+    """Return the dotted keys of `LATER_SETTINGS` that have their defaults."""
+    found = []
+    for section in DATA_SECTIONS:
+        values = getattr(config, section)
+        for key, info in type(values).model_fields.items():
+            dotted = f"{section}.{key}"
+            if dotted.startswith(LATER_SETTINGS) and getattr(values, key) == info.default:
+                found.append(dotted)
+    return found
 
 
 def split_of(indices: np.ndarray, shares: tuple[int, int, int]) -> np.ndarray:
@@ -135,6 +182,7 @@ def _spread(shares: tuple[int, int, int]) -> np.ndarray:
     return pattern
 
 
+@cache
 def software_versions() -> str:
     """Return the versions that a sample's bytes may depend on, as JSON."""
     names = ("seistomo", "deepwave", "torch", "numpy", "scipy")

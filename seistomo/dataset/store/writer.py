@@ -15,8 +15,10 @@ import torch
 
 from seistomo.config import Config
 from seistomo.dataset.store import schema
-from seistomo.dataset.store.hdf5 import hdf5_for_writing, interrupts_held
+from seistomo.dataset.store.columns import Column
+from seistomo.dataset.store.hdf5 import hdf5_for_writing
 from seistomo.errors import InputError
+from seistomo.interrupts import interrupts_held
 
 # Speeds that rock, soil and water may have, m/s: beyond them a unit or a sign is wrong.
 SLOWEST, FASTEST = 50.0, 20_000.0
@@ -77,6 +79,8 @@ class DatasetWriter:
     links
         Other files, (path, samples) in order, that hold the large variables: the new file then
         refers to them (an HDF5 virtual data set) and only the small ones are written here.
+    shard
+        (i, n) where the file is part i of n of a data set.
     """
 
     def __init__(
@@ -85,9 +89,10 @@ class DatasetWriter:
         config: Config,
         samples: int,
         wavelet: np.ndarray,
-        links: Sequence[tuple[Path, int]] = (),
+        links: Sequence[tuple[str, int]] = (),
+        shard: tuple[int, int] | None = None,
     ) -> None:
-        self._links = links
+        self._links, self._shard = links, shard
         self._config = schema.stored_config(config)
         self._samples = samples
         self._next = 0
@@ -105,8 +110,11 @@ class DatasetWriter:
         except BaseException:
             self._open.close()
             raise
-        # Looking a variable up by name costs as much as writing a small one.
-        self._stored = {name: self._file[name] for name in self._variables}
+        self._columns = {
+            name: Column(self._file[name])
+            for name in self._variables
+            if not (self._links and name in schema.LARGE)
+        }
         return self
 
     def __exit__(
@@ -128,42 +136,19 @@ class DatasetWriter:
         InputError
             If an array's shape is not the config's, a value is not finite, or a speed absurd.
         """
-        values = self._stored_values(sample)
-        for name, value in values.items():
-            self._check_shape(name, value)
-        self.append_stored(values)
+        self.append_stored(pack_sample(self._config, sample))
 
     def append_stored(self, values: Mapping[str, Any]) -> None:
-        """Write the next sample from values as they stand in another file of the same config."""
+        """Write the next sample from values as they are stored: see `pack_sample`."""
         with interrupts_held():
+            # In the order given: HDF5 places chunks in the order in which they are written.
             for name, value in values.items():
-                if not (self._links and name in schema.LARGE):
-                    self._stored[name][self._next] = value
+                if name in self._columns:
+                    self._columns[name].write(self._next, value)
         self._checksums[self._next] = values["crc32"]
         self._next += 1
         if self._raw.failure is not None:
             raise self._raw.failure
-
-    def _stored_values(self, sample: Sample) -> dict[str, Any]:
-        if not (np.isfinite(sample.velocity).all() and np.isfinite(sample.gathers).all()):
-            raise InputError(f"sample {sample.index}: velocity and gathers must be finite numbers")
-        low, high = np.min(sample.velocity), np.max(sample.velocity)
-        if low < SLOWEST or high > FASTEST:
-            raise InputError(
-                f"sample {sample.index}: velocity = {low:g} to {high:g}: must be in m/s, between"
-                f" {SLOWEST:g} and {FASTEST:g}"
-            )
-        velocity = np.ascontiguousarray(sample.velocity, dtype=np.float32)
-        gathers = np.ascontiguousarray(sample.gathers, dtype=np.float32)
-        values: dict[str, Any] = {"velocity": velocity, "gathers": gathers}
-        if "gathers_scale" in self._variables:
-            values["gathers"], values["gathers_scale"] = compress(gathers)
-        names = ("salt_mask", "dead_trace", "index", "seed", "split", "family")
-        positions = ("source_x", "source_depth", "receiver_x", "receiver_depth")
-        values |= {name: getattr(sample, name) for name in names + positions}
-        values["parameters"] = json.dumps(sample.parameters, sort_keys=True)
-        values["crc32"] = checksum(velocity, values["gathers"])
-        return values
 
     def _create(self) -> None:
         coordinates = _coordinates(self._config, self._samples)
@@ -177,8 +162,10 @@ class DatasetWriter:
         self._describe(self._file.create_dataset("wavelet", data=self._wavelet), schema.WAVELET)
         self._file.attrs["format"] = schema.FORMAT
         self._file.attrs["version"] = schema.VERSION
-        self._file.attrs["config"] = self._config.to_toml()
+        self._file.attrs["config"] = schema.config_text(self._config)
         self._file.attrs["software"] = schema.software_versions()
+        if self._shard is not None:
+            self._file.attrs["shard"] = self._shard
         self._file.attrs["complete"] = False
 
     def _variable(self, name: str, shape: tuple[int, ...], kind: str) -> h5py.Dataset:
@@ -198,15 +185,6 @@ class DatasetWriter:
         variable.attrs["units"] = spec.units
         variable.attrs["long_name"] = spec.long_name
 
-    def _check_shape(self, name: str, value: Any) -> None:
-        expected = self._file[name].shape[1:]
-        if np.shape(value) != expected:
-            dimensions = ", ".join(self._variables[name].dimensions[1:])
-            raise InputError(
-                f"{name}: has shape {list(np.shape(value))}, but the config says"
-                f" [{dimensions}] = {list(expected)}"
-            )
-
     def _finish(self) -> None:
         if self._next != self._samples:
             raise RuntimeError(f"{self._next} of {self._samples} samples were written")
@@ -215,23 +193,84 @@ class DatasetWriter:
         self._file.attrs["complete"] = True
 
 
-def compress(gathers: np.ndarray) -> tuple[np.ndarray, np.float32]:
+def pack_sample(config: Config, sample: Sample) -> dict[str, Any]:
+    """Return a sample as it is stored: one value a variable, checked and compressed.
+
+    It depends on its arguments alone, so that several threads may pack samples while one writes.
+
+    Raises
+    ------
+    InputError
+        If an array's shape is not the config's, a value is not finite, or a speed absurd.
+    """
+    velocity = np.ascontiguousarray(sample.velocity, dtype=np.float32)
+    gathers = np.ascontiguousarray(sample.gathers, dtype=np.float32)
+    low, high = _extremes(velocity)
+    weakest, strongest = _extremes(gathers)
+    if not np.isfinite([low, high, weakest, strongest]).all():
+        raise InputError(f"sample {sample.index}: velocity and gathers must be finite numbers")
+    if low < SLOWEST or high > FASTEST:
+        raise InputError(
+            f"sample {sample.index}: velocity = {low:g} to {high:g}: must be in m/s, between"
+            f" {SLOWEST:g} and {FASTEST:g}"
+        )
+    values: dict[str, Any] = {"velocity": velocity, "gathers": gathers}
+    if config.dataset.storage == "float16":
+        values["gathers"], values["gathers_scale"] = compress(gathers, max(-weakest, strongest))
+    names = ("salt_mask", "dead_trace", "index", "seed", "split", "family")
+    positions = ("source_x", "source_depth", "receiver_x", "receiver_depth")
+    values |= {name: getattr(sample, name) for name in names + positions}
+    values["parameters"] = json.dumps(sample.parameters, sort_keys=True)
+    values["crc32"] = checksum(velocity, values["gathers"])
+    _check_shapes(config, values)
+    return values
+
+
+def compress(gathers: np.ndarray, peak: float | None = None) -> tuple[np.ndarray, np.float32]:
     """Return gathers as float16 and the factor that restores them.
 
     The factor is a power of two that brings the peak to between 16,384 and 32,768, so scaling is
     exact and values down to 4e-9 of the peak keep float16's 11 bits.
+
+    Parameters
+    ----------
+    gathers
+        float32 of any shape.
+    peak
+        Their largest absolute value, if it is known.
     """
-    peak = float(np.max(np.abs(gathers), initial=0.0))
+    if peak is None:
+        peak = float(np.max(np.abs(gathers), initial=0.0))
     exponent = int(np.frexp(peak)[1]) - 15 if peak > 0 else 0
     exponent = max(exponent, -126)
-    # Torch rounds as numpy does, many times faster.
-    scaled = torch.from_numpy(np.ldexp(gathers, -exponent))
-    return scaled.half().numpy(), np.float32(2.0**exponent)
+    # Torch rounds as numpy does, many times faster, and needs no array in between.
+    scaled = torch.empty(gathers.shape, dtype=torch.float16)
+    torch.mul(torch.from_numpy(gathers), 2.0**-exponent, out=scaled)
+    return scaled.numpy(), np.float32(2.0**exponent)
 
 
 def checksum(velocity: np.ndarray, gathers: np.ndarray) -> int:
     """Return the CRC-32 of a sample's velocity and gathers as they are stored."""
-    return zlib.crc32(gathers.tobytes(), zlib.crc32(velocity.tobytes()))
+    first = zlib.crc32(np.ascontiguousarray(velocity))
+    return zlib.crc32(np.ascontiguousarray(gathers), first)
+
+
+def _extremes(values: np.ndarray) -> tuple[float, float]:
+    """Return the lowest and highest value, NaN where one is NaN."""
+    return float(np.min(values)), float(np.max(values))
+
+
+def _check_shapes(config: Config, values: Mapping[str, Any]) -> None:
+    lengths = {name: len(axis) for name, (axis, _) in _coordinates(config, 1).items()}
+    variables = schema.sample_variables(config.dataset.storage)
+    for name, value in values.items():
+        dimensions = variables[name].dimensions[1:]
+        expected = tuple(lengths[dimension] for dimension in dimensions)
+        if np.shape(value) != expected:
+            raise InputError(
+                f"{name}: has shape {list(np.shape(value))}, but the config says"
+                f" [{', '.join(dimensions)}] = {list(expected)}"
+            )
 
 
 def _coordinates(config: Config, samples: int) -> dict[str, tuple[np.ndarray, str]]:

@@ -1,0 +1,143 @@
+"""The commands that make data sets: simulate and merge."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seistomo.cli.app import (
+    ConfigArgument,
+    DeviceOption,
+    OverwriteFlag,
+    QuietFlag,
+    ResumeFlag,
+    SeedOption,
+    SetOption,
+    app,
+    overrides,
+    require_one_of,
+)
+from seistomo.config.document import field_help, keys_help
+from seistomo.errors import InputError
+from seistomo.progress import set_quiet
+
+
+@app.command(epilog=keys_help(("velocity", "survey", "simulation", "dataset")))
+def simulate(
+    config: ConfigArgument,
+    out: Annotated[Path, typer.Option("--out", help="Data set to write (HDF5).")],
+    samples: Annotated[int | None, typer.Option(help=field_help("dataset.samples"))] = None,
+    seed: SeedOption = None,
+    velocity: Annotated[
+        Path | None,
+        typer.Option(
+            "--velocity",
+            metavar="FILE.h5",
+            help="Shoot over the models of this velocity file or data set instead of drawn ones.",
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            help="Make part I of N only, for a job array; `seistomo merge` joins the parts.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Only check, estimate time, memory and disk, and draw a sheet of the models with"
+            " the survey and a gather beside --out.",
+        ),
+    ] = False,
+    device: DeviceOption = None,
+    set_: SetOption = None,
+    resume: ResumeFlag = False,
+    overwrite: OverwriteFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Draw velocity models, simulate their surveys and write a data set.
+
+    Under torchrun the processes share the work.
+
+    Example: seistomo simulate quickstart --out data.h5 --samples 200
+    """
+    from seistomo.config import load_config
+    from seistomo.dataset.generate import simulate as run
+
+    set_quiet(quiet or _rank() > 0)
+    require_one_of(resume, overwrite)
+    settings = overrides(set_, dataset__samples=samples, dataset__seed=seed)
+    if velocity is not None:
+        from seistomo.dataset.models import overrides_for
+
+        settings = overrides_for(velocity, config, settings)
+    if dry_run:
+        if resume:
+            raise InputError("--resume and --dry-run: give one of them, not both")
+        if _rank() == 0:
+            from seistomo.evaluation.dry_run import dry_run as look
+
+            typer.echo(
+                look(
+                    load_config(config, settings),
+                    out,
+                    device=device or "auto",
+                    velocity=velocity,
+                    shard=shard,
+                    overwrite=overwrite,
+                )
+            )
+        return
+    done = run(
+        load_config(config, settings),
+        out,
+        device=device or "auto",
+        resume=resume,
+        overwrite=overwrite,
+        velocity=velocity,
+        shard=shard,
+        distributed=True,
+    )
+    if done.rank == 0:
+        typer.echo(str(done))
+
+
+@app.command()
+def merge(
+    parts: Annotated[
+        list[Path],
+        typer.Argument(metavar="PARTS...", help="Parts (simulate --shard), or folders of them."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Data set to write (HDF5).")],
+    virtual: Annotated[
+        bool, typer.Option("--virtual", help="Refer to the parts instead of copying them.")
+    ] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Accept that the last samples are missing.")
+    ] = False,
+    overwrite: OverwriteFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Join parts of one data set into a single file, or say which are missing.
+
+    Example: seistomo merge part-*.h5 --out data.h5
+    """
+    from seistomo.dataset import merge as run
+    from seistomo.dataset import open_dataset
+
+    set_quiet(quiet)
+    run(parts, out, virtual=virtual, overwrite=overwrite, partial=partial)
+    with open_dataset(out) as data:
+        typer.echo(
+            f"{out}: {data.samples} samples, {'refers to' if virtual else 'joined from'} parts"
+        )
+
+
+def _rank() -> int:
+    """Return this process's number among those that torchrun started."""
+    text = os.environ.get("RANK", "0")
+    return int(text) if text.isdecimal() else 0

@@ -1,0 +1,152 @@
+"""What making a data set will take, from making a few of its samples."""
+
+import resource
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from seistomo.config import Config
+from seistomo.dataset.models import ModelSource
+from seistomo.dataset.pipeline import AHEAD_BYTES, Pipeline
+from seistomo.dataset.store.schema import SPLITS, split_of, stored_bytes
+from seistomo.simulation import Simulator
+
+# What is made for the estimate takes about so long at most, s, after the first model.
+REHEARSAL_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What making a few samples gave.
+
+    Attributes
+    ----------
+    gathers
+        float32 [source, receiver, time] of the first.
+    models
+        Models that were made to see what one takes.
+    seconds
+        Seconds a model.
+    memory, gpu_memory
+        Most memory that this process has used so far, bytes; of the GPU, None without one.
+    device
+        ``cpu`` or the name of the GPU.
+    """
+
+    gathers: np.ndarray
+    models: int
+    seconds: float
+    memory: int
+    gpu_memory: int | None
+    device: str
+
+
+def rehearse(config: Config, models: ModelSource, wanted: range, device: str) -> Rehearsal:
+    """Shoot over the first model, then make some samples as the simulation does.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    models
+        Where the velocity models come from.
+    wanted
+        The samples that are to be made.
+    device
+        auto, cpu, cuda or cuda:N.
+    """
+    simulator = Simulator(config, device)
+    first = models.model(wanted.start).velocity
+    started = time.perf_counter()
+    gathers = simulator(first[None], [wanted.start])[0]
+    count, seconds = 1, time.perf_counter() - started
+    with Pipeline(config, device, models) as pipeline:
+        # A call for each worker, so that all are busy to the end, if that does not take too long.
+        call = min(
+            config.simulation.models_per_call,
+            len(wanted) // pipeline.workers,
+            int(REHEARSAL_SECONDS / seconds / pipeline.workers),
+        )
+        if call:
+            count = call * pipeline.workers
+            works = list(pipeline.work_on((wanted.start, wanted.start + count)))
+            started = time.perf_counter()
+            for _ in pipeline.run(works):
+                pass
+            seconds = (time.perf_counter() - started) / count
+    on_gpu = simulator.device.type == "cuda"
+    return Rehearsal(
+        gathers,
+        count,
+        seconds,
+        peak_memory(),
+        torch.cuda.max_memory_allocated(simulator.device) if on_gpu else None,
+        torch.cuda.get_device_name(simulator.device) if on_gpu else "cpu",
+    )
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process has used so far, bytes."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
+
+
+def estimate_lines(config: Config, out: Path, wanted: range, rehearsal: Rehearsal) -> list[str]:
+    """Return what making a data set will take, in words.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    out
+        The data set to be.
+    wanted
+        The samples that are to be made.
+    rehearsal
+        What a few of them took.
+    """
+    size = len(wanted) * stored_bytes(config)
+    # Samples that wait to be written.
+    memory = f"{(rehearsal.memory + min(AHEAD_BYTES, size)) / 1e9:.1f} GB"
+    if rehearsal.gpu_memory is not None:
+        memory += f", {rehearsal.gpu_memory / 1e9:.1f} GB on the GPU"
+    free = _free_bytes(out)
+    enough = "" if free >= 2 * size else ": not enough"
+    return [
+        f"samples: {_samples(config, wanted)}",
+        f"time: about {duration(len(wanted) * rehearsal.seconds)} on {rehearsal.device} in one"
+        f" process ({rehearsal.seconds:.3g} s a model, measured over {rehearsal.models})",
+        f"memory: about {memory}, whatever the number of samples",
+        f"disk: {size / 1e9:.3g} GB in {config.dataset.storage}, up to twice that on the way;"
+        f" {free / 1e9:.3g} GB are free{enough}",
+    ]
+
+
+def duration(seconds: float) -> str:
+    """Return a time span in the unit that suits it."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def _samples(config: Config, wanted: range) -> str:
+    splits = split_of(np.arange(wanted.start, wanted.stop), config.dataset.split)
+    counts = np.bincount(splits, minlength=len(SPLITS))
+    shares = ", ".join(f"{count:,} {name}" for name, count in zip(SPLITS, counts, strict=True))
+    total = config.dataset.samples
+    if len(wanted) == total:
+        return f"{total:,} ({shares})"
+    return f"{wanted.start:,} to {wanted.stop - 1:,} of {total:,}, {len(wanted):,} ({shares})"
+
+
+def _free_bytes(path: Path) -> int:
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

@@ -1,0 +1,151 @@
+"""Where the velocity models of a data set come from: drawn at random, or from a file."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from seistomo.config import Config
+from seistomo.config.load import with_overrides
+from seistomo.config.velocity import HIGHEST, LOWEST_IMPORTED
+from seistomo.dataset.store.velocity_file import VelocityReader, open_velocity
+from seistomo.errors import InputError
+from seistomo.velocity import VelocityModel, draw_model
+
+# Rounding of speeds that are kept in float32, as a part of the bound.
+ROUNDING = 1e-6
+
+
+class ModelSource(Protocol):
+    """Gives the velocity model of any sample; several threads may ask at once."""
+
+    def model(self, index: int) -> VelocityModel:
+        """Return the model of sample ``index``."""
+
+
+class DrawnModels:
+    """Models drawn as a configuration says."""
+
+    def __init__(self, config: Config) -> None:
+        self._config, self._seed = config.velocity, config.dataset.seed
+
+    def model(self, index: int) -> VelocityModel:
+        """Return the model of sample ``index``."""
+        return draw_model(self._config, self._seed, index)
+
+
+@contextmanager
+def models_for(config: Config, velocity: str | Path | None) -> Iterator[tuple[Config, ModelSource]]:
+    """Give a configuration and the source of its models; close the file afterwards.
+
+    Parameters
+    ----------
+    config
+        What to draw, or how to shoot over a file's models.
+    velocity
+        The velocity file or data set; None to draw.
+
+    Raises
+    ------
+    InputError
+        See `config_for`; also where the models of ``config`` came from a file that is not given.
+    """
+    if velocity is not None:
+        with open_velocity(velocity) as models:
+            yield config_for(config, models), models
+        return
+    require_drawn(config)
+    yield config, DrawnModels(config)
+
+
+def overrides_for(velocity: str | Path, source: str, overrides: Sequence[str]) -> list[str]:
+    """Return the ``--set`` strings with which to load a configuration for a file's models.
+
+    Parameters
+    ----------
+    velocity
+        The velocity file or data set.
+    source
+        What is loaded: a path, or the name of a preset, whose number of samples does not count.
+    overrides
+        What the user gave.
+    """
+    with open_velocity(velocity) as models:
+        added = _grid(models)
+        given = any(text.partition("=")[0].strip() == "dataset.samples" for text in overrides)
+        if not given and not Path(source).is_file():
+            added.append(f"dataset.samples={models.models}")
+    return [*overrides, *added]
+
+
+def config_for(config: Config, models: VelocityReader) -> Config:
+    """Return a configuration for shooting over the models of a file.
+
+    Grid and identity are the file's; ``dataset.samples`` is the number of its models unless
+    ``config`` states one.
+
+    Raises
+    ------
+    InputError
+        If ``config`` was made for the models of another file, asks for more samples than there are
+        models, or does not allow their speeds.
+    """
+    imported = config.velocity.imported
+    if imported not in (None, models.identity):
+        raise InputError(
+            f"--velocity {models.path}: holds other models ({models.identity}) than those that the"
+            f" configuration was made with (velocity.imported = {imported})"
+        )
+    _require_speeds(config, models)
+    stated = "samples" in config.dataset.model_fields_set
+    if stated and config.dataset.samples > models.models:
+        raise InputError(
+            f"dataset.samples = {config.dataset.samples}: --velocity {models.path} holds"
+            f" {models.models} models; use --samples {models.models} or fewer"
+        )
+    settings = [*_grid(models), f'velocity.imported="{models.identity}"']
+    if not stated:
+        settings.append(f"dataset.samples={models.models}")
+    return with_overrides(config, settings)
+
+
+def require_drawn(config: Config) -> None:
+    """Refuse to draw models for a configuration whose models came from a file.
+
+    Raises
+    ------
+    InputError
+        Saying how to give the file.
+    """
+    if config.velocity.imported is not None:
+        raise InputError(
+            f"velocity.imported = {config.velocity.imported}: the models came from a file; give it"
+            " with --velocity, or leave this key out to draw models"
+        )
+
+
+def _grid(models: VelocityReader) -> list[str]:
+    """Return the ``--set`` strings that give a configuration the grid of a file's models."""
+    return [
+        f"velocity.shape=[{models.shape[0]}, {models.shape[1]}]",
+        f"velocity.spacing={models.spacing!r}",
+    ]
+
+
+def _require_speeds(config: Config, models: VelocityReader) -> None:
+    low, high = config.velocity.minimum, config.velocity.maximum
+    remedies, clip, allowed = [], ["", ""], True
+    if models.minimum < low * (1 - ROUNDING):
+        remedies.append(f"--set velocity.minimum={math.floor(models.minimum)}")
+        clip[0], allowed = f"{low:g}", models.minimum >= LOWEST_IMPORTED
+    if models.maximum > high * (1 + ROUNDING):
+        remedies.append(f"--set velocity.maximum={math.ceil(models.maximum)}")
+        clip[1], allowed = f"{high:g}", allowed and math.ceil(models.maximum) <= HIGHEST
+    if remedies:
+        settings = f"{' '.join(remedies)}, or " if allowed else ""
+        raise InputError(
+            f"--velocity {models.path}: speeds from {models.minimum:g} to {models.maximum:g} m/s"
+            f" are not all between velocity.minimum = {low:g} and velocity.maximum = {high:g}; use"
+            f" {settings}seistomo import --clip {':'.join(clip)}"
+        )

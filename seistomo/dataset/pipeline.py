@@ -1,0 +1,214 @@
+"""Models drawn ahead and gathers packed behind, while the wave equation runs.
+
+Workers, threads of this process, each take a few samples from model to packed gathers; nearly all
+of that is outside Python's lock. On a CPU there are as many workers as threads of torch, and each
+solves the wave equation with one thread: nobody waits for anybody, and what is done beside it costs
+its own processor time alone. On a GPU the workers share the device: while it computes for one, the
+others draw, copy and pack. Whoever asks for the results writes them, in order.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+
+from seistomo.config import Config
+from seistomo.dataset.drawing import DrawingProcesses
+from seistomo.dataset.models import DrawnModels, ModelSource
+from seistomo.dataset.store import Sample, pack_sample
+from seistomo.dataset.store.schema import split_of, stored_bytes
+from seistomo.interrupts import interrupts_held, raise_if_interrupted
+from seistomo.progress import say
+from seistomo.simulation import Simulator, Survey
+from seistomo.velocity import VelocityModel
+
+# Workers that share a GPU: while one computes, the others draw and pack.
+GPU_WORKERS = 4
+# Samples that wait to be written take at most this much memory, or two calls' worth a worker.
+AHEAD_BYTES = 2**28
+# Seconds between two looks at whether Ctrl-C was pressed.
+POLL = 0.1
+# After an interrupt, say what is waited for if it takes longer than this, s.
+PATIENCE = 1.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """Samples that share one call of the simulator, and the file that they are for.
+
+    Attributes
+    ----------
+    indices
+        The samples.
+    shard
+        First and last + 1 sample of their file.
+    """
+
+    indices: range
+    shard: tuple[int, int]
+
+
+class Pipeline:
+    """Makes samples, several calls of the simulator at a time; use it as a context manager.
+
+    Parameters
+    ----------
+    config
+        What to shoot and how.
+    device
+        auto, cpu, cuda or cuda:N.
+    models
+        Where the models come from.
+
+    Attributes
+    ----------
+    workers
+        Number of threads that make samples.
+
+    Raises
+    ------
+    InputError
+        As `Simulator` does: for a device that is not there, say.
+    """
+
+    def __init__(self, config: Config, device: str, models: ModelSource) -> None:
+        self._config = config
+        self._simulator = Simulator(config, device)
+        self._on_gpu = on_gpu(self._simulator)
+        self._threads = torch.get_num_threads()
+        self.workers = GPU_WORKERS if self._on_gpu else self._threads
+        self._models = models
+        self._drawing = None
+        if self._on_gpu and isinstance(models, DrawnModels):
+            self._drawing = DrawingProcesses(config)
+        self._memory = threading.local()
+        self._pending: deque[tuple[Work, Future]] = deque()
+        self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="samples")
+
+    def __enter__(self) -> "Pipeline":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # Calls that are under way cannot be broken off: another Ctrl-C waits for them too.
+        with interrupts_held(), self._drawing or nullcontext():
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            deadline = time.monotonic() + PATIENCE
+            for _, future in self._pending:
+                while not future.done() and time.monotonic() < deadline:
+                    time.sleep(0.01)
+            if any(not future.done() for _, future in self._pending):
+                say("stopping: the shots in hand come to their end first")
+            self._pool.shutdown(wait=True)
+            # The threads' own setting reaches the linear algebra library of the whole process.
+            torch.set_num_threads(self._threads)
+
+    @property
+    def wave_seconds(self) -> float:
+        """Time in which the wave equation was being solved, s: on a CPU, the workers' mean."""
+        return self._simulator.wave_seconds / (1 if self._on_gpu else self.workers)
+
+    def work_on(self, shard: tuple[int, int]) -> Iterator[Work]:
+        """Yield the samples of a file in groups that share one call of the simulator."""
+        start, stop = shard
+        # No fewer groups than workers, where that is possible.
+        share = -(-(stop - start) // self.workers)
+        size = min(self._config.simulation.models_per_call, share)
+        for first in range(start, stop, size):
+            yield Work(range(first, min(first + size, stop)), shard)
+
+    def run(self, works: Iterable[Work]) -> Iterator[tuple[Work, list[dict[str, Any]]]]:
+        """Yield each work with its samples as they are stored, in the order of ``works``.
+
+        Works ahead of the consumer, a bounded way; ``works`` is asked for more as room comes.
+        """
+        works, ahead = iter(works), self._calls_ahead()
+        while True:
+            while len(self._pending) < ahead and (work := next(works, None)) is not None:
+                self._pending.append((work, self._pool.submit(self._make, work.indices)))
+            if not self._pending:
+                return
+            work, future = self._pending[0]
+            while not future.done():
+                wait([future], POLL)
+                raise_if_interrupted()
+            samples = future.result()
+            self._pending.popleft()
+            yield work, samples
+            raise_if_interrupted()
+
+    def _calls_ahead(self) -> int:
+        """Return how many calls may be begun and not yet written."""
+        least = 2 * self.workers
+        if not self._on_gpu:
+            return least
+        # Calls are short there: more of them bridge the time in which a file is flushed to disk.
+        call = stored_bytes(self._config) * self._config.simulation.models_per_call
+        return max(least, AHEAD_BYTES // call)
+
+    def _make(self, indices: range) -> list[dict[str, Any]]:
+        """Draw, shoot and pack some samples: what a worker does."""
+        # Of this thread: the simulator and torch then start no threads of their own.
+        torch.set_num_threads(1)
+        config = self._config
+        models = self._draw(indices)
+        velocity = np.stack([model.velocity for model in models])
+        gathers = self._simulator(velocity, list(indices), self._memory_for(len(models)))
+        self._memory.gathers = gathers
+        splits = split_of(np.asarray(indices), config.dataset.split)
+        return [
+            pack_sample(config, _sample(config, index, model, gather, int(split)))
+            for index, model, gather, split in zip(indices, models, gathers, splits, strict=True)
+        ]
+
+    def _draw(self, indices: range) -> list[VelocityModel]:
+        if self._drawing is not None:
+            return self._drawing.models(indices)
+        return [self._models.model(index) for index in indices]
+
+    def _memory_for(self, models: int) -> np.ndarray | None:
+        """Return this worker's memory of the last call, where it can be used again."""
+        last = getattr(self._memory, "gathers", None)
+        # Stored as they are, gathers wait there to be written.
+        if last is None or len(last) < models or self._config.dataset.storage == "float32":
+            return None
+        return last[:models]
+
+
+def on_gpu(simulator: Simulator) -> bool:
+    """Tell whether a simulator computes on a GPU."""
+    return simulator.device.type == "cuda"
+
+
+def _sample(
+    config: Config, index: int, model: VelocityModel, gathers: np.ndarray, split: int
+) -> Sample:
+    seed = config.dataset.seed
+    survey = Survey.draw(config, seed, index)
+    return Sample(
+        velocity=model.velocity,
+        gathers=gathers,
+        salt_mask=model.salt_mask,
+        dead_trace=survey.dead_trace,
+        source_x=survey.source_x,
+        source_depth=survey.source_depth,
+        receiver_x=survey.receiver_x,
+        receiver_depth=survey.receiver_depth,
+        index=index,
+        seed=seed,
+        split=split,
+        family=model.family,
+        parameters=model.parameters,
+    )

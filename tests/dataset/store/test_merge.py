@@ -1,0 +1,246 @@
+"""Parts become one data set, or one line says what stands in the way."""
+
+import shutil
+from itertools import pairwise
+
+import h5py
+import numpy as np
+import pytest
+
+from seistomo.config import load_config
+from seistomo.dataset import merge, open_dataset
+from seistomo.dataset.store import DatasetWriter, Sample, part_at
+from seistomo.errors import InputError
+
+SETTINGS = [
+    "velocity.shape=[11, 12]",
+    "survey.sources=2",
+    "survey.receivers=5",
+    "survey.time_samples=16",
+]
+WAVELET = np.hanning(16)
+
+
+def write_part(path, indices, *settings, samples=7, shard=None, wavelet=WAVELET):
+    """Write samples whose content follows from their index."""
+    config = load_config("", [*SETTINGS, f"dataset.samples={samples}", *settings])
+    path.parent.mkdir(exist_ok=True)
+    with DatasetWriter(path, config, len(indices), wavelet, shard=shard) as writer:
+        for index in indices:
+            rng = np.random.default_rng(index)
+            velocity = rng.uniform(1500, 4600, (11, 12)).astype(np.float32)
+            writer.append(
+                Sample(
+                    velocity=velocity,
+                    gathers=rng.normal(size=(2, 5, 16)).astype(np.float32),
+                    salt_mask=velocity > 4225,
+                    dead_trace=rng.random((2, 5)) < 0.2,
+                    source_x=rng.random(2),
+                    source_depth=np.zeros(2),
+                    receiver_x=rng.random(5),
+                    receiver_depth=np.zeros(5),
+                    index=index,
+                    seed=0,
+                    split=index % 3,
+                    family=f"family {index}",
+                    parameters={"number": index, "name": "é" * index},
+                )
+            )
+    return path
+
+
+def write_parts(folder, *cuts, **more):
+    return [
+        write_part(folder / f"part-{number}.h5", range(a, b), **more)
+        for number, (a, b) in enumerate(pairwise(cuts), start=1)
+    ]
+
+
+def refusal(parts, out, **options):
+    with pytest.raises(InputError) as caught:
+        merge(parts, out, **options)
+    assert not out.exists()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_merged_file_does_not_depend_on_the_parts(tmp_path):
+    cuts = [(0, 7), (0, 3, 7), (0, 1, 2, 6, 7)]
+    files = []
+    for number, cut in enumerate(cuts):
+        parts = write_parts(tmp_path / str(number), *cut)
+        files.append(merge(parts[::-1], tmp_path / f"{number}.h5").read_bytes())
+    assert files[0] == files[1] == files[2]
+
+
+@pytest.mark.parametrize("storage", ["float16", "float32"])
+@pytest.mark.parametrize("virtual", [False, True])
+def test_every_variable_arrives(tmp_path, storage, virtual, monkeypatch):
+    # Blocks of one sample and of a few: memory is used again in between.
+    monkeypatch.setattr("seistomo.dataset.store.columns.BLOCK_BYTES", 2000)
+    settings = f"dataset.storage={storage}"
+    whole = write_part(tmp_path / "whole.h5", range(7), settings)
+    parts = [
+        write_part(tmp_path / "a.h5", range(5), settings),
+        write_part(tmp_path / "b.h5", range(5, 7), settings),
+    ]
+    merged = merge(parts, tmp_path / "merged.h5", virtual=virtual)
+    with h5py.File(whole) as one, h5py.File(merged) as other:
+        assert set(one) == set(other)
+        for name in one:
+            np.testing.assert_array_equal(one[name][...], other[name][...], err_msg=name)
+            assert one[name].dtype == other[name].dtype
+        assert dict(one.attrs) == dict(other.attrs)
+
+
+def test_a_virtual_set_reads_the_same_from_anywhere(tmp_path, monkeypatch):
+    parts = write_parts(tmp_path / "parts", 0, 2, 7)
+    copied = merge(parts, tmp_path / "copied.h5")
+    virtual = merge(parts, tmp_path / "virtual.h5", virtual=True)
+    monkeypatch.chdir("/")
+    with open_dataset(copied) as one, open_dataset(virtual) as other:
+        assert one.identity == other.identity
+        np.testing.assert_array_equal(one.read_gathers(range(7)), other.read_gathers(range(7)))
+        assert other.damaged() == []
+    parts[1].unlink()
+    with pytest.raises(InputError, match="which is gone"):
+        open_dataset(virtual)
+
+
+def test_a_virtual_set_does_not_replace_its_own_part(tmp_path):
+    parts = write_parts(tmp_path, 0, 2, 7)
+    before = parts[0].read_bytes()
+    with pytest.raises(InputError, match="is one of the parts"):
+        merge(parts, parts[0], virtual=True, overwrite=True)
+    assert parts[0].read_bytes() == before
+    # A copy may take a part's place: it is whole before the part goes.
+    assert open_dataset(merge(parts, parts[0], overwrite=True)).samples == 7
+
+
+def test_folders_stand_for_what_is_in_them(tmp_path):
+    write_parts(tmp_path / "parts", 0, 2, 5)
+    shards = tmp_path / "rest.h5.shards"
+    write_part(shards / "shard-00000005-00000007.h5", [5, 6])
+    (shards / "lock").touch()
+    out = tmp_path / "parts" / "data.h5"
+    merge([tmp_path / "parts", shards], out)
+    # Once more into the same folder: what is made is no part of itself.
+    again = merge([tmp_path / "parts", shards], out, overwrite=True)
+    assert open_dataset(again).samples == 7
+    (tmp_path / "empty").mkdir()
+    assert "empty: holds no parts" in refusal([tmp_path / "empty"], tmp_path / "out.h5")
+
+
+def test_all_that_is_missing_is_told_at_once(tmp_path):
+    a, b, c, d, e = write_parts(tmp_path, 0, 2, 4, 5, 6, 10, samples=12)
+    assert "4 of 12 samples are missing: 2 to 3, 10 to 11" in refusal(
+        [a, c, d, e], tmp_path / "out.h5"
+    )
+    assert "samples are missing: 0 to 3, 5, 10 to 11" in refusal([c, e], tmp_path / "out.h5")
+    assert "made by" not in refusal([a, b], tmp_path / "out.h5")
+
+
+def test_the_missing_parts_of_a_job_array_are_named(tmp_path):
+    parts = [
+        write_part(tmp_path / f"{i}.h5", [i - 1], samples=12, shard=(i, 12))
+        for i in (1, 4, 5, 6, 8, 12)
+    ]
+    message = refusal(parts, tmp_path / "out.h5")
+    assert "6 of 12 samples are missing: 1 to 2, 6, 8 to 10" in message
+    assert "(made by simulate --shard i/12 for i = 2-3,7,9-11)" in message
+    # Parts of several divisions: nobody knows which was meant.
+    parts.append(write_part(tmp_path / "other.h5", [1, 2], samples=12, shard=(2, 6)))
+    assert "made by" not in refusal(parts, tmp_path / "out.h5")
+
+
+def test_many_gaps_stay_one_readable_line(tmp_path):
+    parts = [write_part(tmp_path / f"{i}.h5", [i], samples=60) for i in range(0, 60, 3)]
+    message = refusal(parts, tmp_path / "out.h5")
+    assert "40 of 60 samples are missing: 1 to 2, 4 to 5" in message
+    assert "and 12 more" in message
+    assert len(message) < 250 + len(str(tmp_path))
+
+
+def test_doubles_are_named_with_what_is_missing(tmp_path):
+    a, b, c = write_parts(tmp_path, 0, 2, 5, 7, samples=9)
+    double = write_part(tmp_path / "double.h5", range(1, 6), samples=9)
+    message = refusal([a, b, c, double], tmp_path / "out.h5")
+    assert "2 of 9 samples are missing: 7 to 8" in message
+    for pair in (f"{a} and {double}", f"{double} and {b}", f"{double} and {c}"):
+        assert f"{pair} both hold samples" in message
+    assert "both hold samples 0 to 1" in refusal([a, a, b], tmp_path / "out.h5")
+
+
+def test_missing_last_samples_may_be_accepted(tmp_path, capsys):
+    a, b, c = write_parts(tmp_path, 0, 2, 5, 7, samples=9)
+    merged = merge([a, b, c], tmp_path / "some.h5", partial=True)
+    assert "holds samples 0 to 6 of 9; the last ones are missing" in capsys.readouterr().err
+    with open_dataset(merged) as data:
+        assert data.samples == data.config.dataset.samples == 7
+    assert "2 to 4" in refusal([a, c], tmp_path / "out.h5", partial=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"settings": ["survey.frequency=6.0"]}, r"survey.frequency = 6.0, but .*1.h5 has 8.0"),
+        ({"settings": ["dataset.seed=1"]}, r"dataset.seed = 1, but .*1.h5 has 0"),
+        ({"settings": ['velocity.imported="x"']}, r"velocity.imported = 'x', but .* has None"),
+        ({"wavelet": WAVELET * 1.001}, "holds another wavelet than"),
+    ],
+)
+def test_parts_of_another_set_are_refused(tmp_path, change, words):
+    first = write_part(tmp_path / "1.h5", range(5))
+    settings = change.pop("settings", [])
+    stranger = write_part(tmp_path / "2.h5", range(5, 7), *settings, **change)
+    with pytest.raises(InputError, match=words):
+        merge([first, stranger], tmp_path / "out.h5")
+    assert not (tmp_path / "out.h5").exists()
+
+
+def test_wavelets_that_differ_by_rounding_are_the_same(tmp_path):
+    """Another processor may compute the last digit otherwise; the file may have another name."""
+    one, other = (f"survey.wavelet_file={name}" for name in ("a.txt", "/elsewhere/b.txt"))
+    first = write_part(tmp_path / "1.h5", range(5), 'survey.wavelet="file"', one)
+    rounded = WAVELET * (1 + 1e-15)
+    second = write_part(
+        tmp_path / "2.h5", range(5, 7), 'survey.wavelet="file"', other, wavelet=rounded
+    )
+    assert open_dataset(merge([first, second], tmp_path / "out.h5")).samples == 7
+
+
+def test_parts_of_other_programs_are_warned_of(tmp_path, capsys):
+    first, second = write_parts(tmp_path, 0, 2, 7)
+    with h5py.File(second, "a") as file:
+        file.attrs["software"] = '{"deepwave": "9.9"}'
+    merge([first, second], tmp_path / "out.h5")
+    assert "part-2.h5: made with deepwave 9.9" in capsys.readouterr().err
+
+
+def test_chosen_samples_are_no_part(tmp_path):
+    chosen = write_part(tmp_path / "chosen.h5", [1, 4, 5])
+    with pytest.raises(InputError, match="holds chosen samples of a data set"):
+        part_at(chosen)
+
+
+def test_a_part_that_is_not_whole_is_named(tmp_path):
+    first, second = write_parts(tmp_path, 0, 2, 7)
+    second.write_bytes(second.read_bytes()[:3000])
+    assert "part-2.h5: truncated" in refusal([first, second], tmp_path / "out.h5")
+    text = tmp_path / "notes.h5"
+    shutil.copy(__file__, text)
+    assert "notes.h5: not an HDF5 file" in refusal([first, text], tmp_path / "out.h5")
+    assert "no parts given" in refusal([], tmp_path / "out.h5")
+
+
+def test_a_part_that_is_damaged_inside_leaves_the_old_file(tmp_path):
+    first, second = write_parts(tmp_path, 0, 2, 7)
+    out = merge([first, second], tmp_path / "out.h5")
+    before, whole = out.read_bytes(), second.read_bytes()
+    place = whole.index(b"TREE", whole.index(b"TREE") + 1)
+    second.write_bytes(whole[:place] + bytes(200) + whole[place + 200 :])
+    with pytest.raises(InputError, match=r"part-2\.h5: damaged"):
+        merge([first, second], out, overwrite=True)
+    assert out.read_bytes() == before
+    with pytest.raises(InputError, match="exists already; use --overwrite"):
+        merge([first, second], out)

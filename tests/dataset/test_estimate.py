@@ -1,0 +1,116 @@
+"""What making a data set will take."""
+
+import re
+import shutil
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seistomo.config import load_config
+from seistomo.dataset import estimate
+from seistomo.dataset.estimate import (
+    Rehearsal,
+    duration,
+    estimate_lines,
+    peak_memory,
+    rehearse,
+)
+from seistomo.dataset.generate import simulate
+from seistomo.dataset.models import DrawnModels
+from seistomo.simulation import Simulator
+
+SMALL = (
+    *("velocity.shape=[24, 26]", "velocity.spacing=20", "velocity.layer_thickness=[80.0, 200.0]"),
+    *("survey.sources=4", "survey.receivers=64", "survey.frequency=6", "survey.time_step=0.02"),
+    *("survey.time_samples=160", "dataset.samples=24", "dataset.split=[4, 1, 1]"),
+)
+
+
+@pytest.fixture
+def config():
+    return load_config("", SMALL)
+
+
+def rehearsal(**changes):
+    values = {
+        "gathers": np.zeros((4, 64, 160), np.float32),
+        "models": 8,
+        "seconds": 0.5,
+        "memory": 10**9,
+        "gpu_memory": None,
+        "device": "cpu",
+    }
+    return Rehearsal(**{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.034, "0.034 s"), (50, "50 s"), (300, "5.0 min"), (9000, "2.5 h"), (864000, "10.0 days")],
+)
+def test_durations_are_in_the_unit_that_suits_them(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_the_rehearsal_shoots_the_first_model_and_makes_some(config):
+    models = DrawnModels(config)
+    found = rehearse(config, models, range(8, 24), "cpu")
+    expected = Simulator(config, "cpu")(models.model(8).velocity[None], [8])[0]
+    np.testing.assert_array_equal(found.gathers, expected)
+    assert found.models >= 1
+    assert found.seconds > 0
+    assert found.memory > 10**7
+    assert (found.gpu_memory, found.device) == (None, "cpu")
+
+
+def test_what_takes_long_is_measured_over_one_model(config, monkeypatch):
+    monkeypatch.setattr(estimate, "REHEARSAL_SECONDS", 0.0)
+    assert rehearse(config, DrawnModels(config), range(24), "cpu").models == 1
+
+
+def test_no_more_is_made_than_is_wanted(config):
+    made = []
+
+    class Models(DrawnModels):
+        def model(self, index):
+            made.append(index)
+            return super().model(index)
+
+    rehearse(config, Models(config), range(5, 7), "cpu")
+    assert set(made) <= {5, 6}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_peak_memory_is_what_the_system_says():
+    status = Path("/proc/self/status").read_text()
+    peak = 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
+    assert peak_memory() == pytest.approx(peak, rel=0.05)
+
+
+def test_the_disk_space_is_that_of_the_file(config, tmp_path):
+    line = estimate_lines(config, tmp_path / "data.h5", range(24), rehearsal())[-1]
+    simulate(config, tmp_path / "data.h5", device="cpu")
+    said = float(re.match(r"disk: (\S+) GB in float16", line)[1])
+    assert said * 1e9 == pytest.approx((tmp_path / "data.h5").stat().st_size, rel=0.15)
+
+
+def test_the_lines_count_what_is_wanted(config, tmp_path):
+    lines = estimate_lines(config, tmp_path / "data.h5", range(24), rehearsal())
+    assert lines[0] == "samples: 24 (16 train, 4 validation, 4 test)"
+    assert lines[1].startswith("time: about 12 s on cpu in one process (0.5 s a model")
+    part = estimate_lines(config, tmp_path / "data.h5", range(6, 12), rehearsal())
+    assert part[0] == "samples: 6 to 11 of 24, 6 (4 train, 1 validation, 1 test)"
+    assert part[1].startswith("time: about 3 s")
+
+
+def test_memory_and_disk_say_what_is_short(config, tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(0, 0, 3 * 10**6))
+    on_gpu = rehearsal(gpu_memory=2 * 10**9, device="a GPU")
+    lines = estimate_lines(config, tmp_path / "no" / "folder" / "data.h5", range(24), on_gpu)
+    assert lines[2].startswith("memory: about 1.0 GB, 2.0 GB on the GPU")
+    assert lines[3].endswith("0.003 GB are free: not enough")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(0, 0, 10**9))
+    assert not estimate_lines(config, tmp_path / "data.h5", range(24), on_gpu)[3].endswith("enough")

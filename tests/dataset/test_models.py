@@ -1,0 +1,172 @@
+"""Shooting over models of a file: simulate --velocity."""
+
+import h5py
+import numpy as np
+import pytest
+
+from seistomo.config import load_config
+from seistomo.dataset import merge, open_dataset
+from seistomo.dataset.generate import simulate
+from seistomo.dataset.models import config_for, overrides_for
+from seistomo.dataset.store.velocity_file import open_velocity
+from seistomo.dataset.store.velocity_writer import write_velocity
+from seistomo.errors import InputError
+from seistomo.simulation import Simulator
+from seistomo.velocity import VelocityModel
+
+SHAPE = (20, 26)
+
+
+def layered(count, slowest=1600.0, fastest=4000.0):
+    for number in range(count):
+        depths = np.linspace(slowest, fastest, SHAPE[0])
+        velocity = np.repeat(depths[:, None], SHAPE[1], axis=1) - number
+        velocity[0] = slowest
+        yield VelocityModel(
+            velocity.astype(np.float32), velocity > 3900, "section", {"number": number}
+        )
+
+
+@pytest.fixture
+def config():
+    """Return a function: settings whose grid is not the file's."""
+    settings = ["survey.sources=2", "survey.receivers=7", "survey.time_samples=140"]
+    return lambda *more: load_config("", [*settings, "dataset.shard_samples=2", *more])
+
+
+@pytest.fixture
+def file(tmp_path):
+    return write_velocity(tmp_path / "models.h5", layered(5), 12.5)
+
+
+def test_the_set_holds_the_files_models_in_order(config, file, tmp_path):
+    done = simulate(config(), tmp_path / "data.h5", velocity=file)
+    assert done.samples == 5
+    with open_dataset(tmp_path / "data.h5") as data, open_velocity(file) as models:
+        stored = data.config
+        assert (stored.velocity.shape, stored.velocity.spacing) == (SHAPE, 12.5)
+        assert stored.velocity.imported == models.identity
+        assert stored.dataset.samples == data.samples == 5
+        for index in range(5):
+            model = models.model(index)
+            np.testing.assert_array_equal(data.read_velocity([index])[0], model.velocity)
+            np.testing.assert_array_equal(data.read_salt_mask([index])[0], model.salt_mask)
+            assert data.families([index]) == ["section"]
+            assert data.parameters(index) == {"number": index}
+        gathers = data.read_gathers([4])
+        expected = Simulator(stored, "cpu")(data.read_velocity([4]), [4])
+    np.testing.assert_allclose(gathers, expected, atol=1e-3 * np.abs(expected).max())
+    assert data.x[-1] == 25 * 12.5
+
+
+def test_another_survey_over_the_models_of_a_data_set(config, file, tmp_path):
+    first, second = tmp_path / "first.h5", tmp_path / "second.h5"
+    simulate(config(), first, velocity=file)
+    simulate(config("survey.sources=3", "survey.frequency=9.0"), second, velocity=first)
+    with open_dataset(first) as one, open_dataset(second) as other:
+        np.testing.assert_array_equal(one.read_velocity(range(5)), other.read_velocity(range(5)))
+        assert other.gather_shape[0] == 3
+        assert one.config.velocity.imported == other.config.velocity.imported
+
+
+def test_interrupted_divided_and_whole_runs_are_the_same(config, file, tmp_path, monkeypatch):
+    simulate(config(), tmp_path / "whole.h5", velocity=file)
+    parts = [tmp_path / f"part-{i}.h5" for i in (1, 2)]
+    for i, part in enumerate(parts, start=1):
+        simulate(config(), part, velocity=file, shard=f"{i}/2")
+    merge(parts, tmp_path / "merged.h5")
+    simulate(config("dataset.samples=3"), tmp_path / "grown.h5", velocity=file)
+    done = simulate(config(), tmp_path / "grown.h5", velocity=file, resume=True)
+    assert done.simulated == 2
+    whole = (tmp_path / "whole.h5").read_bytes()
+    assert (tmp_path / "merged.h5").read_bytes() == whole
+    assert (tmp_path / "grown.h5").read_bytes() == whole
+
+
+def test_another_file_is_refused_on_resume_and_merge(config, file, tmp_path):
+    other = write_velocity(tmp_path / "other.h5", layered(5, slowest=1700.0), 12.5)
+    part = tmp_path / "part-1.h5"
+    simulate(config(), part, velocity=file, shard="1/2")
+    with pytest.raises(InputError, match=r"velocity.imported = '\w+', now it is '\w+'; give the"):
+        simulate(config(), part, velocity=other, shard="1/2", resume=True)
+    # Drawn models instead of imported ones, on the same grid.
+    drawn = config("velocity.shape=[20, 26]", "velocity.spacing=12.5", "dataset.samples=5")
+    with pytest.raises(InputError, match=r"velocity.imported = '\w+', now it is None; give the"):
+        simulate(drawn, part, shard="1/2", resume=True)
+    stranger = tmp_path / "part-2.h5"
+    simulate(config(), stranger, velocity=other, shard="2/2")
+    with pytest.raises(InputError, match=r"velocity.imported"):
+        merge([part, stranger], tmp_path / "data.h5")
+
+
+def test_a_stored_configuration_asks_for_its_file(config, file, tmp_path):
+    simulate(config(), tmp_path / "data.h5", velocity=file)
+    with open_dataset(tmp_path / "data.h5") as data:
+        stored = data.config
+    with pytest.raises(InputError, match="the models came from a file; give it with --velocity"):
+        simulate(stored, tmp_path / "again.h5")
+    other = write_velocity(tmp_path / "other.h5", layered(5, slowest=1700.0), 12.5)
+    with pytest.raises(InputError, match=r"other\.h5: holds other models \(\w+\) than those"):
+        simulate(stored, tmp_path / "again.h5", velocity=other)
+    simulate(stored, tmp_path / "again.h5", velocity=file)
+    assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "data.h5").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("speeds", "remedy"),
+    [
+        ((1028.5, 4000.0), "--set velocity.minimum=1028, or seistomo import --clip 1450:"),
+        ((1600.0, 5695.4), "--set velocity.maximum=5696, or seistomo import --clip :4650"),
+        (
+            (1440.2, 5695.4),
+            "--set velocity.minimum=1440 --set velocity.maximum=5696, or seistomo import --clip"
+            " 1450:4650",
+        ),
+    ],
+)
+def test_speeds_out_of_bounds_are_refused_with_settings_that_do(config, tmp_path, speeds, remedy):
+    file = write_velocity(tmp_path / "models.h5", layered(1, *speeds), 12.5)
+    with open_velocity(file) as models:
+        with pytest.raises(InputError, match=r"speeds from 1\d+.* are not all between") as caught:
+            config_for(config(), models)
+        assert str(caught.value).endswith(f"; use {remedy}")
+        settings = [word.rstrip(",") for word in remedy.split() if "=" in word]
+        assert config_for(config(*settings), models).dataset.samples == 1
+
+
+@pytest.mark.parametrize(
+    ("speeds", "clip"), [((900.0, 4000.0), "1450:"), ((1440.0, 6600.0), "1450:4650")]
+)
+def test_speeds_that_no_setting_allows_are_to_be_clipped(config, tmp_path, speeds, clip):
+    file = write_velocity(tmp_path / "models.h5", layered(1, *speeds), 12.5)
+    refused = pytest.raises(InputError, match=rf"; use seistomo import --clip {clip}$")
+    with open_velocity(file) as models, refused:
+        config_for(config(), models)
+
+
+def test_no_more_samples_than_models(config, file, tmp_path):
+    with pytest.raises(InputError, match=r"samples = 6: .*models.h5 holds 5 models; use --samples"):
+        simulate(config("dataset.samples=6"), tmp_path / "data.h5", velocity=file)
+    assert simulate(config("dataset.samples=2"), tmp_path / "d.h5", velocity=file).samples == 2
+
+
+def test_presets_ask_for_all_models_and_users_for_what_they_say(file, tmp_path):
+    grid = ["velocity.shape=[20, 26]", "velocity.spacing=12.5"]
+    assert overrides_for(file, "tomography", []) == [*grid, "dataset.samples=5"]
+    chosen = ["dataset.samples=3"]
+    assert overrides_for(file, "tomography", chosen) == [*chosen, *grid]
+    own = tmp_path / "own.toml"
+    own.write_text("[dataset]\nsamples = 4\n")
+    assert load_config(own, overrides_for(file, str(own), [])).dataset.samples == 4
+    # Positions that fit the file's width alone.
+    wide = ["survey.receiver_x=[0, 312]"]
+    assert load_config("quickstart", overrides_for(file, "quickstart", wide)).survey.receiver_x
+
+
+def test_a_damaged_model_is_told_in_one_line(config, tmp_path):
+    file = write_velocity(tmp_path / "models.h5", layered(40), 12.5)
+    with h5py.File(file, "a") as opened:
+        opened["velocity"][3, 0, 0] = np.nan
+    with pytest.raises(InputError, match=r"sample 3: velocity"):
+        simulate(config("dataset.samples=4"), tmp_path / "data.h5", velocity=file)
+    assert not (tmp_path / "data.h5").exists()

@@ -1,0 +1,160 @@
+"""Models drawn ahead, gathers packed behind: in order, bounded, and over when asked."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from seistomo.dataset.models import DrawnModels
+from seistomo.dataset.pipeline import Pipeline, Work
+from seistomo.dataset.store.writer import compress
+from seistomo.errors import InputError
+from seistomo.simulation import Simulator, Survey
+
+
+@pytest.fixture
+def workers():
+    """Two workers, wherever the test runs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield 2
+    torch.set_num_threads(before)
+
+
+class Watched:
+    """Models that note who asked for them when."""
+
+    def __init__(self, config, fail_at=None, slow=()):
+        self._models, self._fail_at, self._slow = DrawnModels(config), fail_at, slow
+        self.asked, self._lock = [], threading.Lock()
+
+    def model(self, index):
+        with self._lock:
+            self.asked.append(index)
+        if index == self._fail_at:
+            raise InputError("no such model")
+        if index in self._slow:
+            time.sleep(0.2)
+        return self._models.model(index)
+
+
+def made_by(pipeline, shard=(0, 10)):
+    return list(pipeline.run(pipeline.work_on(shard)))
+
+
+def worker_threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("samples")]
+
+
+def test_samples_are_what_the_simulator_gives_one_by_one(tiny, workers):
+    config = tiny(
+        "simulation.models_per_call=3", "survey.dead_traces=0.3", "survey.source_jitter=9"
+    )
+    with Pipeline(config, "cpu", DrawnModels(config)) as pipeline:
+        made = made_by(pipeline)
+    samples = [sample for _, group in made for sample in group]
+    assert [sample["index"] for sample in samples] == list(range(10))
+    simulator, models = Simulator(config, "cpu"), DrawnModels(config)
+    for index in (0, 2, 3, 9):
+        velocity = models.model(index).velocity
+        gathers, scale = compress(simulator(velocity[None], [index])[0])
+        np.testing.assert_array_equal(samples[index]["velocity"], velocity)
+        np.testing.assert_array_equal(samples[index]["gathers"], gathers)
+        assert samples[index]["gathers_scale"] == scale
+        survey = Survey.draw(config, 3, index)
+        np.testing.assert_array_equal(samples[index]["dead_trace"], survey.dead_trace)
+        np.testing.assert_array_equal(samples[index]["source_x"], survey.source_x)
+
+
+def test_what_waits_is_not_overwritten_by_the_next_call(tiny, workers):
+    config = tiny("dataset.storage=float32", "simulation.models_per_call=1")
+    with Pipeline(config, "cpu", DrawnModels(config)) as pipeline:
+        made = made_by(pipeline)
+    simulator, models = Simulator(config, "cpu"), DrawnModels(config)
+    for index, (_, (sample,)) in enumerate(made):
+        velocity = models.model(index).velocity
+        np.testing.assert_array_equal(sample["gathers"], simulator(velocity[None], [index])[0])
+
+
+def test_results_come_in_order_whoever_is_slow(tiny, workers):
+    config = tiny("simulation.models_per_call=1")
+    with Pipeline(config, "cpu", Watched(config, slow=(0, 3))) as pipeline:
+        made = made_by(pipeline)
+    assert [work.indices.start for work, _ in made] == list(range(10))
+
+
+def test_a_slow_writer_stops_the_drawing(tiny, workers):
+    config = tiny("simulation.models_per_call=1", "dataset.samples=40")
+    models = Watched(config)
+    with Pipeline(config, "cpu", models) as pipeline:
+        made = pipeline.run(pipeline.work_on((0, 40)))
+        for count in range(1, 4):
+            next(made)
+            time.sleep(0.5)
+            # Two calls a worker, of which the first has been handed over.
+            assert count <= len(models.asked) <= count - 1 + 2 * workers
+    assert len(models.asked) <= 3 + 2 * workers, "and nothing is drawn after the end"
+
+
+def test_work_is_asked_for_as_late_as_possible(tiny, workers):
+    """So that ranks which share the work end together."""
+    config, given = tiny(), []
+
+    def works():
+        for start in range(0, 40, 2):
+            given.append(start)
+            yield Work(range(start, start + 2), (start, start + 2))
+
+    with Pipeline(config, "cpu", DrawnModels(config)) as pipeline:
+        next(pipeline.run(works()))
+    assert len(given) == 2 * workers
+
+
+def test_a_failure_comes_out_after_the_samples_before_it(tiny, workers):
+    config = tiny("simulation.models_per_call=1")
+    seen = []
+
+    def collect(pipeline):
+        for work, _ in pipeline.run(pipeline.work_on((0, 10))):
+            seen.append(work.indices.start)
+
+    with Pipeline(config, "cpu", Watched(config, fail_at=4)) as pipeline:
+        with pytest.raises(InputError, match="no such model"):
+            collect(pipeline)
+        assert worker_threads()
+    assert seen == [0, 1, 2, 3]
+    assert not worker_threads()
+
+
+def test_leaving_ends_the_threads_and_restores_torch(tiny, workers):
+    config = tiny()
+
+    def break_off():
+        with Pipeline(config, "cpu", DrawnModels(config)) as pipeline:
+            next(pipeline.run(pipeline.work_on((0, 10))))
+            assert worker_threads()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        break_off()
+    assert not worker_threads()
+    assert torch.get_num_threads() == 2
+
+
+def test_small_shards_are_divided_among_all_workers(tiny, workers):
+    config = tiny("simulation.models_per_call=4")
+    with Pipeline(config, "cpu", DrawnModels(config)) as pipeline:
+        groups = [work.indices for work in pipeline.work_on((3, 7))]
+        assert groups == [range(3, 5), range(5, 7)]
+        groups = [work.indices for work in pipeline.work_on((0, 10))]
+        assert groups == [range(0, 4), range(4, 8), range(8, 10)]
+
+
+def test_time_in_the_wave_equation_is_that_of_a_worker(tiny, workers):
+    config = tiny()
+    started = time.perf_counter()
+    with Pipeline(config, "cpu", DrawnModels(config)) as pipeline:
+        made_by(pipeline)
+    assert 0 < pipeline.wave_seconds < time.perf_counter() - started
