@@ -1,12 +1,14 @@
-"""Data sets, runs, evaluations and predictions in words."""
+"""Data sets, velocity files, runs, evaluations and predictions in words."""
 
 import json
 from pathlib import Path
 
 from seistomo.dataset import open_dataset, read_predictions
 from seistomo.dataset.describe import describe_dataset
+from seistomo.dataset.exchange.describe import describe_velocity
 from seistomo.dataset.store import file_format
 from seistomo.dataset.store.schema import PREDICTIONS_FORMAT
+from seistomo.dataset.store.velocity_writer import VELOCITY_FORMAT
 from seistomo.errors import InputError
 from seistomo.evaluation.facts import run_facts
 from seistomo.evaluation.history import is_run, run_history
@@ -14,14 +16,14 @@ from seistomo.training import load_run
 
 
 def describe(path: str | Path, *, check: bool = False, config: bool = False) -> str:
-    """Return a readable summary of a data set, run, evaluation or predictions file.
+    """Return a readable summary of a data set, velocity file, run, evaluation or predictions.
 
     Parameters
     ----------
     path
         A file or directory.
     check
-        Whether a data set is read whole and compared with its checksums.
+        Whether a data set or velocity file is read whole and compared with its checksums.
     config
         Return the stored configuration, as TOML, instead.
 
@@ -35,10 +37,11 @@ def describe(path: str | Path, *, check: bool = False, config: bool = False) -> 
     if not path.exists():
         raise InputError(f"{path}: no such file or directory")
     run, evaluation = is_run(path), (path / "samples.csv").is_file()
-    predictions = file_format(path) == PREDICTIONS_FORMAT
+    held = file_format(path)
+    predictions, velocity = held == PREDICTIONS_FORMAT, held == VELOCITY_FORMAT
     if check and (run or evaluation or predictions):
-        raise InputError(f"--check {path}: only data sets have checksums")
-    if config and (evaluation or predictions):
+        raise InputError(f"--check {path}: only data sets and velocity files have checksums")
+    if config and (evaluation or predictions or velocity):
         raise InputError(f"--config {path}: only data sets and runs hold a configuration")
     if run:
         return load_run(path, "last", "cpu").config.to_toml() if config else describe_run(path)
@@ -46,6 +49,8 @@ def describe(path: str | Path, *, check: bool = False, config: bool = False) -> 
         return describe_evaluation(path)
     if predictions:
         return describe_predictions(path)
+    if velocity:
+        return describe_velocity(path, check=check)
     if config:
         with open_dataset(path) as data:
             return data.config.to_toml()

@@ -38,7 +38,7 @@ def data_facts(data: DatasetReader) -> Facts:
         (
             "Recording",
             f"{times} samples every {1000 * survey.time_step:g} ms"
-            f" ({data.time[-1]:.3g} s); {survey.wavelet.title()} wavelet, {survey.frequency:g} Hz",
+            f" ({data.time[-1]:.3g} s); {survey.wavelet_name}",
         ),
     ]
 

@@ -8,16 +8,30 @@ from numpy.typing import NDArray
 
 from seistomo.dataset import DatasetReader, open_dataset, read_predictions
 from seistomo.dataset.store import file_format
+from seistomo.dataset.store.velocity_writer import VELOCITY_FORMAT
 from seistomo.errors import InputError
 from seistomo.evaluation import figures
 from seistomo.evaluation.examples import build_cases, choose_examples
 from seistomo.evaluation.history import is_run, run_history
 from seistomo.evaluation.metrics import sample_scores
 from seistomo.evaluation.selection import Selection, select
+from seistomo.evaluation.velocity_plots import (
+    MOST_MODELS,
+    SHEET_MODELS,
+    crops_of_model,
+    models_of_file,
+)
 
-KINDS = ("auto", "overview", "models", "gathers", "convergence", "predictions")
-OVERVIEW_MODELS, SHEET_MODELS, MOST_MODELS, MOST_GATHERS = 6, 12, 100, 6
-"""Models of an overview, of a sheet unless told otherwise, and the most that a figure holds."""
+KINDS = ("auto", "overview", "models", "crops", "gathers", "convergence", "predictions")
+ALLOWED = {
+    "data": ("overview", "models", "gathers"),
+    "velocity": ("models", "crops"),
+    "run": ("convergence",),
+    "predictions": ("predictions",),
+}
+"""What is drawn of each kind of content; the first is chosen unless told otherwise."""
+OVERVIEW_MODELS, MOST_GATHERS = 6, 6
+"""Models of an overview, and the most samples whose gathers a figure holds."""
 
 
 def plot(
@@ -35,13 +49,14 @@ def plot(
     Parameters
     ----------
     paths
-        One data set; or one or several run directories; or one evaluation directory or
-        predictions file, followed by its data set if that has moved.
+        One data set or velocity file; or the velocity files of a large model and of pieces cut
+        from it; or one or several run directories; or one evaluation directory or predictions
+        file, followed by its data set if that has moved.
     out
         The figure: .png, .pdf or .svg.
     kind
-        ``auto`` (a data set's overview, a run's convergence, predictions beside the
-        references), or ``overview``, ``models``, ``gathers``, ``convergence``, ``predictions``.
+        ``auto`` (a data set's overview, a velocity file's models or where they were cut, a run's
+        convergence, predictions beside the references), or one of `KINDS`.
     samples
         Rows of the data set to show, or text such as "0,3,7" or "0:36"; None: the first ones,
         or for predictions the best, median and worst.
@@ -65,20 +80,20 @@ def plot(
     if not 0 < clip <= 100:
         raise InputError(f"clip = {clip:g}: must be a percentile above 0, at most 100")
     held = _content_of(paths)
-    drawn = kind if kind != "auto" else {"data": "overview", "run": "convergence"}.get(held, held)
-    allowed = {
-        "data": ("overview", "models", "gathers"),
-        "run": ("convergence",),
-        "predictions": ("predictions",),
-    }[held]
+    allowed = ALLOWED[held]
+    drawn = kind if kind != "auto" else allowed[held == "velocity" and len(paths) > 1]
     if drawn not in allowed:
         raise InputError(f"kind = {kind}: {paths[0]} can be drawn as {', '.join(allowed)}")
+    if held == "velocity" and shots is not None:
+        raise InputError(f"shots = {shots}: {paths[0]} holds velocity models, no gathers")
     if held == "run":
         names = _short_names(paths)
         histories = {name: run_history(p) for name, p in zip(names, paths, strict=True)}
         figure = figures.convergence_figure(histories)
     elif held == "predictions":
         figure = _predictions(paths, samples)
+    elif held == "velocity":
+        figure = (crops_of_model if drawn == "crops" else models_of_file)(paths, samples)
     else:
         with open_dataset(paths[0]) as data:
             figure = _DATA_FIGURES[drawn](data, samples, shots, clip)
@@ -87,9 +102,9 @@ def plot(
 
 
 def _content_of(paths: Sequence[str | Path]) -> str:
-    """Tell what ``paths`` hold: ``data``, ``run`` or ``predictions``."""
+    """Tell what ``paths`` hold: a key of `ALLOWED`."""
     if not paths:
-        raise InputError("plot: name a data set, runs, an evaluation or predictions")
+        raise InputError("plot: name a data set, velocity file, runs, an evaluation or predictions")
     for path in paths:
         if not Path(path).exists():
             raise InputError(f"{path}: no such file or directory")
@@ -97,12 +112,15 @@ def _content_of(paths: Sequence[str | Path]) -> str:
         return "run"
     if _predictions_file(paths[0]) is not None and len(paths) <= 2:
         return "predictions"
+    if all(file_format(path) == VELOCITY_FORMAT for path in paths):
+        return "velocity"
     if len(paths) == 1:
         if Path(paths[0]).is_dir() and not any(Path(paths[0]).glob("shard-*.h5")):
             raise InputError(f"{paths[0]}: is neither a run, an evaluation nor a data set")
         return "data"
     raise InputError(
-        f"{paths[1]}: several paths must all be runs, or an evaluation and its data set"
+        f"{paths[1]}: several paths must all be runs, or two velocity files, or an evaluation and"
+        " its data set"
     )
 
 

@@ -14,6 +14,7 @@ from seistomo.evaluation.corruption import Corruption
 from seistomo.evaluation.fit import check_fit
 from seistomo.progress import bar
 from seistomo.training import Run, load_run
+from seistomo.training.mute import Positions
 
 Batch = tuple[slice, NDArray[np.float32]]
 
@@ -134,7 +135,8 @@ def predicted_batches(
         for start in range(0, len(indices), size):
             rows = slice(start, min(start + size, len(indices)))
             wanted = indices[rows]
-            predicted = run.predict(corruption.read_gathers(data, wanted))
+            gathers = corruption.read_gathers(data, wanted)
+            predicted = run.predict(gathers, *_positions(run, data, wanted))
             if not np.isfinite(predicted).all():
                 raise InputError(
                     "the network predicts NaN or infinite velocities: its training diverged;"
@@ -142,6 +144,15 @@ def predicted_batches(
                 )
             yield rows, predicted
             progress.update(len(wanted))
+
+
+def _positions(
+    run: Run, data: DatasetReader, indices: NDArray[np.int64]
+) -> tuple[list[Positions], ...]:
+    """Return the survey of each sample, as a further argument, where a run with a mute asks."""
+    if run.normalization.gathers.mute is None:
+        return ()
+    return ([data.read_survey(int(index)) for index in indices],)
 
 
 def keep_on_disk(

@@ -111,7 +111,9 @@ def fake_run(monkeypatch, config, data_path, run_dir, models):
         path=run_dir,
         config=config,
         network=torch.nn.Linear(3, 4),
-        normalization=SimpleNamespace(mean_velocity=models.mean(axis=0)),
+        normalization=SimpleNamespace(
+            mean_velocity=models.mean(axis=0), gathers=SimpleNamespace(mute=None)
+        ),
         data_identity=identity,
         epoch=4,
         gather_shape=(3, 5, 16),

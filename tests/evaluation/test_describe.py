@@ -52,5 +52,5 @@ def test_what_is_not_ours_is_refused(run_dir, tmp_path):
     for path, message in ((tmp_path / "gone", "no such file"), (tmp_path / "text.txt", "HDF5")):
         with pytest.raises(InputError, match=message):
             describe(path)
-    with pytest.raises(InputError, match="only data sets have checksums"):
+    with pytest.raises(InputError, match="only data sets and velocity files have checksums"):
         describe(run_dir, check=True)

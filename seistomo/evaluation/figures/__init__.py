@@ -6,6 +6,8 @@ Each function takes arrays and returns a `matplotlib.figure.Figure`; `save` writ
 from matplotlib.figure import Figure
 
 from seistomo.evaluation.figures.convergence import convergence_figure
+from seistomo.evaluation.figures.crops import crops_figure
+from seistomo.evaluation.figures.dry_run import dry_run_figure
 from seistomo.evaluation.figures.gathers import gathers_figure
 from seistomo.evaluation.figures.models import models_figure
 from seistomo.evaluation.figures.optimizers import (
@@ -26,6 +28,8 @@ __all__ = [
     "SensitivityCurve",
     "check_format",
     "convergence_figure",
+    "crops_figure",
+    "dry_run_figure",
     "gathers_figure",
     "learning_curves_figure",
     "models_figure",

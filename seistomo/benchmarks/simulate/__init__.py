@@ -1,0 +1,1 @@
+"""How fast data sets are made, beside deepwave alone, and what each choice costs."""

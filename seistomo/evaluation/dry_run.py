@@ -1,0 +1,83 @@
+"""Look before you shoot: checks, cost and a sheet of what a simulation would make."""
+
+from pathlib import Path
+
+import numpy as np
+
+from seistomo.config import Config
+from seistomo.dataset.estimate import estimate_lines, rehearse
+from seistomo.dataset.models import ModelSource, models_for
+from seistomo.dataset.order import Order
+from seistomo.dataset.shard import Shard
+from seistomo.errors import InputError
+from seistomo.evaluation import figures
+from seistomo.progress import warn
+from seistomo.simulation import Survey, check_simulation
+
+SHEET_MODELS = 16
+
+
+def dry_run(
+    config: Config,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    velocity: str | Path | None = None,
+    shard: str | None = None,
+    overwrite: bool = False,
+) -> str:
+    """Check a simulation, estimate its cost and draw a sheet of it; nothing else is written.
+
+    Parameters
+    ----------
+    config, out, device, velocity, shard
+        As in `seistomo.dataset.generate.simulate`.
+    overwrite
+        Whether an earlier sheet may be replaced.
+
+    Returns
+    -------
+    str
+        Readable lines. The sheet is beside ``out``, as ``NAME.dry-run.png``: up to 16 models,
+        spread over the samples that would be made, with their surveys; the middle shot of the
+        first of them; the wavelet.
+
+    Raises
+    ------
+    InputError
+        If a check fails, the velocity file or the shard does not fit, or the sheet exists.
+    """
+    out = Path(out)
+    sheet = out.with_name(f"{out.stem}.dry-run.png")
+    if out.is_dir():
+        raise InputError(f"--out {out}: is a folder; give the name of an HDF5 file")
+    if sheet.exists() and not overwrite:
+        raise InputError(f"--dry-run: {sheet} exists already; give --overwrite")
+    if out.exists() and not overwrite:
+        warn(f"{out} exists already: to make it takes --resume or --overwrite")
+    with models_for(config, velocity) as (config, models):
+        order = Order(config, out, Shard.parse(shard) if shard else None)
+        lines = check_simulation(config)
+        rehearsal = rehearse(config, models, order.wanted, device)
+        lines += estimate_lines(config, out, order.wanted, rehearsal)
+        figure = _sheet(order, models, rehearsal.gathers)
+    return "\n".join([*lines, f"sheet: {figures.save(figure, sheet)}"])
+
+
+def _sheet(order: Order, models: ModelSource, gathers: np.ndarray) -> figures.Figure:
+    config, wanted = order.config, order.wanted
+    places = np.linspace(0, len(wanted) - 1, min(SHEET_MODELS, len(wanted))).round().astype(int)
+    shown = [wanted[place] for place in places]
+    drawn = [models.model(index) for index in shown]
+    depth, x = (np.arange(count) * config.velocity.spacing for count in config.velocity.shape)
+    return figures.dry_run_figure(
+        np.stack([model.velocity for model in drawn]),
+        depth,
+        x,
+        [f"{index}: {model.family}" for index, model in zip(shown, drawn, strict=True)],
+        [vars(Survey.draw(config, config.dataset.seed, index)) for index in shown],
+        gathers,
+        order.wavelet,
+        config.survey.time_step,
+        (config.velocity.minimum, config.velocity.maximum),
+    )
