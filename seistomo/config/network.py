@@ -11,9 +11,17 @@ Triple = tuple[Count, Count, Count]
 
 
 class NetworkConfig(Section):
-    """Convolutional network; every size of survey and model works."""
+    """Convolutional network; every size of survey and model works.
 
-    name: Literal["tomography"] = Field("tomography", description="Which network.")
+    `channels`, `kernels` and `pools` are the tomography network's; `encoder_channels`, `latent`
+    and `decoder_channels` the unet's. The start of the output is described for both.
+    """
+
+    name: Literal["tomography", "unet"] = Field(
+        "tomography",
+        description="The published 3D CNN with its dense layer, or an encoder-decoder in the manner"
+        " of InversionNet.",
+    )
     channels: tuple[Count, ...] = Field(
         (10, 20, 30, 40), description="Output channels of each 3D convolution."
     )
@@ -24,6 +32,19 @@ class NetworkConfig(Section):
     pools: tuple[Triple, ...] = Field(
         ((1, 3, 3), (2, 3, 3), (2, 3, 3), (2, 3, 3)),
         description="Max pooling after each convolution [source, receiver, time].",
+    )
+    encoder_channels: tuple[Count, ...] = Field(
+        (16, 32, 64, 96, 128),
+        min_length=1,
+        description="Channels of each 2D level of the encoder; each halves receivers and time. Long"
+        " axes get more levels, as wide as the last.",
+    )
+    latent: Count = Field(256, description="Numbers between encoder and decoder.")
+    decoder_channels: tuple[Count, ...] = Field(
+        (128, 96, 64, 32, 16),
+        min_length=1,
+        description="Channels of each level of the decoder; each but the first doubles the image."
+        " Large models get more levels, as wide as the first.",
     )
     output_bias: Literal["mean", "zero"] = Field(
         "mean", description="Start of the last bias: the mean training model, or zero (published)."

@@ -2,6 +2,7 @@
 
 from seistomo.networks.build import build_network, parameter_count
 from seistomo.networks.classifiers import build_classifier
+from seistomo.networks.encoder_decoder import EncoderDecoder
 from seistomo.networks.mlp import MLP
 from seistomo.networks.mnist import MnistCNN
 from seistomo.networks.tomography import TomographyNetwork
@@ -9,6 +10,7 @@ from seistomo.networks.vgg import SmallVGG
 
 __all__ = [
     "MLP",
+    "EncoderDecoder",
     "MnistCNN",
     "SmallVGG",
     "TomographyNetwork",

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from seistomo.config.network import NetworkConfig
+from seistomo.networks.encoder_decoder import EncoderDecoder
 from seistomo.networks.tomography import TomographyNetwork
 
 
@@ -12,7 +13,7 @@ def build_network(
     gather_shape: tuple[int, int, int],
     velocity_shape: tuple[int, int],
     generator: torch.Generator | None = None,
-) -> TomographyNetwork:
+) -> TomographyNetwork | EncoderDecoder:
     """Build a network for one size of survey and model.
 
     Parameters
@@ -28,13 +29,24 @@ def build_network(
 
     Returns
     -------
-    TomographyNetwork
+    TomographyNetwork or EncoderDecoder
         Maps gathers [batch, 1, source, receiver, time] to velocity [batch, depth, x], both
         scaled. ``set_output_bias(mean_velocity)`` starts it at a model, and
         ``largest_activation`` is the number of values a sample in its largest layer.
     """
     # Torch's layers draw from the global generator first: with one of our own, unseen.
     with torch.random.fork_rng(devices=[], enabled=generator is not None):
+        if config.name == "unet":
+            return EncoderDecoder(
+                gather_shape,
+                velocity_shape,
+                encoder=config.encoder_channels,
+                latent=config.latent,
+                decoder=config.decoder_channels,
+                output_scale=config.output_scale,
+                output_coarsening=config.output_coarsening,
+                generator=generator,
+            )
         return TomographyNetwork(
             gather_shape,
             velocity_shape,

@@ -1,0 +1,125 @@
+"""Mute: amplitudes along the surface set to zero, before anything is scaled.
+
+The wave that runs straight from source to receiver is the strongest of a gather and knows the
+surface alone. It is there from offset / speed + the wavelet's start to offset / speed + the
+wavelet's end; ``direct`` silences that window, ``top`` all that comes before its end too (with it
+the refractions, which overtake the direct wave far from the source). Edges are cosine tapers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from seistomo.config.training import TrainingConfig
+from seistomo.dataset import DatasetReader
+from seistomo.errors import InputError
+
+Positions = Mapping[str, np.ndarray]
+NAMES = ("source_x", "source_depth", "receiver_x", "receiver_depth")
+
+# The wavelet lasts while it is above this share of its peak.
+QUIET = 0.01
+# Length of a taper, as a share of the wavelet's.
+TAPER = 0.25
+
+
+@dataclass(frozen=True)
+class Mute:
+    """Which times of a trace are silenced.
+
+    Attributes
+    ----------
+    kind
+        "direct" or "top".
+    speed
+        Speed of the direct wave, m/s.
+    start, end
+        When the wavelet starts and ends after the shot, s.
+    time_step, time_samples
+        Of the records: s, and how many.
+    positions
+        Of sources and receivers before jitter, m: ``source_x source_depth`` [source],
+        ``receiver_x receiver_depth`` [receiver].
+    """
+
+    kind: str
+    speed: float
+    start: float
+    end: float
+    time_step: float
+    time_samples: int
+    positions: dict[str, list[float]]
+
+    def weights(self, positions: Positions | None = None) -> np.ndarray:
+        """Return the factors on a sample's gathers, 0 to 1, float32 [source, receiver, time].
+
+        Parameters
+        ----------
+        positions
+            The sample's own, keys as in the class; left out: those before jitter.
+        """
+        places = {key: np.asarray((positions or self.positions)[key]) for key in NAMES}
+        offset = np.hypot(
+            places["source_x"][:, None] - places["receiver_x"],
+            places["source_depth"][:, None] - places["receiver_depth"],
+        )
+        arrival = (offset / self.speed)[:, :, None]
+        time = np.arange(self.time_samples) * self.time_step
+        taper = max(TAPER * (self.end - self.start), self.time_step)
+        kept = _ramp((time - arrival - self.end) / taper)
+        if self.kind == "direct":
+            kept = np.maximum(kept, _ramp((arrival + self.start - time) / taper))
+        return kept.astype(np.float32)
+
+    def state(self) -> dict[str, Any]:
+        """Return the content as numbers, text and lists, for a checkpoint."""
+        return asdict(self)
+
+
+def mute_of(data: DatasetReader, config: TrainingConfig) -> Mute | None:
+    """Return the mute that the section ``[training]`` asks for, or None.
+
+    Raises
+    ------
+    InputError
+        If the data set does not know its wavelet, or nothing of the gathers would be left.
+    """
+    if config.mute == "none":
+        return None
+    if not data.wavelet.any():
+        raise InputError(
+            f"training.mute = {config.mute!r}: {data.path} holds no wavelet, which says how long"
+            ' the direct wave lasts; use "none"'
+        )
+    loud = np.flatnonzero(np.abs(data.wavelet) >= QUIET * np.abs(data.wavelet).max())
+    width = float(data.config.velocity.x_extent)
+    positions = data.config.survey.positions(width)
+    mute = Mute(
+        kind=config.mute,
+        speed=config.mute_speed,
+        start=float(data.time[loud[0]]),
+        end=float(data.time[loud[-1]]),
+        time_step=float(data.time[1] - data.time[0]),
+        time_samples=len(data.time),
+        positions={key: [float(x) for x in values] for key, values in positions.items()},
+    )
+    if not mute.weights().any():
+        raise InputError(
+            f"training.mute_speed = {config.mute_speed:g}: training.mute = {config.mute!r} leaves"
+            f" nothing of the gathers, which end at {data.time[-1]:g} s; use a higher speed"
+        )
+    return mute
+
+
+def own_positions(data: DatasetReader, sample: int) -> Positions | None:
+    """Return a sample's own positions, or None where all samples share the survey's."""
+    survey = data.config.survey
+    jittered = survey.source_jitter > 0 or survey.receiver_jitter > 0
+    return data.read_survey(sample) if jittered else None
+
+
+def _ramp(x: np.ndarray) -> np.ndarray:
+    """Rise from 0 at 0 to 1 at 1 along a cosine."""
+    return (1 - np.cos(np.pi * np.clip(x, 0, 1))) / 2

@@ -1,0 +1,168 @@
+"""The encoder-decoder: any size, cheap, differentiable in every way that curvature asks for."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+from seistomo.config import NetworkConfig, load_config
+from seistomo.networks import EncoderDecoder, build_network, parameter_count
+from seistomo.networks.encoder_decoder import ResidualBlock
+from seistomo.optim import ModelObjective
+
+TINY = {"encoder": (2, 3), "latent": 4, "decoder": (3, 2)}
+
+
+def tiny_network(gathers=(2, 6, 9), velocity=(5, 4), **changes):
+    generator = torch.Generator().manual_seed(3)
+    return EncoderDecoder(gathers, velocity, **(TINY | {"generator": generator} | changes))
+
+
+def cost(network):
+    """Return the weights and the operations of one sample's forward pass."""
+    network = network.to("meta")
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 1, *network.gather_shape, device="meta"))
+    return parameter_count(network), counter.get_total_flops()
+
+
+def test_costs_less_than_the_published_network_at_its_size():
+    size = (31, 256, 300), (100, 100)
+    names = ("unet", "tomography")
+    ours, published = (cost(build_network(NetworkConfig(name=name), *size)) for name in names)
+    assert published[0] == 10_951_700
+    assert ours[0] < published[0]
+    assert ours[1] < published[1] / 5
+
+
+def test_long_axes_get_levels_of_their_own():
+    network = tiny_network((2, 9, 90), (5, 41))
+    sizes = []
+    for module in network.encoder:
+        module.register_forward_hook(lambda _m, _i, out: sizes.append(tuple(out.shape[1:])))
+    network(torch.zeros(1, 1, 2, 9, 90))
+    # Two levels as configured, two more for time alone; each a convolution, ReLU and a block.
+    assert sizes[::3] == [(2, 5, 45), (3, 3, 23), (3, 3, 12), (3, 3, 6)]
+    assert [level[0].out_channels for level in network.decoder] == [3, 3, 3, 2]
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    gathers=st.tuples(st.integers(1, 4), st.integers(1, 40), st.integers(1, 40)),
+    velocity=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    encoder=st.lists(st.integers(1, 3), min_size=1, max_size=4),
+    decoder=st.lists(st.integers(1, 3), min_size=1, max_size=4),
+    coarsening=st.integers(1, 5),
+)
+def test_any_size_works(gathers, velocity, encoder, decoder, coarsening):
+    network = tiny_network(
+        gathers, velocity, encoder=encoder, decoder=decoder, output_coarsening=coarsening
+    )
+    outputs = network(torch.randn(2, 1, *gathers))
+    assert outputs.shape == (2, *velocity)
+    assert outputs.isfinite().all()
+
+
+def test_every_weight_and_every_input_has_a_say():
+    network = tiny_network().double()
+    inputs = torch.randn(3, 1, 2, 6, 9, dtype=torch.float64, requires_grad=True)
+    outputs = network(inputs)
+    found = torch.autograd.grad(outputs.square().sum(), [inputs, *network.parameters()])
+    assert all(gradient.any() for gradient in found)
+    assert (found[0] != 0).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("coarsening", [1, 3])
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_gauss_newton_products_equal_the_dense_matrix(mode, coarsening):
+    network = tiny_network(output_coarsening=coarsening).double()
+    inputs = torch.randn(3, 1, 2, 6, 9, dtype=torch.float64)
+    targets = torch.randn(3, 5, 4, dtype=torch.float64)
+    parameters = dict(network.named_parameters())
+
+    def outputs(values):
+        return torch.func.functional_call(network, values, (inputs,)).flatten()
+
+    blocks = torch.func.jacrev(outputs)(parameters).values()
+    jacobian = torch.cat([block.flatten(1).detach() for block in blocks], dim=1)
+    # Squared error summed over outputs, averaged over 3 samples: the Hessian in h is 2/3.
+    dense = jacobian.T @ jacobian * 2 / 3
+    gradient = jacobian.T @ (outputs(parameters) - targets.flatten()).detach() * 2 / 3
+
+    def loss(prediction, reference):
+        return (prediction - reference).square().sum() / len(prediction)
+
+    objective = ModelObjective(network, loss, inputs, targets, jacobian_mode=mode)
+    linearization = objective.linearize()
+    for _ in range(3):  # The first, by dual numbers; the second's witness; then a replay.
+        vector = [torch.randn_like(p) for p in network.parameters()]
+        product = linearization.product(vector)
+        expected = dense @ torch.cat([v.flatten() for v in vector])
+        torch.testing.assert_close(torch.cat([p.flatten() for p in product]), expected)
+    flat = torch.cat([g.flatten() for g in linearization.gradient])
+    torch.testing.assert_close(flat, gradient)
+
+
+def test_silent_survey_gives_nearly_the_start_model():
+    network = tiny_network(output_scale=1e-6)
+    model = torch.rand(5, 4)
+    network.set_output_bias(model)
+    torch.testing.assert_close(network(torch.randn(1, 1, 2, 6, 9))[0], model, atol=1e-4, rtol=0)
+
+
+def test_residual_branch_adds_to_what_passes():
+    block = ResidualBlock(3, 1.0)
+    images = torch.rand(2, 3, 4, 5)
+    with torch.no_grad():
+        block.second.weight.zero_()
+        assert torch.equal(block(images), images)
+
+
+def test_signals_keep_their_strength_on_the_way_to_the_output():
+    config = load_config("quickstart").network.model_copy(update={"name": "unet"})
+    network = build_network(config, (6, 48, 71), (48, 48), torch.Generator().manual_seed(0))
+    strengths = []
+    for stage in (network.encoder, network.latent, network.decoder[-1]):
+        stage.register_forward_hook(
+            lambda _m, _i, out: strengths.append(out.square().mean() ** 0.5)
+        )
+    with torch.no_grad():
+        network(torch.randn(16, 1, 6, 48, 71, generator=torch.Generator().manual_seed(1)))
+    assert len(strengths) == 3
+    # Interpolation averages neighbours: each level of the decoder takes some away.
+    assert all(0.1 < float(strength) < 5 for strength in strengths), strengths
+
+
+def test_coarse_outputs_are_linear_between_their_nodes():
+    network = tiny_network(velocity=(7, 5), output_coarsening=2)
+    model = network(torch.randn(1, 1, 2, 6, 9))[0].detach()
+    torch.testing.assert_close(model[1::2], (model[:-1:2] + model[2::2]) / 2)
+    torch.testing.assert_close(model[:, 1::2], (model[:, :-1:2] + model[:, 2::2]) / 2)
+    assert model.std() > 0
+
+
+def test_largest_activation_is_the_largest_convolution_output():
+    network, sizes = tiny_network((2, 40, 30), (33, 20)), []
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d) and module is not network.output:
+            module.register_forward_hook(
+                lambda _module, _inputs, output: sizes.append(math.prod(output[0].shape))
+            )
+    network(torch.zeros(1, 1, 2, 40, 30))
+    assert network.largest_activation == max(sizes)
+
+
+def test_start_depends_on_its_generator_alone():
+    config = NetworkConfig(name="unet", encoder_channels=(2, 3), latent=4, decoder_channels=(3, 2))
+    before = torch.get_rng_state()
+    one, other, third = (
+        build_network(config, (2, 6, 9), (5, 4), torch.Generator().manual_seed(seed))
+        for seed in (7, 7, 8)
+    )
+    assert torch.equal(before, torch.get_rng_state())
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert not torch.equal(one.output.weight, third.output.weight)

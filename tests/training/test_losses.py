@@ -1,0 +1,164 @@
+"""Structural loss: scikit-image's score, its gradient, and who may minimize it."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+from torch import nn
+
+from seistomo.errors import InputError
+from seistomo.optim import OptimizerError
+from seistomo.training import train
+from seistomo.training.data import Batch
+from seistomo.training.losses import StructuralLoss, squared_error, structural_similarity
+from seistomo.training.normalization import VelocityScaling
+from seistomo.training.objective import BatchObjective
+from seistomo.training.scores import structural_similarity as reference_similarity
+
+SCALING = VelocityScaling(1450.0, 4650.0)
+SSIM = "training.loss=mse+ssim"
+
+
+@pytest.fixture(scope="module")
+def models():
+    """Return predicted and true velocity, float64 [sample, depth, x], m/s."""
+    random = np.random.default_rng(3)
+    smooth = gaussian_filter(random.standard_normal((4, 23, 17)), (0, 3, 3))
+    truth = 2500 + 4000 * smooth
+    truth[0] = 1500.0  # Without any variance.
+    truth[1, 8:14, 5:12] = 4500.0
+    return truth + 150 * random.standard_normal(truth.shape), truth
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_similarity_equals_scikit_image(models, dtype):
+    prediction, truth = (torch.from_numpy(m).to(dtype) / 3200 for m in models)
+    ours = structural_similarity(prediction, truth, 1.0)
+    tolerance = 1e-10 if dtype == torch.float64 else 2e-5
+    np.testing.assert_allclose(ours.double(), reference_similarity(*models, 3200), atol=tolerance)
+    np.testing.assert_allclose(structural_similarity(truth, truth, 1.0), 1, atol=tolerance)
+
+
+def test_loss_is_the_published_one_and_the_evaluated_similarity(models):
+    weight, scaling = 0.3, VelocityScaling(1400.0, 4000.0)
+    prediction, truth = models
+    outputs, targets = (torch.from_numpy((m - 1400) / 2600 + 0.1) for m in models)
+    loss = StructuralLoss(weight, scaling, 3200.0)(outputs, targets)
+    published = np.square(prediction - truth).sum(axis=(1, 2)).mean() / 2600**2
+    pixels = prediction[0].size
+    expected = published + weight * pixels * (1 - reference_similarity(*models, 3200).mean())
+    assert float(loss) == pytest.approx(expected, rel=1e-9)
+
+
+def test_gradient_by_finite_differences(models):
+    prediction, truth = (torch.from_numpy((m - 1450) / 3200 + 0.1) for m in models)
+    loss = StructuralLoss(0.05, SCALING, 3200.0)
+    assert torch.autograd.gradcheck(
+        lambda outputs: loss(outputs, truth[1:3, :12, :12]),
+        prediction[1:3, :12, :12].clone().requires_grad_(),
+    )
+
+
+def test_loss_is_a_mean_over_samples(models):
+    outputs, targets = (torch.from_numpy(m) / 3200 for m in models)
+    loss = StructuralLoss(0.05, SCALING, 3200.0)
+    parts = [float(loss(outputs[row : row + 1], targets[row : row + 1])) for row in range(4)]
+    assert float(loss(outputs, targets)) == pytest.approx(np.mean(parts))
+
+
+class Plain(nn.Module):
+    """One dense layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = nn.Linear(24, 12 * 14).double()
+
+    def forward(self, gathers):
+        return self.dense(gathers.double().flatten(1)).unflatten(1, (12, 14))
+
+
+@pytest.fixture
+def objective():
+    """Return an objective with the structural loss, in micro-batches, and the same without."""
+    torch.manual_seed(2)
+    model, samples = Plain(), torch.arange(7)
+    batch = Batch(samples, torch.randn(7, 2, 3, 4), torch.rand(7, 12, 14), torch.device("cpu"))
+    structural = StructuralLoss(0.05, SCALING, 3200.0)
+    return BatchObjective(model, batch, 3, structural=structural), BatchObjective(model, batch, 3)
+
+
+def test_published_loss_is_known_beside_what_is_minimized(objective):
+    structural, plain = objective
+    expected = float(plain.loss())
+    with pytest.raises(InputError, match="closure"):
+        _ = structural.published_loss
+    minimized = float(structural())
+    assert minimized > expected * 1.01
+    assert float(structural.published_loss) == pytest.approx(expected)
+    with torch.no_grad():
+        structural.model.dense.bias.add_(1)
+    structural.measure()
+    expected = float(plain.loss())
+    assert float(structural.published_loss) == pytest.approx(expected)
+    plain()
+    assert float(plain.published_loss) == pytest.approx(expected)
+
+
+def test_published_loss_is_that_before_the_first_step(objective):
+    structural, plain = objective
+    expected = float(plain.loss())
+    for _ in range(2):
+        structural()
+        with torch.no_grad():
+            structural.model.dense.bias.add_(1)
+    assert float(structural.published_loss) == pytest.approx(expected)
+
+
+def test_curvature_is_refused(objective):
+    structural, plain = objective
+    vector = [torch.ones_like(p) for p in structural.model.parameters()]
+    plain.linearize().product(vector)
+    plain.hessian_product(vector)
+    with pytest.raises(OptimizerError, match="not convex"):
+        structural.linearize()
+    with pytest.raises(OptimizerError, match="not convex"):
+        structural.hessian_product(vector)
+
+
+@pytest.mark.parametrize("name", ["sqgn", "sgn", "seistomo.optim.SQGN"])
+def test_optimizers_with_curvature_are_refused_before_anything_is_written(
+    dataset, make_config, tmp_path, name
+):
+    config = make_config(SSIM, f"optimizer.name={name}")
+    with pytest.raises(InputError, match=rf'"mse\+ssim": is not convex .* {name} needs') as caught:
+        train(config, dataset, tmp_path / "run")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def rows(run):
+    with (run / "history.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("name", ["adam", "svrg", "torch.optim.RMSprop"])
+def test_history_holds_the_published_loss(dataset, make_config, tmp_path, name):
+    """The first batch is measured at the same weights, whatever is minimized."""
+    settings = [f"optimizer.name={name}", "training.epochs=1", "training.batch_size=30"]
+    if name == "svrg":
+        settings.append("optimizer.options={full_gradient_interval = 1}")
+    losses = []
+    for number, extra in enumerate([[], [SSIM, "training.ssim_weight=5.0"]]):
+        run = tmp_path / str(number)
+        train(make_config(*settings, *extra, "optimizer.learning_rate=1e-4"), dataset, run)
+        losses.append([float(rows(run)[0][key]) for key in ("train_loss", "validation_loss")])
+    assert losses[1][0] == pytest.approx(losses[0][0], rel=1e-5)
+    assert losses[1][1] != losses[0][1]
+
+
+def test_squared_error_is_equation_9():
+    outputs, targets = torch.zeros(2, 3, 4), torch.full((2, 3, 4), 2.0)
+    # 12 outputs of 2² each, averaged over samples.
+    assert squared_error(outputs, targets) == 48
