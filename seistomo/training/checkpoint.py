@@ -1,21 +1,24 @@
 """Checkpoints: all that a run needs to go on as if it had never stopped."""
 
 import pickle
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from seistomo.config import Config, parse_config
+from seistomo.dataset import DatasetReader
 from seistomo.errors import InputError
 from seistomo.files import written_whole
+from seistomo.progress import say, warn
+from seistomo.training.distributed import Processes
 
 FORMAT = "seistomo-checkpoint"
 VERSION = 1
 
 # What only continuing needs; the best checkpoint is for prediction and goes without.
-CONTINUING = ("optimizer", "schedule", "random")
+CONTINUING = ("optimizer", "schedule", "random", "averaging")
 
 # Settings that may change on resume: they leave what was done so far as it is.
 FREE_KEYS = {
@@ -24,6 +27,7 @@ FREE_KEYS = {
     "training.device",
     "training.threads",
     "training.cache_memory",
+    "training.memory_limit",
     "training.checkpoint_iterations",
     "training.tensorboard",
 }
@@ -44,6 +48,8 @@ class Progress:
         Optimizer steps done.
     seconds
         Time spent in them, data included.
+    data_seconds
+        Part of it that was spent waiting for data.
     loss_sum
         Sum over the samples of the epoch in hand of their batch's loss, scaled units.
     gradient_evaluations, ggn_products
@@ -52,18 +58,22 @@ class Progress:
         Epoch with the lowest validation loss and that loss, (m/s)²; 0 and infinity before.
     dead_pixels
         Share of the outputs that were zero for every sample after the last whole epoch.
+    peak_memory
+        The most bytes that a process of the run (rank 0) has taken, on a GPU of its memory.
     """
 
     epoch: int = 0
     batch: int = 0
     iteration: int = 0
     seconds: float = 0.0
+    data_seconds: float = 0.0
     loss_sum: float = 0.0
     gradient_evaluations: float = 0.0
     ggn_products: float = 0.0
     best_epoch: int = 0
     best_loss: float = float("inf")
     dead_pixels: float = float("nan")
+    peak_memory: int = 0
 
 
 @dataclass
@@ -81,7 +91,8 @@ class Checkpoint:
     normalization
         State of the scalings.
     network, optimizer, schedule
-        Their ``state_dict``; the latter two are empty in ``best.pt``.
+        Their ``state_dict``; the latter two are empty in ``best.pt``. With `training.averaging`
+        the network's weights are the average.
     random
         States of torch's generators.
     threads
@@ -90,6 +101,11 @@ class Checkpoint:
         How far the run is.
     history
         The rows of ``history.csv`` so far.
+    averaging
+        What goes on beside an average: see `WeightAverage.state`.
+    ranks, micro_batch
+        Processes that shared the work, and samples that each forwarded at once: with other
+        numbers, sums round differently.
     """
 
     config: str
@@ -104,6 +120,9 @@ class Checkpoint:
     threads: int
     progress: Progress
     history: list[tuple] = field(default_factory=list)
+    averaging: dict[str, Any] = field(default_factory=dict)
+    ranks: int = 1
+    micro_batch: int = 0
 
     def save(self, path: Path, *, without: tuple[str, ...] = ()) -> None:
         """Write to ``path``, whole or not at all, leaving out the fields ``without``."""
@@ -112,6 +131,10 @@ class Checkpoint:
         content |= {"progress": asdict(self.progress), "format": FORMAT, "version": VERSION}
         with written_whole(path) as temporary, open(temporary, "wb") as file:
             torch.save(content, file)
+
+    def trimmed(self) -> "Checkpoint":
+        """Return this without what only continuing needs, so that others need not keep it."""
+        return replace(self, **{key: {} for key in CONTINUING})
 
     @property
     def is_best(self) -> bool:
@@ -167,3 +190,41 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
     if content.pop("version") > VERSION:
         raise InputError(f"{path}: was written by a newer seistomo; update it")
     return Checkpoint(**{**content, "progress": Progress(**content["progress"])})
+
+
+def checkpoint_to_resume(
+    path: Path, config: Config, data: DatasetReader, processes: Processes
+) -> Checkpoint | None:
+    """Return the checkpoint that a run goes on from, the same on all processes, or None.
+
+    Parameters
+    ----------
+    path
+        Where the run's checkpoint is.
+    config, data
+        What the run is to go on with.
+    processes
+        The processes that share the work.
+
+    Raises
+    ------
+    InputError
+        If the run was started otherwise, or the file is damaged or not the one that rank 0 sees.
+    """
+    if not processes.shared(path.is_file):
+        say(f"run {path.parent}: nothing to resume yet; starting from the beginning")
+        return None
+    checkpoint = load_checkpoint(path)
+    checkpoint.require_same(config, data.identity, path)
+    if processes.shared(lambda: checkpoint.progress.iteration) != checkpoint.progress.iteration:
+        raise InputError(f"{path}: is not the file that rank 0 sees")
+    for before, now, unit in (
+        (checkpoint.threads, torch.get_num_threads(), "threads"),
+        (checkpoint.ranks, processes.count, "processes"),
+    ):
+        if before != now and processes.leads:
+            warn(
+                f"run {path.parent}: was started with {before} {unit}, now {now};"
+                " results will differ in rounding"
+            )
+    return checkpoint

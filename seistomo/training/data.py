@@ -1,13 +1,13 @@
 """The samples of one split, scaled, in batches on the device.
 
-Scaled samples live in memory where they fit (on a GPU in its memory), else they are read and
-scaled anew each epoch, one batch ahead of the optimizer in a thread of its own. Each sample is
-scaled by itself, so that both ways give the same bits.
+Scaled samples live in memory where they fit, on a GPU in its memory or else in the machine's, and
+are otherwise read and scaled anew each epoch, one batch ahead of the optimizer in threads of their
+own. Each sample is scaled by itself, so that all ways give the same bits.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from concurrent.futures import Future
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,10 +15,17 @@ from torch import Tensor
 
 from seistomo.dataset import DatasetReader
 from seistomo.progress import bar
-from seistomo.training.mirror import mirror
+from seistomo.training.augmentation import Augmentation, Corruption
+from seistomo.training.distributed import Processes
+from seistomo.training.late_scaling import LateScaling
+from seistomo.training.mute import Positions, own_positions
 from seistomo.training.normalization import Normalization
+from seistomo.training.prefetch import Submit, WaitClock, read_ahead, reader_count
+from seistomo.training.room import sample_bytes
 
-GIB = 2**30
+# What becomes of gathers and velocity between storage and network, given the samples' global
+# indices; see `SplitData`.
+Finish = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Batch:
@@ -31,11 +38,16 @@ class Batch:
     gathers, velocity
         Scaled, [n, source, receiver, time] and [n, depth, x].
     rows
-        Which of the n belong to the batch, [sample]; left out: all in order.
+        Which of the n belong to the batch, [sample], -1 for samples that another process holds;
+        left out: all in order.
     device
         Where parts are wanted.
-    mirrored
-        Which samples of the batch are mirrored, bool [sample]; left out: none.
+    finish
+        What is done to gathers and velocity at each use; left out: nothing.
+    pending
+        What to wait for before each of the n is there, [n]; left out: nothing.
+    clock
+        Told how long a part was waited for.
     """
 
     def __init__(
@@ -45,23 +57,32 @@ class Batch:
         velocity: Tensor,
         device: torch.device,
         rows: Tensor | None = None,
-        mirrored: Tensor | None = None,
+        finish: Finish | None = None,
+        pending: Sequence[Future] = (),
+        clock: WaitClock | None = None,
     ):
-        self.samples, self.device, self._mirrored = samples, device, mirrored
+        self.samples, self.device, self._finish = samples, device, finish
         self._gathers, self._velocity, self._rows = gathers, velocity, rows
+        self._pending, self._clock = pending, clock or WaitClock()
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return inputs [row, 1, source, receiver, time] and targets [row, depth, x]."""
-        which = None if self._mirrored is None else self._mirrored[rows]
+        samples = self.samples[rows]
         if self._rows is not None:
             rows = self._rows[rows]
-        gathers = _select(self._gathers, rows).to(self.device, non_blocking=True)
-        velocity = _select(self._velocity, rows).to(self.device, non_blocking=True)
-        if which is not None:
-            gathers, velocity = mirror(gathers, velocity, which.to(self.device))
+            if (rows < 0).any():
+                raise ValueError("a sample of the batch is held by another process")
+        with self._clock.waiting():
+            if self._pending:
+                for row in rows.tolist():
+                    self._pending[row].result()
+            gathers = _select(self._gathers, rows).to(self.device, non_blocking=True)
+            velocity = _select(self._velocity, rows).to(self.device, non_blocking=True)
+        if self._finish is not None:
+            gathers, velocity = self._finish(gathers, velocity, samples)
         return gathers.float().unsqueeze(1), velocity
 
 
@@ -79,7 +100,25 @@ class SplitData:
     device
         Where batches are wanted.
     memory
-        Bytes in which scaled samples may be kept: all are, or none.
+        Bytes in which samples may be kept, on the device: all are, or this process's share of
+        them, or none.
+    scale_late
+        Keep gathers as recorded, and scale them at each use, on the device: what changes them
+        anew each epoch, noise and dead traces, comes before the scaling.
+    host_memory
+        As ``memory``, in the machine's memory, for a GPU whose own does not do.
+    processes
+        The processes that share each batch; left out: this one alone.
+
+    Attributes
+    ----------
+    clock
+        How long parts of batches were waited for.
+    place
+        Where samples are kept: "device", "host", or "file" where they are not.
+    owned
+        Whether each process keeps every `count`-th sample alone, for good; else the samples of
+        each batch are dealt out anew, and any may fall to any process.
     """
 
     def __init__(
@@ -89,12 +128,19 @@ class SplitData:
         normalization: Normalization,
         device: torch.device,
         memory: int,
+        scale_late: bool = False,
+        host_memory: int = 0,
+        processes: Processes | None = None,
     ):
-        self.samples = samples
+        self.samples, self.clock = samples, WaitClock()
+        self.processes = processes or Processes()
         self._data, self._normalization, self._device = data, normalization, device
+        self._late = LateScaling(normalization.gathers, device) if scale_late else None
         self._pinned = device.type == "cuda"
         self._kept: tuple[Tensor, Tensor] | None = None
-        if self.needed_bytes() <= memory:
+        self._readers = reader_count(device, self.processes.local_count)
+        self.place, self.owned = self._choose_place(memory, host_memory)
+        if self.place != "file":
             self._kept = self._keep()
 
     def __len__(self) -> int:
@@ -102,72 +148,156 @@ class SplitData:
 
     @property
     def in_memory(self) -> bool:
-        """Whether the scaled samples are kept."""
+        """Whether the samples are kept."""
         return self._kept is not None
 
-    def needed_bytes(self) -> int:
-        """Return the bytes that keeping all scaled samples takes."""
-        size = np.dtype(self._normalization.gathers.dtype).itemsize
-        gathers = size * int(np.prod(self._data.gather_shape))
-        return len(self) * (gathers + 4 * int(np.prod(self._data.velocity_shape)))
+    def needed_bytes(self, owned: bool = False) -> int:
+        """Return the bytes that keeping all samples takes, or this process's share of them."""
+        count = len(self.processes.share(len(self))) if owned else len(self)
+        return count * sample_bytes(
+            self._data.gather_shape, self._data.velocity_shape, self._normalization.gathers.dtype
+        )
+
+    def owners(self, groups: Sequence[np.ndarray]) -> np.ndarray:
+        """Return which process takes each sample in an epoch of these batches, int64 [sample]."""
+        owners = np.arange(len(self)) % self.processes.count
+        if not self.owned:
+            for rows in groups:
+                owners[rows] = np.arange(len(rows)) % self.processes.count
+        return owners
 
     def batches(
-        self, groups: Sequence[np.ndarray], mirrored: np.ndarray | None = None
+        self,
+        groups: Sequence[np.ndarray],
+        augmentation: Augmentation | None = None,
+        owners: np.ndarray | None = None,
     ) -> Iterator[Batch]:
         """Yield one batch for each group of rows of this split, int64 [sample].
 
-        ``mirrored`` says which of the split's samples are mirrored, bool [sample].
+        Parameters
+        ----------
+        groups
+            The rows.
+        augmentation
+            What this epoch does to the samples.
+        owners
+            Process that takes each of the split's samples, int64 [sample]: of the others'
+            samples a batch knows the indices alone. Left out: this process takes all.
         """
-        if self._kept is not None:
+        finish = self._finish_with(augmentation)
+        if self._kept is not None and self._kept[0].device.type == self._device.type:
             for rows in groups:
-                yield self._kept_batch(rows, mirrored)
+                yield self._kept_batch(rows, finish)
             return
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch") as executor:
-            ahead = [executor.submit(self._read_batch, rows, mirrored) for rows in groups[:1]]
-            try:
-                for following in [*groups[1:], None]:
-                    batch = ahead.pop().result()
-                    if following is not None:
-                        ahead.append(executor.submit(self._read_batch, following, mirrored))
-                    yield batch
-                    del batch
-            finally:
-                for future in ahead:
-                    future.cancel()
+        jobs = [partial(self._begin_batch, rows, finish, owners) for rows in groups]
+        smallest = max(1, min((len(rows) for rows in groups), default=1))
+        yield from read_ahead(jobs, self._readers, -(-self._readers // smallest))
 
-    def _kept_batch(self, rows: np.ndarray, mirrored: np.ndarray | None) -> Batch:
+    def _choose_place(self, memory: int, host_memory: int) -> tuple[str, bool]:
+        """Return where samples are kept, and whether each process keeps its share alone.
+
+        All processes choose alike: they must deal samples out by one rule.
+        """
+        for place, room in (("device", memory), ("host", host_memory)):
+            for owned in (False, True) if self.processes.count > 1 else (False,):
+                if self.processes.agree(self.needed_bytes(owned) <= room):
+                    return place, owned
+        return "file", False
+
+    def _finish_with(self, augmentation: Augmentation | None) -> Finish | None:
+        """Return what is done to samples at each use."""
+        if augmentation is None and self._late is None:
+            return None
+
+        def finish(gathers: Tensor, velocity: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
+            if self._late is not None:
+                gathers = gathers.float() * self._normalization.gathers.level
+                if augmentation is not None:
+                    gathers = augmentation.corrupt(gathers, samples)
+                gathers = self._late(gathers, self._positions(samples.tolist()))
+            if augmentation is not None:
+                gathers, velocity = augmentation.mirror(gathers, velocity, samples)
+            return gathers, velocity
+
+        return finish
+
+    def _positions(self, samples: Sequence[int]) -> list[Positions | None] | None:
+        """Return the samples' own positions, where a mute asks for them."""
+        if self._normalization.gathers.mute is None:
+            return None
+        return [own_positions(self._data, sample) for sample in samples]
+
+    def _kept_batch(self, rows: np.ndarray, finish: Finish | None) -> Batch:
         gathers, velocity = self._kept
         samples = torch.from_numpy(self.samples[rows])
-        which = None if mirrored is None else torch.from_numpy(mirrored[rows])
-        return Batch(samples, gathers, velocity, self._device, torch.from_numpy(rows), which)
+        places = torch.from_numpy(self._place_of(rows))
+        return Batch(samples, gathers, velocity, self._device, places, finish, clock=self.clock)
 
-    def _read_batch(self, rows: np.ndarray, mirrored: np.ndarray | None) -> Batch:
-        gathers, velocity = self._empty(len(rows))
-        for place, row in enumerate(rows):
-            self._read_into(int(self.samples[row]), gathers[place], velocity[place])
-        which = None if mirrored is None else torch.from_numpy(mirrored[rows])
+    def _place_of(self, rows: np.ndarray) -> np.ndarray:
+        """Return where rows are among those kept, -1: another process keeps them."""
+        if not self.owned:
+            return rows
+        place, owner = np.divmod(rows, self.processes.count)
+        return np.where(owner == self.processes.rank, place, -1)
+
+    def _begin_batch(
+        self,
+        rows: np.ndarray,
+        finish: Finish | None,
+        owners: np.ndarray | None,
+        submit: Submit,
+    ) -> Batch:
+        """Return a batch whose samples are being fetched."""
+        own = np.arange(len(rows))
+        if owners is not None:
+            own = own[owners[rows] == self.processes.rank]
+        gathers, velocity = self._empty(len(own), pinned=self._pinned)
+        pending = [
+            submit(self._fetch, int(row), gathers[place], velocity[place])
+            for place, row in enumerate(rows[own])
+        ]
+        places = torch.full((len(rows),), -1)
+        places[own] = torch.arange(len(own))
         samples = torch.from_numpy(self.samples[rows])
-        return Batch(samples, gathers, velocity, self._device, mirrored=which)
+        return Batch(samples, gathers, velocity, self._device, places, finish, pending, self.clock)
 
     def _keep(self) -> tuple[Tensor, Tensor]:
-        gathers, velocity = self._empty(len(self), self._device)
+        rows = self.processes.share(len(self)) if self.owned else np.arange(len(self))
+        where = self._device if self.place == "device" else "cpu"
+        gathers, velocity = self._empty(len(rows), where)
         one_gather, one_velocity = self._empty(1)
-        for row, sample in enumerate(bar(self.samples, description="scaling data", leave=False)):
-            self._read_into(int(sample), one_gather[0], one_velocity[0])
-            gathers[row].copy_(one_gather[0])
-            velocity[row].copy_(one_velocity[0])
+        shown = bar(self.samples[rows], description="scaling data", leave=False)
+        for place, sample in enumerate(shown):
+            self._read(int(sample), one_gather[0], one_velocity[0])
+            gathers[place].copy_(one_gather[0])
+            velocity[place].copy_(one_velocity[0])
         return gathers, velocity
 
-    def _empty(self, count: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    def _empty(
+        self, count: int, device: torch.device | str = "cpu", pinned: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        # Pinned: pages that the GPU can fetch by itself, while the CPU goes on.
+        options = {"device": device, "pin_memory": pinned}
         kind = getattr(torch, self._normalization.gathers.dtype)
-        # Pages that the GPU can fetch by itself, while the CPU goes on.
-        options = {"device": device, "pin_memory": self._pinned and device == "cpu"}
         gathers = torch.empty(count, *self._data.gather_shape, dtype=kind, **options)
         return gathers, torch.empty(count, *self._data.velocity_shape, **options)
 
-    def _read_into(self, sample: int, gathers: Tensor, velocity: Tensor) -> None:
-        scaling = self._normalization
-        gathers.numpy()[...] = scaling.gathers(self._data.read_gathers([sample]))[0]
+    def _fetch(self, row: int, gathers: Tensor, velocity: Tensor) -> None:
+        """Put one sample, by its row in the split, where it is wanted."""
+        if self._kept is None:
+            self._read(int(self.samples[row]), gathers, velocity)
+            return
+        place = int(self._place_of(np.array(row)))
+        gathers.copy_(self._kept[0][place])
+        velocity.copy_(self._kept[1][place])
+
+    def _read(self, sample: int, gathers: Tensor, velocity: Tensor) -> None:
+        scaling, recorded = self._normalization, self._data.read_gathers([sample])
+        if self._late is not None:
+            wanted = scaling.gathers.unscaled(recorded)
+        else:
+            wanted = scaling.gathers(recorded, self._positions([sample]))
+        gathers.numpy()[...] = wanted[0]
         velocity.numpy()[...] = scaling.velocity.scale(self._data.read_velocity([sample])[0])
 
 
@@ -182,6 +312,8 @@ class EpochData:
         Rows of the split that make each batch, int64 [sample].
     mirrored
         Which of the split's samples are mirrored in this epoch, bool [sample]; None: none.
+    corruption
+        Noise and dead traces of this epoch; None: none.
 
     Attributes
     ----------
@@ -189,12 +321,21 @@ class EpochData:
         Global indices of the split's samples, int64 [sample], rising.
     batches
         Global indices of each batch's samples, int64 [sample].
+    owners
+        Process that takes each sample in this epoch, int64 [sample].
     """
 
     def __init__(
-        self, split: SplitData, groups: Sequence[np.ndarray], mirrored: np.ndarray | None = None
+        self,
+        split: SplitData,
+        groups: Sequence[np.ndarray],
+        mirrored: np.ndarray | None = None,
+        corruption: Corruption | None = None,
     ):
-        self._split, self._groups, self._mirrored = split, groups, mirrored
+        self._split, self._groups, self._augmentation = split, groups, None
+        if mirrored is not None or corruption is not None:
+            self._augmentation = Augmentation(split.samples, mirrored, corruption)
+        self.owners = split.owners(groups)
         self.samples = torch.from_numpy(split.samples)
         self.batches = [self.samples[rows] for rows in groups]
 
@@ -203,7 +344,7 @@ class EpochData:
 
     def from_batch(self, first: int) -> Iterator[Batch]:
         """Yield the batches from number ``first``, counted from 0, on."""
-        return self._split.batches(self._groups[first:], self._mirrored)
+        return self._split.batches(self._groups[first:], self._augmentation, self.owners)
 
     def parts(self, samples: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield inputs and targets of any samples of the split, ``size`` at once.
@@ -212,7 +353,7 @@ class EpochData:
         """
         rows = np.searchsorted(self._split.samples, samples.numpy())
         groups = [rows[first : first + size] for first in range(0, len(rows), size)]
-        for batch in self._split.batches(groups, self._mirrored):
+        for batch in self._split.batches(groups, self._augmentation):
             yield batch.take(torch.arange(len(batch)))
 
 
@@ -224,43 +365,6 @@ def batch_groups(seed: int, epoch: int, samples: int, batch_size: int) -> list[n
     """
     order = np.random.default_rng([seed, epoch]).permutation(samples)
     return np.array_split(order, -(-samples // batch_size))
-
-
-def memory_budget(asked: float | None, device: torch.device) -> int:
-    """Return the bytes in which scaled samples may be kept.
-
-    Parameters
-    ----------
-    asked
-        GiB; None: half of what is free, on the GPU for a CUDA device.
-    device
-        Where the samples would be kept.
-    """
-    if asked is not None:
-        return int(asked * GIB)
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] // 2
-    return free_memory() // 2
-
-
-def free_memory() -> int:
-    """Return the bytes of memory that this process may still take (Linux; else 2 GiB)."""
-    limits = [
-        _number("/proc/meminfo", lambda text: int(text.split("MemAvailable:")[1].split()[0]) * 1024)
-    ]
-    limit = _number("/sys/fs/cgroup/memory.max", int)
-    used = _number("/sys/fs/cgroup/memory.current", int)
-    if limit is not None and used is not None:
-        limits.append(max(0, limit - used))
-    known = [limit for limit in limits if limit is not None]
-    return min(known, default=2 * GIB)
-
-
-def _number(path: str, parse: Callable[[str], int]) -> int | None:
-    try:
-        return parse(Path(path).read_text())
-    except (OSError, ValueError, IndexError):
-        return None
 
 
 def _select(values: Tensor, rows: Tensor) -> Tensor:

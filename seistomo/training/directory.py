@@ -157,6 +157,39 @@ class RunDirectory:
         self._locks.append(lock)
 
 
+class FollowedDirectory:
+    """A run directory that another process writes; the same methods do nothing here.
+
+    Parameters
+    ----------
+    path
+        The run directory.
+
+    Attributes
+    ----------
+    path, folder, checkpoint, settled
+        As in `RunDirectory`.
+    """
+
+    settled = True
+
+    def __init__(self, path: str | Path):
+        self.path = self.folder = Path(path)
+        self.checkpoint = self.path / CHECKPOINT
+
+    def start(self, config_text: str) -> None:
+        """Do nothing."""
+
+    def settle(self) -> None:
+        """Do nothing."""
+
+    def close(self, *, abandon: bool) -> None:
+        """Do nothing."""
+
+    def write_metrics(self, values: dict[str, Any]) -> None:
+        """Do nothing."""
+
+
 def _empty(folder: Path) -> None:
     for item in folder.iterdir():
         if item.is_dir():

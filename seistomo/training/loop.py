@@ -1,35 +1,45 @@
 """Training from start or checkpoint to the last epoch."""
 
 import math
-import os
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 
 from seistomo.config import Config
-from seistomo.dataset import DatasetReader, open_dataset
-from seistomo.device import choose_device
+from seistomo.dataset import open_dataset
 from seistomo.errors import InputError, TrainingDivergedError
 from seistomo.networks import parameter_count
-from seistomo.optim import OptimizerError
-from seistomo.progress import bar, say, warn
-from seistomo.training.checkpoint import CONTINUING, Checkpoint, load_checkpoint
+from seistomo.optim import ObjectiveOptimizer, OptimizerError
+from seistomo.progress import bar, quietly, say, warn
+from seistomo.training.augmentation import Corruption
+from seistomo.training.checkpoint import (
+    CONTINUING,
+    Checkpoint,
+    checkpoint_to_resume,
+    load_checkpoint,
+)
 from seistomo.training.data import EpochData, batch_groups
 from seistomo.training.device import torch_settings
-from seistomo.training.directory import BEST, HISTORY, RunDirectory
+from seistomo.training.directory import BEST, HISTORY, FollowedDirectory, RunDirectory
+from seistomo.training.distributed import LostRankError, Processes, after_restart
 from seistomo.training.events import EventLog, check_tensorboard
 from seistomo.training.fit import check_fit, config_for
 from seistomo.training.history import EpochRow, write_history
 from seistomo.training.mirror import check_symmetric, mirrored_rows
 from seistomo.training.objective import BatchObjective
 from seistomo.training.result import TrainingResult
+from seistomo.training.room import GIB
 from seistomo.training.session import Session
 from seistomo.training.validation import Scores, score_split
 
 # From this share of outputs that are zero for every sample on, a warning is due.
 DEAD_SHARE = 0.01
+# So large a share of the optimizer's time, and so many seconds in all, may go into waiting for data
+# before a warning is due.
+WAIT_SHARE, WAIT_SECONDS = 0.05, 5.0
 
 
 def train(
@@ -38,6 +48,7 @@ def train(
     run_dir: str | Path,
     resume: bool = False,
     overwrite: bool = False,
+    processes: Processes | None = None,
 ) -> TrainingResult:
     """Train a network on a data set.
 
@@ -58,6 +69,9 @@ def train(
         Continue the run that is there; one that has finished no epoch starts anew.
     overwrite
         Replace the run that is there, once the new one has finished its first epoch.
+    processes
+        The processes that share the work, for a caller that is inside their `together`; left
+        out: those that torchrun has started, if it has.
 
     Raises
     ------
@@ -67,46 +81,31 @@ def train(
     TrainingDivergedError
         If the loss becomes NaN or infinite; the last good checkpoint is kept.
     """
-    _require_one_process()
-    with open_dataset(data_path) as data:
+    if processes is None:
+        with Processes.from_environment().together() as processes:
+            return train(config, data_path, run_dir, resume, overwrite, processes)
+    resume = resume or after_restart(overwrite)
+    with open_dataset(data_path) as data, nullcontext() if processes.leads else quietly():
         config = config_for(config, data)
         check_fit(config, data)
-        if config.training.mirror:
-            check_symmetric(data)
+        for section in ("training", "evaluation"):
+            if getattr(config, section).mirror:
+                check_symmetric(data, f"{section}.mirror")
         if config.training.tensorboard:
             check_tensorboard()
-        directory = RunDirectory(run_dir, resume=resume, overwrite=overwrite)
-        device = choose_device(config.training.device, "training.device")
+        device = processes.device(config.training.device, "training.device")
+        processes.connect(device)
+        directory: RunDirectory | FollowedDirectory = FollowedDirectory(run_dir)
+        if processes.leads:
+            directory = RunDirectory(run_dir, resume=resume, overwrite=overwrite)
         with torch_settings(device, config.training.threads, config.training.seed):
-            checkpoint = _checkpoint_to_resume(directory, config, data) if resume else None
-            session = Session(config, data, device, checkpoint)
+            checkpoint = None
+            if resume:
+                checkpoint = checkpoint_to_resume(directory.checkpoint, config, data, processes)
+            session = Session(config, data, device, checkpoint, processes)
+            # The optimizer has its own copy now, and may be large.
+            checkpoint = checkpoint.trimmed() if checkpoint else None
             return _Loop(session, directory, checkpoint).run()
-
-
-def _require_one_process() -> None:
-    processes = os.environ.get("WORLD_SIZE", "1")
-    if processes != "1":
-        raise InputError(
-            f"WORLD_SIZE = {processes}: training runs on one process; start it without torchrun"
-        )
-
-
-def _checkpoint_to_resume(
-    directory: RunDirectory, config: Config, data: DatasetReader
-) -> Checkpoint | None:
-    path = directory.checkpoint
-    if not path.is_file():
-        say(f"run {directory.path}: nothing to resume yet; starting from the beginning")
-        return None
-    checkpoint = load_checkpoint(path)
-    checkpoint.require_same(config, data.identity, path)
-    threads = torch.get_num_threads()
-    if checkpoint.threads != threads:
-        warn(
-            f"run {directory.path}: was started with {checkpoint.threads} threads, now {threads};"
-            " results will differ in rounding"
-        )
-    return checkpoint
 
 
 class _Loop:
@@ -122,12 +121,18 @@ class _Loop:
         The checkpoint that the directory holds, if any.
     """
 
-    def __init__(self, session: Session, directory: RunDirectory, saved: Checkpoint | None):
+    def __init__(
+        self,
+        session: Session,
+        directory: RunDirectory | FollowedDirectory,
+        saved: Checkpoint | None,
+    ):
         self.session, self.directory = session, directory
+        self.leads = session.processes.leads
         self.settings = session.config.training
         self._saved = saved
         self._events: EventLog | None = None
-        self._warned = False
+        self._warned = self._warned_of_waiting = False
 
     def run(self) -> TrainingResult:
         """Train to the end; leave the directory consistent whatever happens."""
@@ -142,7 +147,7 @@ class _Loop:
                 self.session.describe()
                 self._epochs()
             failed = False
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, LostRankError):
             failed = False
             self._tidy_up()
             raise
@@ -183,22 +188,31 @@ class _Loop:
         unit = session.normalization.velocity.span**2
         every = self.settings.checkpoint_iterations
         epoch = self._epoch_data()
-        mark = time.perf_counter()
+        ranks, clock = session.ranks(epoch), session.train_split.clock
+        mark, waited = time.perf_counter(), clock.seconds
         for batch in epoch.from_batch(progress.batch):
             objective = BatchObjective(
-                session.network, batch, session.micro_batch, epoch, progress.batch
+                session.network,
+                batch,
+                session.micro_batch,
+                epoch,
+                progress.batch,
+                ranks,
+                structural=session.structural,
             )
-            loss = self._checked_loss(self._step(objective))
+            loss = self._published(objective, self._checked_loss(self._step(objective)))
+            session.average.add(progress.epoch)
             progress.batch += 1
             progress.iteration += 1
             progress.loss_sum += loss * len(batch)
             progress.gradient_evaluations += objective.gradient_evaluations
             progress.ggn_products += objective.ggn_products
             progress.seconds += time.perf_counter() - mark
+            progress.data_seconds += clock.seconds - waited
             if every and progress.iteration % every == 0 and progress.batch < len(epoch):
                 self._save()
             yield loss * unit
-            mark = time.perf_counter()
+            mark, waited = time.perf_counter(), clock.seconds
 
     def _epoch_data(self) -> EpochData:
         """Return the batches of the epoch in hand, as (seed, epoch) has them."""
@@ -206,20 +220,30 @@ class _Loop:
         epoch = self.session.progress.epoch
         groups = batch_groups(settings.seed, epoch, len(split), settings.batch_size)
         mirrored = mirrored_rows(settings.seed, epoch, len(split)) if settings.mirror else None
-        return EpochData(split, groups, mirrored)
+        return EpochData(split, groups, mirrored, Corruption.of(settings, epoch))
 
     def _step(self, objective: BatchObjective) -> torch.Tensor | float | None:
+        # An optimizer of ours does not call the objective as a closure, which would tell.
+        if self.session.structural and isinstance(self.session.optimizer, ObjectiveOptimizer):
+            objective.measure()
         try:
             return self.session.optimizer.step(objective)
         except OptimizerError as error:
             name = self.session.config.optimizer.name
             raise InputError(f"optimizer {name}: {error}") from None
 
+    def _published(self, objective: BatchObjective, minimized: float) -> float:
+        """Return the batch's published loss, scaled units, whatever was minimized."""
+        if self.session.structural is None:
+            return minimized
+        return self._require_finite(float(objective.published_loss))
+
     def _end_epoch(self) -> None:
         session, progress = self.session, self.session.progress
         unit = session.normalization.velocity.span**2
         train_loss = progress.loss_sum / len(session.train_split) * unit
-        scores = self._scores()
+        with session.average.applied():
+            scores = self._scores()
         watched = scores.loss if len(session.validation_split) else train_loss
         self._require_finite(watched)
         progress.epoch, progress.batch, progress.loss_sum = progress.epoch + 1, 0, 0.0
@@ -260,14 +284,15 @@ class _Loop:
         finite = (parameter.isfinite().all() for parameter in self.session.network.parameters())
         self._require_finite(0.0 if all(finite) else math.nan)
         content = self.session.checkpoint()
-        content.save(self.directory.checkpoint)
-        self._saved = content
+        if self.leads:
+            content.save(self.directory.checkpoint)
+        self._saved = content.trimmed()
         self._write_tables()
 
     def _write_tables(self) -> None:
         """Bring the other files in line with the last checkpoint."""
         content, folder = self._saved, self.directory.folder
-        if content is None:
+        if content is None or not self.leads:
             return
         if content.is_best:
             content.save(folder / BEST, without=CONTINUING)
@@ -277,6 +302,8 @@ class _Loop:
 
     def _tidy_up(self) -> None:
         """After an interruption, bring the files in line with the checkpoint on disk."""
+        if not self.leads:
+            return
         if not self.directory.settled:
             say(f"run {self.directory.path}: the run that was there is as it was")
         elif self.directory.checkpoint.is_file():
@@ -320,15 +347,31 @@ class _Loop:
                 f" RMSE {math.sqrt(row.mse):.0f} m/s, SSIM {row.ssim:.3f}"
             )
         say(text + (", best so far" if progress.best_epoch == row.epoch else ""))
-        if self.settings.tensorboard:
+        self._watch_waiting()
+        if self.settings.tensorboard and self.leads:
             self._events = self._events or EventLog(
                 self.directory.folder / "tensorboard", row.epoch - 1
             )
             self._events.add(row)
-        if progress.dead_pixels > DEAD_SHARE and not self._warned:
+        if progress.dead_pixels > DEAD_SHARE and not self._warned and self.leads:
             self._warned = True
             warn(
                 f"{progress.dead_pixels:.0%} of the output pixels are zero for every sample and"
                 ' learn nothing more; use network.output_bias = "mean", a smaller'
                 " network.output_scale or a lower optimizer.learning_rate"
             )
+
+    def _watch_waiting(self) -> None:
+        """Warn once where the optimizer waits for data."""
+        progress, split = self.session.progress, self.session.train_split
+        share = progress.data_seconds / progress.seconds
+        slow = share > WAIT_SHARE and progress.data_seconds > WAIT_SECONDS
+        if slow and self.leads and not self._warned_of_waiting:
+            self._warned_of_waiting = True
+            remedy = ""
+            if not split.in_memory:
+                remedy = (
+                    f"; kept in memory the samples take {split.needed_bytes() / GIB:.1f} GiB (see"
+                    " training.cache_memory and training.gather_type)"
+                )
+            warn(f"{share:.0%} of the optimizer's time is spent waiting for data{remedy}")

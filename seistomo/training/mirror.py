@@ -32,8 +32,15 @@ def mirror(gathers: Tensor, velocity: Tensor, which: Tensor) -> tuple[Tensor, Te
     return turned, torch.where(which[:, None, None], velocity.flip(2), velocity)
 
 
-def check_symmetric(data: DatasetReader) -> None:
+def check_symmetric(data: DatasetReader, key: str = "training.mirror") -> None:
     """Refuse a survey that is not its own mirror image about the middle of the model.
+
+    Parameters
+    ----------
+    data
+        The data set.
+    key
+        The setting that asks for mirror images.
 
     Raises
     ------
@@ -49,6 +56,6 @@ def check_symmetric(data: DatasetReader) -> None:
         )
         if not same:
             raise InputError(
-                f"training.mirror = true: the {kind}s of {data.path} are not symmetric about"
+                f"{key} = true: the {kind}s of {data.path} are not symmetric about"
                 f" x = {width / 2:g} m; set it to false"
             )

@@ -12,12 +12,14 @@ trace      each trace divided by its own root mean square over time (a dead trac
 gain       g (t / t_last)^p, against geometrical spreading
 =========  ===================================================================================
 
+Where a mute is asked for (`seistomo.training.mute`), it comes first.
+
 Velocities: v ↦ 0.1 + (v − low) / (high − low). All targets are positive, so that the network's
 last ReLU can reach each with a margin, and a squared error in scaled units times
 (high − low)² is one in (m/s)².
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +30,8 @@ from seistomo.config.training import TrainingConfig
 from seistomo.dataset import DatasetReader
 from seistomo.errors import InputError
 from seistomo.progress import bar
+from seistomo.training.augmentation import corrupts
+from seistomo.training.mute import Mute, Positions, mute_of, own_positions
 
 SCALED_MINIMUM = 0.1
 CHUNK_BYTES = 64 * 2**20
@@ -51,6 +55,10 @@ class GatherScaling:
         Standard deviation about that mean.
     dtype
         Type of the result.
+    mute
+        What is silenced before; None: nothing.
+    level
+        What `unscaled` divides by.
     """
 
     kind: str
@@ -59,15 +67,47 @@ class GatherScaling:
     mean: np.ndarray
     deviation: float
     dtype: str = "float32"
+    mute: Mute | None = None
+    level: float = 1.0
 
-    def __call__(self, gathers: np.ndarray) -> np.ndarray:
-        """Scale gathers [sample, source, receiver, time]; each sample by itself."""
+    def __call__(
+        self, gathers: np.ndarray, positions: Sequence[Positions | None] | None = None
+    ) -> np.ndarray:
+        """Scale gathers [sample, source, receiver, time]; each sample by itself.
+
+        ``positions``, for a mute: of each sample; see `Mute.weights`.
+        """
         scaled = np.empty(gathers.shape, dtype=self.dtype)
         for row, gather in enumerate(gathers):
-            scaled[row] = self._scale(gather)
+            scaled[row] = self._scale(gather, positions[row] if positions else None)
         return scaled
 
-    def _scale(self, gather: np.ndarray) -> np.ndarray:
+    def unscaled(self, gathers: np.ndarray) -> np.ndarray:
+        """Return gathers as recorded in the type of scaled ones, over `level`.
+
+        For what is scaled at each use; ``level`` keeps it within the range of float16.
+        """
+        return (gathers * np.float32(1 / self.level)).astype(self.dtype)
+
+    def state(self) -> dict[str, Any]:
+        """Return the content as numbers, text and tensors, for a checkpoint."""
+        content = {**vars(self), "mean": torch.from_numpy(self.mean)}
+        del content["mute"], content["level"]
+        if self.mute is not None:
+            content["mute"] = self.mute.state()
+        if self.level != 1:
+            content["level"] = self.level
+        return content
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> "GatherScaling":
+        """Rebuild from what `state` returned."""
+        mute = Mute(**state["mute"]) if "mute" in state else None
+        return cls(**{**state, "mean": state["mean"].numpy(), "mute": mute})
+
+    def _scale(self, gather: np.ndarray, positions: Positions | None) -> np.ndarray:
+        if self.mute is not None:
+            gather = gather * self.mute.weights(positions)
         if self.kind == "none":
             return gather
         result = transform(gather, self.kind, self.softness, self.power)
@@ -85,9 +125,13 @@ def transform(gather: np.ndarray, kind: str, softness: float, power: float) -> n
         level = np.sqrt(np.square(gather, dtype=np.float64).mean(axis=-1, keepdims=True))
         return np.divide(gather, level, out=np.zeros_like(gather), where=level > 0)
     if kind == "gain":
-        samples = gather.shape[-1]
-        return gather * ((np.arange(samples) + 1) / samples).astype(np.float32) ** power
+        return gather * time_gain(gather.shape[-1], power)
     return gather.copy()
+
+
+def time_gain(samples: int, power: float) -> np.ndarray:
+    """Return (t / t_last)^p at each of the time samples, float32 [time]."""
+    return ((np.arange(samples) + 1) / samples).astype(np.float32) ** power
 
 
 @dataclass(frozen=True)
@@ -137,20 +181,17 @@ class Normalization:
 
     def state(self) -> dict[str, Any]:
         """Return the content as numbers, text and tensors, for a checkpoint."""
-        gathers = {**vars(self.gathers), "mean": torch.from_numpy(self.gathers.mean)}
-        mean_velocity = torch.from_numpy(self.mean_velocity)
         return {
-            "gathers": gathers,
+            "gathers": self.gathers.state(),
             "velocity": dict(vars(self.velocity)),
-            "mean_velocity": mean_velocity,
+            "mean_velocity": torch.from_numpy(self.mean_velocity),
         }
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "Normalization":
         """Rebuild from what `state` returned."""
-        gathers = {**state["gathers"], "mean": state["gathers"]["mean"].numpy()}
         return cls(
-            GatherScaling(**gathers),
+            GatherScaling.from_state(state["gathers"]),
             VelocityScaling(**state["velocity"]),
             state["mean_velocity"].numpy(),
         )
@@ -201,6 +242,7 @@ def _velocity_statistics(data: DatasetReader, rows: np.ndarray) -> tuple[np.ndar
 
 def _learn_gathers(data: DatasetReader, rows: np.ndarray, config: TrainingConfig) -> GatherScaling:
     kind, power, dtype = config.gather_scaling, config.gain_power, config.gather_type
+    mute = mute_of(data, config)
     if kind == "none":
         if dtype == "float16":
             raise InputError(
@@ -208,12 +250,12 @@ def _learn_gathers(data: DatasetReader, rows: np.ndarray, config: TrainingConfig
                 ' "float32", or a training.gather_scaling other than "none"'
             )
         mean = np.zeros(data.gather_shape, dtype=np.float32)
-        return GatherScaling(kind, 1.0, power, mean, 1.0, dtype)
+        return GatherScaling(kind, 1.0, power, mean, 1.0, dtype, mute)
     softness = 1.0
     if kind == "asinh":
-        softness = config.asinh_scale * _amplitude_deviation(data, rows)
+        softness = config.asinh_scale * _amplitude_deviation(data, rows, mute)
     total, squares = np.zeros(data.gather_shape), 0.0
-    for gather in _stream(data, rows, "scaling"):
+    for gather in _stream(data, rows, "scaling", mute):
         transformed = transform(gather, kind, softness, power)
         total += transformed
         squares += float(np.square(transformed, dtype=np.float64).sum())
@@ -221,12 +263,28 @@ def _learn_gathers(data: DatasetReader, rows: np.ndarray, config: TrainingConfig
         total = (total + total[::-1, ::-1]) / 2
     mean, level = total / len(rows), squares / (len(rows) * total.size)
     deviation = _deviation(data, level - float(np.square(mean).mean()), level)
-    return GatherScaling(kind, softness, power, mean.astype(np.float32), deviation, dtype)
+    return GatherScaling(
+        kind,
+        softness,
+        power,
+        mean.astype(np.float32),
+        deviation,
+        dtype,
+        mute,
+        _storage_level(data, rows, config),
+    )
 
 
-def _amplitude_deviation(data: DatasetReader, rows: np.ndarray) -> float:
+def _storage_level(data: DatasetReader, rows: np.ndarray, config: TrainingConfig) -> float:
+    """Return the largest amplitude where gathers as recorded are to be kept as float16."""
+    if config.gather_type == "float32" or not corrupts(config):
+        return 1.0
+    return max(float(np.abs(gather).max()) for gather in _stream(data, rows, "range"))
+
+
+def _amplitude_deviation(data: DatasetReader, rows: np.ndarray, mute: Mute | None) -> float:
     total = squares = 0.0
-    for gather in _stream(data, rows, "amplitudes"):
+    for gather in _stream(data, rows, "amplitudes", mute):
         total += float(gather.sum(dtype=np.float64))
         squares += float(np.square(gather, dtype=np.float64).sum())
     size = len(rows) * int(np.prod(data.gather_shape))
@@ -244,11 +302,18 @@ def _deviation(data: DatasetReader, variance: float, mean_square: float) -> floa
     return float(np.sqrt(variance))
 
 
-def _stream(data: DatasetReader, rows: np.ndarray, what: str) -> Iterator[np.ndarray]:
+def _stream(
+    data: DatasetReader, rows: np.ndarray, what: str, mute: Mute | None = None
+) -> Iterator[np.ndarray]:
     """Yield the gathers of one sample after the other, reading a bounded chunk at a time."""
     step = max(1, CHUNK_BYTES // (4 * int(np.prod(data.gather_shape))))
+    shared = None if mute is None else mute.weights()
     with bar(total=len(rows), description=f"learning {what}", unit="sample", leave=False) as shown:
         for start in range(0, len(rows), step):
-            for gather in data.read_gathers(rows[start : start + step]):
+            chunk = rows[start : start + step]
+            for row, gather in zip(chunk, data.read_gathers(chunk), strict=True):
+                if mute is not None:
+                    own = own_positions(data, int(row))
+                    gather *= shared if own is None else mute.weights(own)
                 yield gather
                 shown.update()

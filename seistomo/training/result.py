@@ -23,6 +23,10 @@ class TrainingResult:
         The rows of the last epoch and of the one with the lowest validation loss.
     dead_pixels
         Share of the outputs that are zero for every sample after the last epoch.
+    waiting
+        Share of the optimizer's time that was spent waiting for data.
+    peak_memory
+        The most bytes that the process has taken, on a GPU of its memory.
     """
 
     run_dir: Path
@@ -30,6 +34,8 @@ class TrainingResult:
     last: EpochRow
     best: EpochRow
     dead_pixels: float
+    waiting: float
+    peak_memory: int
 
     @classmethod
     def of(cls, run_dir: Path, parameters: int, checkpoint: Checkpoint) -> "TrainingResult":
@@ -42,6 +48,8 @@ class TrainingResult:
             last=rows[-1],
             best=rows[progress.best_epoch - 1],
             dead_pixels=progress.dead_pixels,
+            waiting=progress.data_seconds / progress.seconds,
+            peak_memory=progress.peak_memory,
         )
 
     def metrics(self) -> dict[str, Any]:
@@ -49,6 +57,8 @@ class TrainingResult:
         return {
             "parameters": self.parameters,
             "dead_pixels": _or_none(self.dead_pixels),
+            "waiting": self.waiting,
+            "peak_memory": self.peak_memory,
             "last": {key: _or_none(value) for key, value in asdict(self.last).items()},
             "best": {key: _or_none(value) for key, value in asdict(self.best).items()},
         }
@@ -59,7 +69,8 @@ class TrainingResult:
             rmse = math.sqrt(self.best.mse)
             scores = f"validation RMSE {rmse:.0f} m/s, SSIM {self.best.ssim:.3f}"
         return (
-            f"{self.run_dir}: {self.last.epoch} epochs in {self.last.seconds:.0f} s;"
+            f"{self.run_dir}: {self.last.epoch} epochs in {self.last.seconds:.0f} s"
+            f" ({self.waiting:.1%} of it waiting for data);"
             f" best epoch {self.best.epoch}: {scores}"
         )
 

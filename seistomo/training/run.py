@@ -1,5 +1,6 @@
 """A trained run, ready to predict."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from seistomo.networks import TomographyNetwork, build_network
 from seistomo.training.checkpoint import load_checkpoint
 from seistomo.training.directory import BEST, CHECKPOINT
 from seistomo.training.history import EpochRow
+from seistomo.training.mute import Positions
 from seistomo.training.normalization import Normalization
 from seistomo.training.objective import micro_batch_size
 
@@ -53,13 +55,18 @@ class Run:
     velocity_shape: tuple[int, int]
 
     @torch.no_grad()
-    def predict(self, gathers: np.ndarray) -> np.ndarray:
+    def predict(
+        self, gathers: np.ndarray, positions: Sequence[Positions | None] | None = None
+    ) -> np.ndarray:
         """Predict velocity models.
 
         Parameters
         ----------
         gathers
             As recorded or simulated, not scaled: float32 [sample, source, receiver, time].
+        positions
+            Of each sample's sources and receivers, for a run with `training.mute`; left out, or
+            None for a sample: those of the run's survey before jitter. See `Mute.weights`.
 
         Returns
         -------
@@ -81,14 +88,14 @@ class Run:
         size = micro_batch_size(0, self.network.largest_activation, device)
         predicted = np.empty((len(gathers), *self.velocity_shape), dtype=np.float32)
         for start in range(0, len(gathers), size):
-            scaled = torch.from_numpy(self.normalization.gathers(gathers[start : start + size]))
+            rows = slice(start, start + size)
+            places = positions and positions[rows]
+            scaled = torch.from_numpy(self.normalization.gathers(gathers[rows], places))
             inputs = scaled.to(device).float().unsqueeze(1)
             outputs = self.network(inputs)
             if self.config.evaluation.mirror:
                 outputs = (outputs + self.network(inputs.flip(2, 3)).flip(2)) / 2
-            predicted[start : start + size] = self.normalization.velocity.unscale(
-                outputs.cpu().numpy()
-            )
+            predicted[rows] = self.normalization.velocity.unscale(outputs.cpu().numpy())
         return predicted
 
 

@@ -42,7 +42,7 @@ def score_split(
     normalization: Normalization,
     micro_batch: int,
 ) -> Scores:
-    """Score a network on a split.
+    """Score a network on a split, which the split's processes share.
 
     Parameters
     ----------
@@ -58,24 +58,25 @@ def score_split(
         Samples forwarded at once.
     """
     bounds = data.config.velocity
-    groups = np.split(np.arange(len(split)), range(micro_batch, len(split), micro_batch))
-    squares, similarities = [], []
-    alive: torch.Tensor | None = None
+    own, together = split.processes.share(len(split)), split.processes
+    groups = [own[first : first + micro_batch] for first in range(0, len(own), micro_batch)]
+    squares, similarities = [np.empty(0)], [np.empty(0)]
+    alive = torch.zeros(data.velocity_shape, dtype=torch.bool)
     for rows, batch in zip(groups, split.batches(groups), strict=True):
         inputs, _ = batch.take(torch.arange(len(batch)))
         outputs = network(inputs)
-        positive = (outputs > 0).any(dim=0)
-        alive = positive if alive is None else alive | positive
+        alive |= (outputs > 0).any(dim=0).cpu()
         predicted = normalization.velocity.unscale(outputs.cpu().numpy())
         reference = data.read_velocity(split.samples[rows])
         squares.append(mean_squared_error(predicted, reference))
         similarities.append(
             structural_similarity(predicted, reference, bounds.maximum - bounds.minimum)
         )
-    mse = float(np.concatenate(squares).mean())
+    alive = together.any_of(alive)
+    mse = float(together.gathered(np.concatenate(squares), len(split)).mean())
     return Scores(
         loss=mse * alive.numel(),
         mse=mse,
-        ssim=float(np.concatenate(similarities).mean()),
+        ssim=float(together.gathered(np.concatenate(similarities), len(split)).mean()),
         dead_pixels=1 - float(alive.float().mean()),
     )

@@ -152,8 +152,9 @@ class Unscaled:
 
     class gathers:  # noqa: N801
         dtype = "float32"
+        mute = None
 
-        def __new__(cls, values):
+        def __new__(cls, values, positions=None):
             return values
 
     class velocity:  # noqa: N801

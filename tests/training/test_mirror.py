@@ -9,11 +9,13 @@ import torch
 from seistomo.config import load_config, with_overrides
 from seistomo.dataset import open_dataset, write_dataset
 from seistomo.errors import InputError
-from seistomo.simulation import Simulator
+from seistomo.simulation import Simulator, make_wavelet
 from seistomo.training import load_run, train
-from seistomo.training.data import GIB, SplitData
+from seistomo.training.augmentation import Augmentation
+from seistomo.training.data import SplitData
 from seistomo.training.mirror import mirror, mirrored_rows
 from seistomo.training.normalization import learn_normalization
+from seistomo.training.room import GIB
 from seistomo.velocity import draw_model
 
 
@@ -56,7 +58,8 @@ def test_batches_are_mirrored_from_memory_and_from_the_file(dataset, make_config
         split = SplitData(data, data.indices("train"), normalization, torch.device("cpu"), memory)
         rows, which = np.array([3, 7]), np.zeros(30, bool)
         which[7] = True
-        (plain,), (turned,) = split.batches([rows]), split.batches([rows], which)
+        augmentation = Augmentation(split.samples, which)
+        (plain,), (turned,) = split.batches([rows]), split.batches([rows], augmentation)
         both = torch.arange(2)
         for one, other in zip(plain.take(both), turned.take(both), strict=True):
             assert torch.equal(one[0], other[0])
@@ -74,17 +77,37 @@ def test_training_with_mirrored_samples_takes_other_steps(dataset, make_config, 
     assert plain != turned
 
 
-def test_a_survey_that_is_not_symmetric_is_refused(make_config, arrays, tmp_path):
+@pytest.mark.parametrize("key", ["training.mirror", "evaluation.mirror"])
+def test_a_survey_that_is_not_symmetric_is_refused(make_config, arrays, tmp_path, key):
     config = make_config("survey.source_x=[0.0, 200.0]")
     path = write_dataset(tmp_path / "data.h5", config, *arrays)
-    config = make_config("survey.source_x=[0.0, 200.0]", "training.mirror=true")
-    with pytest.raises(InputError, match=r"the sources of .* not symmetric about x = 130 m"):
+    config = make_config("survey.source_x=[0.0, 200.0]", f"{key}=true")
+    with pytest.raises(
+        InputError, match=rf"{key} = true: the sources of .* not symmetric about x = 130 m"
+    ):
         train(config, path, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_prediction_averages_both_sides_when_asked(dataset, make_config, arrays, tmp_path):
-    train(make_config("training.epochs=1", "evaluation.mirror=true"), dataset, tmp_path / "run")
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["network.name=unet", "network.latent=8", "network.output_coarsening=2"],
+        ["training.noise_snr=[0.0, 20.0]", "training.dead_traces=[0.0, 0.3]"],
+        ["training.loss=mse+ssim", "training.averaging=ema"],
+        ["training.mute=top", "training.gather_scaling=gain"],
+    ],
+)
+def test_prediction_averages_both_sides_when_asked(make_config, arrays, tmp_path, overrides):
+    config = make_config(
+        "training.epochs=1", "evaluation.mirror=true", "survey.time_step=0.02", "survey.delay=0.0",
+        *overrides,
+    )  # fmt: skip
+    dataset = write_dataset(
+        tmp_path / "data.h5", config, *arrays, wavelet=make_wavelet(config.survey)
+    )
+    train(config, dataset, tmp_path / "run")
     run = load_run(tmp_path / "run")
     gathers = arrays[1][:3]
     both = run.predict(gathers)
