@@ -1,1 +1,1 @@
-"""Benchmarks: the papers' experiments, and what the optimizers cost."""
+"""Benchmarks: the papers' experiments, what the optimizers cost, how fast data sets are made."""

@@ -150,8 +150,8 @@ def draw_curves(name: str, measured: Sequence[MeasuredRow], runner: Runner) -> N
     """Draw loss and accuracy of all rows against epochs and against seconds (Figure 1)."""
     shown = [
         row
-        for row in measured
-        if not any(row is not other and _goes_on(row, other) for other in measured)
+        for place, row in enumerate(measured)
+        if not any(_goes_on(row, other) for other in measured[place + 1 :])
     ]
     methods = {row.label: [result.columns() for result in row.results] for row in shown}
     for against in ("epoch", "seconds"):
@@ -160,10 +160,10 @@ def draw_curves(name: str, measured: Sequence[MeasuredRow], runner: Runner) -> N
 
 
 def _goes_on(row: MeasuredRow, other: MeasuredRow) -> bool:
-    """Whether the other row is the same runs, longer."""
+    """Whether the other row is the same runs, as long or longer."""
     pairs = list(zip(row.results, other.results, strict=True))
     return all(
-        len(short.history) < len(long.history)
+        len(short.history) <= len(long.history)
         and long.history[: len(short.history)] == short.history
         for short, long in pairs
     )

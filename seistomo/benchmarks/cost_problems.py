@@ -17,7 +17,8 @@ from seistomo.errors import InputError
 from seistomo.networks import build_network
 from seistomo.networks.mnist import MnistCNN
 from seistomo.optim.objective import Loss
-from seistomo.training.objective import micro_batch_size, squared_error
+from seistomo.training.losses import squared_error
+from seistomo.training.objective import micro_batch_size
 
 # The data are made up: how soon conjugate gradients converge on them says nothing.
 SGN_OPTIONS = {"cg_iterations": 10, "cg_min_iterations": 10}

@@ -104,3 +104,19 @@ def test_more_of_the_same_adds_and_something_else_is_refused(options):
 def test_unknown_tables_are_refused(options):
     with pytest.raises(InputError, match="--table 4: must be one of 1, 2, 3, ablation"):
         run_table("4", options)
+
+
+@pytest.mark.usefixtures("_small")
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_runs_that_two_rows_share_are_drawn_once(options, monkeypatch, epochs):
+    monkeypatch.setattr(MnistRun, "_steps", lambda run: (torch.zeros(2), 0.0))
+    drawn = []
+    make = comparison.figures.learning_curves_figure
+
+    def watched(methods, against):
+        drawn.append(list(methods))
+        return make(methods, against)
+
+    monkeypatch.setattr(comparison.figures, "learning_curves_figure", watched)
+    run_table("1", replace(options, epochs=epochs, repeats=1))
+    assert drawn == [["SGD", "SVRG", "Adam", "SQGN"]] * 2
