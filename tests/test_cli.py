@@ -121,7 +121,7 @@ def test_info_prints_the_configuration_and_checks(work):
         ("plot data.h5 --out data.png", "exists already"),
         ("plot data.h5 --out figure.doc", ".png"),
         ("info none.h5", "none.h5"),
-        ("merge data.h5 data.h5 --out new.h5", "another part"),
+        ("merge data.h5 data.h5 --out new.h5", "both hold samples 0 to 27"),
         ("simulate", "Missing argument"),
         ("simulate tiny.toml --out new.h5 --samples many", "--samples"),
     ],

@@ -16,9 +16,10 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 HOMES = {
     "h5py": "dataset/store/",
     "matplotlib": "evaluation/figures/",
-    "deepwave": "simulation/propagate.py",
+    "deepwave": "simulation/",
     "typer": "cli/",
     "jinja2": "evaluation/report.py",
+    "segyio": "dataset/exchange/segy.py",
 }
 
 
