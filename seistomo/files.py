@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 
@@ -54,6 +54,22 @@ def remove_quietly(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError:
         return
+
+
+def forget(path: Path) -> None:
+    """Tell the system that a file's content, if it is on disk, need not stay in memory.
+
+    For files that are read once: what is read again and again stays, and memory that was used
+    before is quicker than fresh one.
+    """
+    if not hasattr(os, "posix_fadvise"):
+        return
+    with suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(handle)
 
 
 def is_disk_full(error: BaseException) -> bool:

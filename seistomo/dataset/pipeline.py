@@ -122,12 +122,15 @@ class Pipeline:
 
     def work_on(self, shard: tuple[int, int]) -> Iterator[Work]:
         """Yield the samples of a file in groups that share one call of the simulator."""
-        start, stop = shard
-        # No fewer groups than workers, where that is possible.
-        share = -(-(stop - start) // self.workers)
-        size = min(self._config.simulation.models_per_call, share)
-        for first in range(start, stop, size):
-            yield Work(range(first, min(first + size, stop)), shard)
+        first, stop = shard
+        # At least so many calls are still to come after the next one, where that is possible: on a
+        # CPU, where small calls cost little, so many that the workers end at nearly the same time.
+        calls = self.workers if self._on_gpu else 4 * self.workers
+        while first < stop:
+            share = -(-(stop - first) // calls)
+            last = first + min(self._config.simulation.models_per_call, share)
+            yield Work(range(first, last), shard)
+            first = last
 
     def run(self, works: Iterable[Work]) -> Iterator[tuple[Work, list[dict[str, Any]]]]:
         """Yield each work with its samples as they are stored, in the order of ``works``.

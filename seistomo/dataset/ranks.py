@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
 from itertools import count as count_from
 from typing import Any, Protocol
 
@@ -76,20 +77,19 @@ class Ranks:
             return cls()
         if "RANK" not in os.environ or not 0 <= rank < count:
             raise InputError(f"WORLD_SIZE = {count} without a RANK from 0 to {count - 1}")
-        from torch.distributed import PrefixStore, rendezvous
+        from torch.distributed import PrefixStore
 
+        place = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT")
         try:
-            timeout = timedelta(seconds=START_TIMEOUT)
-            store, _, _ = next(rendezvous("env://", rank, count, timeout=timeout))
-            # The store outlives a launch that torchrun starts again, and a call of `simulate`.
-            attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-            store = PrefixStore(f"seistomo/{attempt}/{next(_calls)}", store)
+            store = _connect(rank, count, *place)
         except (RuntimeError, ValueError) as error:
             raise InputError(
-                f"rank {rank}: cannot join the others at MASTER_ADDR ="
-                f" {os.environ.get('MASTER_ADDR')}, MASTER_PORT = {os.environ.get('MASTER_PORT')}:"
-                f" {str(error).splitlines()[0]}"
+                f"rank {rank}: cannot join the others at MASTER_ADDR = {place[0]}, MASTER_PORT ="
+                f" {place[1]}: {str(error).splitlines()[0]}"
             ) from None
+        # The store outlives a launch that torchrun starts again, and a call of `simulate`.
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        store = PrefixStore(f"seistomo/{attempt}/{next(_calls)}", store)
         return cls(rank, count, _number("LOCAL_RANK", rank), store)
 
     @property
@@ -227,6 +227,18 @@ class _Memory:
 
     def check(self, keys: list[str]) -> bool:
         return all(key in self._values for key in keys)
+
+
+@cache
+def _connect(rank: int, count: int, address: str | None, port: str | None) -> Store:
+    """Return the store that all ranks share, the same one for the life of this process.
+
+    Rank 0 may hold it: another call must not find the last one's store on its way out.
+    """
+    from torch.distributed import rendezvous
+
+    timeout = timedelta(seconds=START_TIMEOUT)
+    return next(rendezvous("env://", rank, count, timeout=timeout))[0]
 
 
 def _number(name: str, default: int) -> int:

@@ -143,13 +143,15 @@ def test_leaving_ends_the_threads_and_restores_torch(tiny, workers):
     assert torch.get_num_threads() == 2
 
 
-def test_small_shards_are_divided_among_all_workers(tiny, workers):
+def test_calls_get_smaller_so_that_the_workers_end_together(tiny, workers):
     config = tiny("simulation.models_per_call=4")
     with Pipeline(config, "cpu", DrawnModels(config)) as pipeline:
-        groups = [work.indices for work in pipeline.work_on((3, 7))]
-        assert groups == [range(3, 5), range(5, 7)]
-        groups = [work.indices for work in pipeline.work_on((0, 10))]
-        assert groups == [range(0, 4), range(4, 8), range(8, 10)]
+        groups = [work.indices for work in pipeline.work_on((3, 35))]
+        assert [index for group in groups for index in group] == list(range(3, 35))
+        sizes = [len(group) for group in groups]
+        assert sizes == sorted(sizes, reverse=True)
+        assert sizes[0] == 4
+        assert set(sizes[1 - 4 * workers :]) == {1}
 
 
 def test_time_in_the_wave_equation_is_that_of_a_worker(tiny, workers):

@@ -278,8 +278,8 @@ def test_nothing_is_left_in_the_store_for_the_next_call_or_attempt(monkeypatch):
     monkeypatch.setattr(
         torch.distributed, "rendezvous", lambda *a, **k: iter([(store, 0, 2)]), raising=True
     )
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("RANK", "0")
+    for name, value in {"WORLD_SIZE": 2, "RANK": 0, "MASTER_PORT": "of this test"}.items():
+        monkeypatch.setenv(name, str(value))
     for attempt in ("0", "0", "1"):
         monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", attempt)
         ranks = Ranks.from_environment()

@@ -11,7 +11,7 @@ from seistomo.dataset.store.parts import Part, files_of, part_at, require_alike,
 from seistomo.dataset.store.reader import DatasetReader
 from seistomo.dataset.store.writer import DatasetWriter
 from seistomo.errors import InputError
-from seistomo.files import require_space, written_whole
+from seistomo.files import forget, require_space, written_whole
 from seistomo.progress import bar, warn
 
 
@@ -110,6 +110,7 @@ def write_merged(
                 for values in reader.stored_samples():
                     writer.append_stored(values)
                     step()
+            forget(part.path)
 
 
 def _links(parts: Sequence[Part], out: Path) -> list[tuple[str, int]]:
