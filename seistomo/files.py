@@ -1,9 +1,9 @@
-"""Files that appear whole or not at all, and one-line errors when the disk is full."""
+"""Files and folders that appear whole or not at all; one-line errors when the disk is full."""
 
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -31,21 +31,77 @@ def written_whole(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in path.parent.glob(f".{escape(path.name)}.*.part"):
-            if not _is_alive(leftover.suffixes[-2][1:]):
-                remove_quietly(leftover)
+        for leftover in _leftovers(path):
+            remove_quietly(leftover)
         yield temporary
         _flush_to_disk(temporary)
         os.replace(temporary, path)
     except BaseException as error:
         remove_quietly(temporary)
         if is_disk_full(error):
-            raise DiskFullError(
-                f"{path}: the disk is full; free some space (nothing was changed) and run again"
-            ) from None
+            raise _full(path) from None
         if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError):
             raise InputError(f"{path}: cannot be written: {error.strerror}") from None
         raise
+
+
+@contextmanager
+def folder_written_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``path``; move it there if the block ends well.
+
+    A folder that is there is replaced: `require_replaceable` asks first whether it may be. On any
+    failure the temporary folder is removed and ``path`` is as it was before. What a killed process
+    left is removed by the next one that writes ``path``.
+
+    Raises
+    ------
+    DiskFullError
+        If the disk fills up while the block writes.
+    InputError
+        If the folder cannot be made.
+    """
+    # "." has no name to put another beside, and a link may lead to another disk.
+    place = Path(path).resolve()
+    partial = place.with_name(f".{place.name}.{os.getpid()}.part")
+    try:
+        _make_folder(partial, place, path)
+        yield partial
+        _move_into_place(partial, place)
+    except (OSError, DiskFullError) as error:
+        if isinstance(error, DiskFullError) or is_disk_full(error):
+            raise _full(path) from None
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def require_replaceable(path: Path, overwrite: bool, marks: Sequence[str], what: str) -> None:
+    """Refuse a place where a folder of some kind may not be written.
+
+    Parameters
+    ----------
+    path
+        The folder to be; nothing, or an empty folder, may always be replaced.
+    overwrite
+        Whether a folder of the same kind may be, too. Others never are.
+    marks
+        Files that tell the kind from any other folder.
+    what
+        Its name in messages: "an evaluation".
+
+    Raises
+    ------
+    InputError
+        If something is there that may not be replaced.
+    """
+    if not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not overwrite:
+        raise InputError(
+            f"--out {path}: exists already; use --overwrite to replace it, or another name"
+        )
+    if not all((path / name).is_file() for name in marks):
+        raise InputError(f"--out {path}: is not {what}, so it is not replaced; give another name")
 
 
 def remove_quietly(path: Path) -> None:
@@ -93,6 +149,44 @@ def require_space(path: Path, needed: int) -> None:
         raise DiskFullError(
             f"{path}: needs about {needed / 1e9:.2f} GB, but {folder} has {free / 1e9:.2f} GB free"
         )
+
+
+def _full(path: Path) -> DiskFullError:
+    return DiskFullError(
+        f"{path}: the disk is full; free some space (nothing was changed) and run again"
+    )
+
+
+def _leftovers(path: Path) -> Iterator[Path]:
+    """Yield what processes that are gone left beside ``path``."""
+    for leftover in path.parent.glob(f".{escape(path.name)}.*.part"):
+        if not _is_alive(leftover.suffixes[-2][1:]):
+            yield leftover
+
+
+def _make_folder(partial: Path, place: Path, path: Path) -> None:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in _leftovers(place):
+            shutil.rmtree(leftover, ignore_errors=True)
+        partial.mkdir()
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _move_into_place(partial: Path, place: Path) -> None:
+    if not place.exists():
+        partial.rename(place)
+        return
+    old = place.with_name(f".{place.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    place.rename(old)
+    try:
+        partial.rename(place)
+    except BaseException:
+        old.rename(place)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _is_alive(process: str) -> bool:

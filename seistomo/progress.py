@@ -30,6 +30,11 @@ def warn(message: str) -> None:
     tqdm.write(f"warning: {message}", file=sys.stderr)
 
 
+def counted(number: int, what: str, plural: str = "") -> str:
+    """Return a number of things in words: "1 model", "2 models", "3 pairs of files"."""
+    return f"{number} {what if number == 1 else plural or what + 's'}"
+
+
 def bar(
     iterable: Iterable | None = None,
     *,

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from seistomo.errors import DiskFullError, InputError
-from seistomo.files import forget, require_space, written_whole
+from seistomo.files import folder_written_whole, forget, require_space, written_whole
 
 
 def test_file_appears_only_when_whole(tmp_path):
@@ -49,6 +49,61 @@ def test_what_a_killed_process_left_is_removed_but_not_a_living_ones(tmp_path):
         temporary.write_text("whole")
     assert not dead.exists()
     assert alive.exists()
+
+
+def test_what_a_killed_process_left_of_a_folder_is_removed_but_not_a_living_ones(tmp_path):
+    dead, alive = tmp_path / ".out.999999999.part", tmp_path / f".out.{os.getppid()}.part"
+    for folder in (dead, alive):
+        folder.mkdir()
+        (folder / "half").touch()
+    with folder_written_whole(tmp_path / "out") as folder:
+        (folder / "content").touch()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["content"]
+    assert not dead.exists()
+    assert (alive / "half").exists()
+
+
+def test_a_folder_behind_a_link_is_written_where_it_is(tmp_path):
+    (tmp_path / "disk" / "out").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "out")
+    with folder_written_whole(tmp_path / "link") as folder:
+        (folder / "content").touch()
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "disk" / "out" / "content").exists()
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (OSError(errno.ENOSPC, "full"), DiskFullError),
+        (DiskFullError("a file in it"), DiskFullError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+)
+def test_a_failure_leaves_the_old_folder(tmp_path, error, raised):
+    path = tmp_path / "out"
+    path.mkdir()
+    (path / "old").touch()
+
+    def write():
+        with folder_written_whole(path) as folder:
+            (folder / "half").touch()
+            raise error
+
+    with pytest.raises(raised) as caught:
+        write()
+    if raised is DiskFullError:
+        assert str(caught.value).startswith(f"{path}: the disk is full")
+    assert [item.name for item in path.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_in_the_way_of_a_folder_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "out"
+    with pytest.raises(InputError, match="file/out: cannot be written"), folder_written_whole(out):
+        pass
 
 
 def test_space_is_asked_for_in_one_line(tmp_path):

@@ -74,6 +74,7 @@ def test_files_stay_small():
 WITHOUT_MODULE = {
     "bad_input",
     "contract",
+    "docs",
     "example",
     "layers",
     "physics",

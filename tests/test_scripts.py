@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,20 @@ def test_marmousi2_takes_a_path_as_the_caller_sees_it(project, tmp_path):
     assert f"--out {tmp_path}/out put/data.h5" in "\n".join(lines)
 
 
+def test_the_figure_of_the_physics_options_can_be_made_again(project, tmp_path):
+    lines = calls(project, "physics-options.sh", "fig ure", folder=tmp_path)
+    commands = [line.split()[1] for line in lines if line.startswith("seistomo")]
+    assert commands == ["simulate"] * 3 + ["plot"]
+    names = ["absorbing top", "free surface", "free surface, density"]
+    for line, name in zip(lines[-4:], names, strict=False):
+        assert line.endswith(f"--out {tmp_path}/fig ure/{name}.h5")
+        assert f"{tmp_path}/fig ure/{name}.h5" in lines[-1]
+    settings = [line.split("accuracy=6")[1].count("--set") for line in lines[-4:-1]]
+    assert settings == [0, 1, 2]
+    assert "--samples 26 " in lines[-2]
+    assert "--samples 25 --shots 0" in lines[-1]
+
+
 def test_a_task_of_a_job_array_makes_its_part(project, tmp_path):
     slurm = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_SUBMIT_DIR": str(project)}
     arguments = ("tomography", "my parts", "--set", "dataset.samples=96000")
@@ -164,3 +179,29 @@ def test_the_nodes_of_a_job_train_together(project, tmp_path):
     assert "--nnodes 2 --nproc-per-node 4 " in lines[1]
     assert "-m seistomo train salt --data big.h5 --out my run --resume --optimizer" in lines[1]
     assert lines[1].endswith("sqgn OMP_NUM_THREADS=8")
+
+
+def test_a_piece_of_the_tomography_benchmark_packs_what_must_not_be_lost(project, tmp_path):
+    out = tmp_path / "my results"
+    (out / "runs" / "sqgn-s0").mkdir(parents=True)
+    kept = ["table-4.json", "figure-3.png", "runs/sqgn-s0/history.csv"]
+    for name in (*kept, "data.h5", "runs/sqgn-s0/checkpoint.pt", "runs/.sqgn-s0.lock"):
+        (out / name).touch()
+    settings = {"MINUTES": "8", "SIZE": "tiny"}
+    arguments = ("my results", "--device", "cpu")
+    lines = calls(project, "tomography-results.sh", *arguments, folder=tmp_path, **settings)
+    command = f"seistomo benchmark tomography --out {out} --size tiny --optimizers adam-1e-2,sqgn"
+    assert lines[-1] == f"{command} --repeats 1 --minutes 8 --device cpu"
+    with tarfile.open(out / "results.tar.gz") as archive:
+        assert sorted(name.removeprefix("./") for name in archive.getnames()) == sorted(kept)
+
+
+def test_a_piece_of_the_tomography_benchmark_takes_another_command(project, tmp_path):
+    # Its path has a space in it, which a command of several words cannot have.
+    link = tmp_path / "python"
+    link.symlink_to(project / ".venv" / "bin" / "python")
+    command = f"{link} -m seistomo"
+    lines = calls(project, "tomography-results.sh", "out", folder=tmp_path, SEISTOMO=command)
+    assert len(lines) == 1
+    assert lines[0].startswith(f"python -m seistomo benchmark tomography --out {tmp_path}/out")
+    assert "--size paper" in lines[0]

@@ -3,23 +3,27 @@
 What a step costs does not depend on what the images show, only on how many there are.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seistomo.benchmarks.operations import Operations, count_operations
 from seistomo.benchmarks.paper import SQGN_OPTIONS, SQGN_RATE, SVRG_OPTIONS
 from seistomo.config.network import NetworkConfig
+from seistomo.config.training import TrainingConfig
 from seistomo.errors import InputError
 from seistomo.networks import build_network
 from seistomo.networks.mnist import MnistCNN
 from seistomo.optim.objective import Loss
+from seistomo.training.device import convolution_type
 from seistomo.training.losses import squared_error
 from seistomo.training.objective import micro_batch_size
 
+PRECISIONS = get_args(TrainingConfig.model_fields["precision"].annotation)
 # The data are made up: how soon conjugate gradients converge on them says nothing.
 SGN_OPTIONS = {"cg_iterations": 10, "cg_min_iterations": 10}
 
@@ -68,6 +72,8 @@ class CostProblem:
         What is timed; the first is Adam.
     micro_batch
         Samples forwarded at once; None: see `seistomo.optim.ModelObjective`.
+    operations
+        Operations of one sample, where a network's speed is worth stating.
     """
 
     name: str
@@ -80,6 +86,7 @@ class CostProblem:
     interval: int
     candidates: tuple[Candidate, ...]
     micro_batch: int | None = None
+    operations: Operations | None = None
 
 
 def mnist_problem(batch_size: int = 1000, batches: int = 60) -> CostProblem:
@@ -137,7 +144,9 @@ TOMOGRAPHY_SIZES = {
 }
 
 
-def tomography_problem(size: TomographySize, device: torch.device, batches: int = 8) -> CostProblem:
+def tomography_problem(
+    size: TomographySize, device: torch.device, batches: int = 8, precision: str = "float32"
+) -> CostProblem:
     """Return the tomography problem of the SQGN paper (section 6.2), with data made up.
 
     One full gradient an epoch, as in the paper, whose K of 8 is its epoch.
@@ -150,12 +159,15 @@ def tomography_problem(size: TomographySize, device: torch.device, batches: int 
         Where it will run: micro-batches are chosen to suit.
     batches
         Batches an epoch, K.
+    precision
+        ``training.precision``.
     """
 
     def network() -> nn.Module:
         generator = torch.Generator().manual_seed(0)
         built = build_network(NetworkConfig(), size.gathers, size.velocity, generator)
         built.set_output_bias(velocity.mean(0))
+        built.convolution_type = convolution_type(precision)
         return built
 
     samples = batches * size.batch_size
@@ -187,30 +199,73 @@ def tomography_problem(size: TomographySize, device: torch.device, batches: int 
             Candidate("SGN, 10 CG iterations", "sgn", 1.0, SGN_OPTIONS),
         ),
         micro_batch=micro_batch_size(size.micro_batch, network().largest_activation, device),
+        operations=count_operations(network(), (1, *size.gathers)),
     )
 
 
-def cost_problem(name: str, size: str, device: torch.device) -> CostProblem:
-    """Return a problem by name.
+PROBLEMS = ("mnist", "tomography")
+OPTIMIZERS = ("adam", "sgd", "svrg", "sqgn", "sgn")
 
-    Parameters
+
+@dataclass(frozen=True)
+class ProblemChoice:
+    """Which problem to build.
+
+    Attributes
     ----------
     name
         ``mnist`` or ``tomography``.
-    size
-        ``small`` or ``paper``, of the tomography problem.
-    device
-        Where it will run.
+    size, batch_size, precision
+        Of the tomography problem: ``small`` or ``paper``; |S|, with as many batches an epoch as
+        ever, left out: the size's own; ``training.precision``.
+    optimizers
+        What is timed beside Adam, by names of optimizers; left out: all.
 
     Raises
     ------
     InputError
-        For another name or size.
+        For values that are not allowed.
     """
-    if size not in TOMOGRAPHY_SIZES:
-        raise InputError(f"--size {size}: must be one of {', '.join(TOMOGRAPHY_SIZES)}")
-    if name == "mnist":
-        return mnist_problem()
-    if name == "tomography":
-        return tomography_problem(TOMOGRAPHY_SIZES[size], device)
-    raise InputError(f"--problem {name}: must be mnist or tomography")
+
+    name: str
+    size: str = "small"
+    batch_size: int | None = None
+    precision: str = "float32"
+    optimizers: Sequence[str] = OPTIMIZERS
+
+    def __post_init__(self) -> None:
+        if self.name not in PROBLEMS:
+            raise InputError(f"--problem {self.name}: must be mnist or tomography")
+        if self.size not in TOMOGRAPHY_SIZES:
+            raise InputError(f"--size {self.size}: must be one of {', '.join(TOMOGRAPHY_SIZES)}")
+        if self.batch_size is not None and self.batch_size < 2:
+            raise InputError(f"--batch-size {self.batch_size}: must be at least 2")
+        if self.precision not in PRECISIONS:
+            raise InputError(
+                f"--precision {self.precision}: must be one of {', '.join(PRECISIONS)}"
+            )
+        for name in self.optimizers:
+            if name not in OPTIMIZERS:
+                raise InputError(f"--optimizer {name}: must be one of {', '.join(OPTIMIZERS)}")
+
+    def build(self, device: torch.device) -> CostProblem:
+        """Return the problem, for the device that it will run on."""
+        if self.name == "mnist":
+            problem = mnist_problem()
+        else:
+            problem = tomography_problem(self._size(), device, precision=self.precision)
+            problem = self._in_pieces(problem)
+        wanted = {"adam", *self.optimizers}
+        candidates = tuple(c for c in problem.candidates if c.optimizer in wanted)
+        return replace(problem, candidates=candidates)
+
+    def _size(self) -> TomographySize:
+        size = TOMOGRAPHY_SIZES[self.size]
+        return size if self.batch_size is None else replace(size, batch_size=self.batch_size)
+
+    def _in_pieces(self, problem: CostProblem) -> CostProblem:
+        """See to it that a smaller batch still takes several pieces (see `TomographySize`)."""
+        if self.batch_size is None:
+            return problem
+        most = self.batch_size // 2
+        return replace(problem, micro_batch=min(problem.micro_batch, most))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from seistomo import __version__
+from seistomo.progress import counted
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:
@@ -29,7 +30,8 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
 
 def machine_line(facts: dict[str, Any]) -> str:
     """Return the same in one line of text."""
-    where = f"{facts['processor']}, {facts['cores']} cores, {facts['threads']} threads"
+    cores = f"{counted(facts['cores'], 'core')}, " if facts["cores"] else ""
+    where = f"{facts['processor']}, {cores}{counted(facts['threads'], 'thread')}"
     if "gpu" in facts:
         where = f"{facts['gpu']}; {where}"
     return f"{where}; torch {facts['torch']}, seistomo {facts['seistomo']}"

@@ -8,28 +8,30 @@ a whole epoch.
 
 import json
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from seistomo.benchmarks.cost_problems import Candidate, CostProblem, cost_problem
+from seistomo.benchmarks.contestant import Contestant
+from seistomo.benchmarks.cost_problems import OPTIMIZERS, PROBLEMS, CostProblem, ProblemChoice
 from seistomo.benchmarks.machine import describe_machine, machine_line
+from seistomo.benchmarks.reached_speed import GIGA, MatrixProducts, ReachedSpeed
+from seistomo.benchmarks.step_memory import peak_memory
 from seistomo.benchmarks.tables import NOTHING, format_table
-from seistomo.benchmarks.timed_objective import PARTS, StopWatch, TimedObjective
+from seistomo.benchmarks.timed_objective import GRADIENT, PARTS, PRODUCT
 from seistomo.device import choose_device
 from seistomo.errors import InputError
 from seistomo.files import written_whole
-from seistomo.optim import ModelObjective, epoch_objectives, make_optimizer
 from seistomo.progress import bar
-from seistomo.training.device import torch_settings
+from seistomo.training.device import check_precision, convolution_type, torch_settings
+from seistomo.training.room import GIB
 
-PROBLEMS = ("mnist", "tomography")
 NAME = "optimizer-cost"
 OTHER = "other"
+MATRIX = "matrix"
 # A Gauss-Newton product costs as much as so many gradients, through forward differentiation.
 PRODUCT_GRADIENTS = 1.5
 NOTE = f"""
@@ -78,65 +80,25 @@ class Cost:
         return self.gradients + PRODUCT_GRADIENTS * self.products
 
 
-class Contestant:
-    """An optimizer at work on a problem.
+@dataclass(frozen=True)
+class Measured:
+    """What the iterations of a problem's optimizers cost, and the speed they reach.
 
-    Parameters
+    Attributes
     ----------
-    candidate, problem
-        What to run.
-    inputs, targets
-        The training set on the device.
+    costs
+        An optimizer each.
+    speed
+        None where the problem does not count its operations.
     """
 
-    def __init__(self, candidate: Candidate, problem: CostProblem, inputs: Tensor, targets: Tensor):
-        self.candidate, self._problem = candidate, problem
-        self._data, self._device = (inputs, targets), inputs.device
-        self._network = problem.network().to(self._device)
-        self._optimizer = make_optimizer(
-            candidate.optimizer,
-            self._network.parameters(),
-            candidate.learning_rate,
-            candidate.options,
-        )
-        self._objectives = self._epochs()
-        self.watch = StopWatch(self._device)
-        self._iterations, self._gradients, self._products = 0, 0.0, 0.0
-
-    def _epochs(self) -> Iterator[ModelObjective]:
-        problem, generator = self._problem, torch.Generator().manual_seed(0)
-        while True:
-            yield from epoch_objectives(
-                self._network,
-                problem.loss,
-                *self._data,
-                problem.batch_size,
-                generator=generator,
-                micro_batch=problem.micro_batch,
-            )
-
-    def run(self, iterations: int, timed: bool) -> float:
-        """Take some steps; return their seconds. ``timed``: those of the parts too."""
-        started = self.watch.now()
-        for _ in range(iterations):
-            objective = next(self._objectives)
-            self._optimizer.step(TimedObjective(objective, self.watch) if timed else objective)
-            self._gradients += objective.gradient_evaluations
-            self._products += objective.ggn_products
-        self._iterations += iterations
-        return self.watch.now() - started
-
-    def counts(self) -> tuple[float, float]:
-        """Return gradients and Gauss–Newton products of a batch, an iteration."""
-        return self._gradients / self._iterations, self._products / self._iterations
-
-    def warm_up(self) -> None:
-        """Take the first steps: memory is laid out, kernels are chosen, curvature is traced."""
-        self.run(2, timed=False)
-        self._iterations, self._gradients, self._products = 0, 0.0, 0.0
+    costs: list[Cost]
+    speed: ReachedSpeed | None
 
 
-def measure(problem: CostProblem, repeats: int, device: torch.device) -> list[Cost]:
+def measure(
+    problem: CostProblem, repeats: int, device: torch.device, precision: str = "float32"
+) -> Measured:
     """Measure what an iteration of each of the problem's optimizers costs.
 
     Parameters
@@ -148,39 +110,78 @@ def measure(problem: CostProblem, repeats: int, device: torch.device) -> list[Co
     device
         Where to run. On a GPU, which runs ahead of the clock, parts are timed in repeats of
         their own.
+    precision
+        ``training.precision``, which matrix products are to have too.
     """
     inputs, targets = problem.inputs.to(device), problem.targets.to(device)
     field = [Contestant(c, problem, inputs, targets) for c in problem.candidates]
+    matrices = None
+    if problem.operations:
+        matrices = MatrixProducts(device, convolution_type(precision) or torch.float32)
     apart = device.type == "cuda"
     rounds: list[list[float]] = []
     parts: list[list[dict[str, float]]] = []
+    rates: list[dict[str, float]] = []
     with bar(total=(repeats + 1) * len(field), description=problem.name, unit="run") as shown:
         for contestant in field:
             contestant.warm_up()
             shown.update()
         for _ in range(repeats):
-            rounds.append(_round(problem, field, timed=not apart, stepwise=not apart))
-            seconds = _round(problem, field, timed=True, stepwise=False) if apart else rounds[-1]
+            rounds.append(_round(problem, field, not apart, not apart, matrices))
+            seconds = _round(problem, field, True, False, matrices) if apart else rounds[-1]
             parts.append([_parts(*pair) for pair in zip(field, seconds, strict=True)])
+            if matrices:
+                rates.append({MATRIX: matrices.rate(), **_rates(problem, field)})
             shown.update(len(field))
-    return [
+    costs = [
         _cost(contestant, index, rounds, parts, problem.interval)
         for index, contestant in enumerate(field)
     ]
+    return Measured(costs, _speed(problem, matrices, rates) if matrices else None)
 
 
 def _round(
-    problem: CostProblem, field: Sequence[Contestant], timed: bool, stepwise: bool
+    problem: CostProblem,
+    field: Sequence[Contestant],
+    timed: bool,
+    stepwise: bool,
+    matrices: MatrixProducts | None = None,
 ) -> list[float]:
     """Let each take K steps, in turns of one or of K; return the seconds of each."""
     for contestant in field:
         contestant.watch.reset()
+    if matrices:
+        matrices.reset()
     seconds = [0.0] * len(field)
     turn = 1 if stepwise else problem.interval
     for _ in range(problem.interval // turn):
         for index, contestant in enumerate(field):
             seconds[index] += contestant.run(turn, timed)
+        if matrices:
+            matrices.turn()
     return seconds
+
+
+def _rates(problem: CostProblem, field: Sequence[Contestant]) -> dict[str, float]:
+    """Return GFLOP/s of Adam's gradients and SQGN's products on whole batches, of a round."""
+    batches = problem.interval * problem.batch_size / GIGA
+    adam = field[0].watch.seconds[GRADIENT]
+    rates = {GRADIENT: problem.operations.gradient * batches / adam}
+    for contestant in field:
+        # Of many products at the same weights all but the first leave operations out.
+        if contestant.candidate.optimizer == "sqgn" and contestant.counts()[1] == 1:
+            seconds = contestant.watch.seconds[PRODUCT]
+            rates[PRODUCT] = problem.operations.product * batches / seconds
+    return rates
+
+
+def _speed(
+    problem: CostProblem, matrices: MatrixProducts, rates: Sequence[dict[str, float]]
+) -> ReachedSpeed:
+    matrix, gradient, product = (
+        [one[name] for one in rates if name in one] for name in (MATRIX, GRADIENT, PRODUCT)
+    )
+    return ReachedSpeed(problem.operations, matrices.size, matrix, gradient, product)
 
 
 def _parts(contestant: Contestant, seconds: float) -> dict[str, float]:
@@ -222,7 +223,7 @@ def cost_table(costs: Sequence[Cost]) -> str:
         lines.append(
             [
                 cost.label,
-                f"{1000 * statistics.median(cost.seconds):.1f}",
+                _milliseconds(cost.seconds),
                 f"{cost.ratio:.2f} ({low:.2f} to {high:.2f})",
                 f"{cost.counted:.2f}",
                 NOTHING if cost.paper is None else f"{cost.paper:.1f}",
@@ -230,6 +231,11 @@ def cost_table(costs: Sequence[Cost]) -> str:
             ]
         )
     return format_table(lines)
+
+
+def _milliseconds(seconds: Sequence[float]) -> str:
+    low, middle, high = (1000 * f(seconds) for f in (min, statistics.median, max))
+    return f"{middle:.1f} ({low:.1f} to {high:.1f})"
 
 
 @dataclass(frozen=True)
@@ -242,8 +248,13 @@ class CostOptions:
         Folder that receives ``optimizer-cost.md`` and ``optimizer-cost.json``.
     problems
         Of ``mnist`` and ``tomography``.
-    size
-        Of the tomography problem: ``small`` (as when left out) or ``paper``.
+    size, batch_size, precision
+        Of the tomography problem: ``small`` (as when left out) or ``paper``; samples a batch, left
+        out: the size's own; ``training.precision``.
+    optimizers
+        What is timed beside Adam; left out: all.
+    memory
+        Whether to measure the peak memory of the tomography problem's optimizers too.
     repeats, device, threads, overwrite, command
         As in `seistomo.benchmarks.options.BenchmarkOptions`.
     """
@@ -251,6 +262,10 @@ class CostOptions:
     out: Path
     problems: Sequence[str] = PROBLEMS
     size: str | None = None
+    batch_size: int | None = None
+    precision: str = "float32"
+    optimizers: Sequence[str] = OPTIMIZERS
+    memory: bool = True
     repeats: int = 5
     device: str = "auto"
     threads: int = 0
@@ -262,8 +277,21 @@ class CostOptions:
             raise InputError(f"--repeats {self.repeats}: must be at least 1")
         if self.threads < 0:
             raise InputError(f"--threads {self.threads}: must not be negative")
-        if self.size is not None and "tomography" not in self.problems:
-            raise InputError(f"--size {self.size}: only with --problem tomography")
+        if "tomography" not in self.problems:
+            given = {
+                "--size": self.size,
+                "--batch-size": self.batch_size,
+                "--precision": None if self.precision == "float32" else self.precision,
+            }
+            for option, value in given.items():
+                if value is not None:
+                    raise InputError(f"{option} {value}: only with --problem tomography")
+        self.choices()
+
+    def choices(self) -> dict[str, ProblemChoice]:
+        """Return what to build, by name of a problem."""
+        rest = (self.size or "small", self.batch_size, self.precision, tuple(self.optimizers))
+        return {name: ProblemChoice(name, *rest) for name in self.problems}
 
 
 def run_optimizer_cost(options: CostOptions) -> str:
@@ -278,32 +306,61 @@ def run_optimizer_cost(options: CostOptions) -> str:
     if path.exists() and not options.overwrite:
         raise InputError(f"--out {options.out}: holds {path.name} already; give --overwrite")
     device = choose_device(options.device)
-    problems = {
-        name: cost_problem(name, options.size or "small", device) for name in options.problems
-    }
-    with torch_settings(device, options.threads, 0):
+    check_precision(options.precision, device, "--precision")
+    page, records = "# What an iteration costs\n", {}
+    with torch_settings(device, options.threads, 0, options.precision):
         machine = describe_machine(device)
-        found = {
-            name: measure(problem, options.repeats, device) for name, problem in problems.items()
-        }
-    page = "# What an iteration costs\n"
-    for name, costs in found.items():
-        page += f"\n## {problems[name].title}\n\n{cost_table(costs)}"
-    page += f"{NOTE}{options.repeats} repeats; {machine_line(machine)}\n\n`{options.command}`\n"
+        for name, choice in options.choices().items():
+            problem = choice.build(device)
+            found = measure(problem, options.repeats, device, options.precision)
+            peaks = {}
+            if options.memory and problem.operations:
+                peaks = _peaks(choice, problem, options)
+            page += f"\n## {problem.title}\n\n{cost_table(found.costs)}{_remarks(found, peaks)}"
+            records[name] = _record(problem, found, peaks)
+    precision = "" if options.precision == "float32" else f"precision {options.precision}; "
+    page += f"{NOTE}{options.repeats} repeats; {precision}{machine_line(machine)}\n\n"
+    page += f"`{options.command}`\n"
     content = {
         "machine": machine,
         "command": options.command,
         "repeats": options.repeats,
-        "problems": {name: _record(problems[name], costs) for name, costs in found.items()},
+        "precision": options.precision,
+        "problems": records,
     }
     _write(path, json.dumps(content, indent=1) + "\n")
     _write(options.out / f"{NAME}.md", page)
     return page
 
 
-def _record(problem: CostProblem, costs: Sequence[Cost]) -> dict[str, Any]:
-    rows = [{**asdict(cost), "ratio": cost.ratio, "counted": cost.counted} for cost in costs]
-    return {"title": problem.title, "optimizers": rows}
+def _peaks(choice: ProblemChoice, problem: CostProblem, options: CostOptions) -> dict[str, int]:
+    """Return the peak memory of each optimizer's steps, in bytes."""
+    torch.cuda.empty_cache()  # What this process keeps of a GPU, another cannot have.
+    labels = [candidate.label for candidate in problem.candidates]
+    with bar(total=len(labels), description="memory", unit="optimizer") as shown:
+        peaks = {}
+        for label in labels:
+            peaks[label] = peak_memory(choice, label, options.device, options.threads)
+            shown.update()
+    return peaks
+
+
+def _remarks(found: Measured, peaks: Mapping[str, int]) -> str:
+    """Return what is said below a table of costs."""
+    text = f"\n{found.speed}\n" if found.speed else ""
+    if peaks:
+        listed = ", ".join(f"{label} {peak / GIB:.2f}" for label, peak in peaks.items())
+        text += f"\nPeak memory of a process of its own, data and history in it, GiB: {listed}.\n"
+    return text
+
+
+def _record(problem: CostProblem, found: Measured, peaks: Mapping[str, int]) -> dict[str, Any]:
+    rows = [{**asdict(cost), "ratio": cost.ratio, "counted": cost.counted} for cost in found.costs]
+    for row in rows:
+        if row["label"] in peaks:
+            row["peak_memory"] = peaks[row["label"]]
+    record = {"title": problem.title, "optimizers": rows}
+    return record | {"speed": found.speed.record()} if found.speed else record
 
 
 def _write(path: Path, text: str) -> None:

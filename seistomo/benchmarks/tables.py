@@ -63,8 +63,8 @@ class MeasuredRow:
             "label": self.label,
             "learning_rate": self.learning_rate,
             "epochs": [entry.epoch for entry in last],
-            "test_loss": _statistics([entry.test_loss for entry in last]),
-            "test_accuracy": _statistics([entry.test_accuracy for entry in last]),
+            "test_loss": mean_and_deviation([entry.test_loss for entry in last]),
+            "test_accuracy": mean_and_deviation([entry.test_accuracy for entry in last]),
             "seconds_per_iteration": self.seconds_per_iteration(),
             "restarts": sum(result.restarts for result in self.results),
             "stuck": sum(result.stuck for result in self.results),
@@ -148,15 +148,16 @@ def _whole_range(values: Sequence[int]) -> str:
 
 def spread(values: Sequence[float], digits: int) -> str:
     """Return mean ± standard deviation (of the sample, over repeats) of several values."""
-    found = _statistics(values)
+    found = mean_and_deviation(values)
     if not math.isfinite(found["mean"]):
         return "not finite"
     text = f"{found['mean']:.{digits}f}"
     return text if len(values) < 2 else f"{text} ± {found['std']:.{digits}f}"
 
 
-def _statistics(values: Sequence[float]) -> dict[str, float]:
-    if not all(map(math.isfinite, values)):
+def mean_and_deviation(values: Sequence[float]) -> dict[str, float]:
+    """Return ``mean`` and ``std`` (of the sample); not numbers where there is none to take."""
+    if not values or not all(map(math.isfinite, values)):
         return {"mean": math.nan, "std": math.nan}
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return {"mean": statistics.fmean(values), "std": deviation}

@@ -3,10 +3,12 @@
 from seistomo.cli import (
     benchmark,
     exchange,
+    generalization,
     optimizer_cost,
     pipeline,
     simulate,
     simulate_benchmark,
+    tomography_benchmark,
 )
 from seistomo.cli.app import app, main
 
@@ -14,9 +16,11 @@ __all__ = [
     "app",
     "benchmark",
     "exchange",
+    "generalization",
     "main",
     "optimizer_cost",
     "pipeline",
     "simulate",
     "simulate_benchmark",
+    "tomography_benchmark",
 ]

@@ -53,7 +53,7 @@ def _interrupted() -> int:
         message += f"; go on with: seistomo {shlex.join(words)} --resume"
     if words[:1] == ["train"] and "--overwrite" in sys.argv:
         message += " (before the first epoch was done: with --overwrite again)"
-    if words[:2] == ["benchmark", "mnist"]:
+    if words[:2] in (["benchmark", "mnist"], ["benchmark", "generalization"]):
         message += f"; go on with: seistomo {shlex.join(words)}"
     typer.echo(message, err=True)
     return 130
@@ -74,7 +74,9 @@ ConfigArgument = Annotated[
     str, typer.Argument(metavar="CONFIG", help="TOML file, or the name of a preset.")
 ]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")]
-DataOption = Annotated[Path, typer.Option("--data", help="Data set (HDF5 file or shard folder).")]
+DataOption = Annotated[
+    Path, typer.Option("--data", help="Data set (HDF5 file or folder of parts).")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -102,16 +102,16 @@ def import_(
     file = FileOptions(
         format=format_,
         units=units,
-        spacing=_pair(file_spacing, "--file-spacing", float, alone=True),
-        shape=_pair(shape, "--shape", int),
+        spacing=pair(file_spacing, "--file-spacing", float, alone=True),
+        shape=pair(shape, "--shape", int),
         dtype=dtype,
         byte_order=byte_order,
         fastest=fastest,
         key=key,
     )
     cut = CropOptions(
-        size=_pair(crop, "--crop", int),
-        stride=_pair(stride, "--stride", int, alone=True),
+        size=pair(crop, "--crop", int),
+        stride=pair(stride, "--stride", int, alone=True),
         count=crops,
         seed=seed,
         depth_range=_range(depth_range, "--depth-range"),
@@ -133,7 +133,7 @@ def import_(
 @app.command()
 def export(
     data: Annotated[
-        Path, typer.Argument(metavar="DATA.h5", help="Data set (HDF5 file or shard folder).")
+        Path, typer.Argument(metavar="DATA.h5", help="Data set (HDF5 file or folder of parts).")
     ],
     format_: Annotated[str, typer.Option("--format", help="openfwi, segy, npz or hdf5.")],
     out: Annotated[Path, typer.Option("--out", help="Folder (openfwi, segy) or file to write.")],
@@ -179,10 +179,27 @@ def export(
     typer.echo(str(done))
 
 
-def _pair(
+def pair(
     text: str | None, option: str, kind: Callable[[str], Number], *, alone: bool = False
 ) -> tuple[Number, Number] | None:
-    """Read DEPTHxX, or with ``alone`` one number for both."""
+    """Read DEPTHxX, or with ``alone`` one number for both.
+
+    Parameters
+    ----------
+    text
+        What the user gave; None where the option was left out.
+    option
+        Its name, for messages.
+    kind
+        ``int`` or ``float``.
+    alone
+        Whether one number may stand for both.
+
+    Raises
+    ------
+    InputError
+        If it is not that, or a number is not above 0.
+    """
     if text is None:
         return None
     words = text.lower().replace("×", "x").split("x")

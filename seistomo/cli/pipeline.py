@@ -22,7 +22,7 @@ from seistomo.cli.app import (
     require_one_of,
 )
 from seistomo.config.document import field_help, keys_help
-from seistomo.progress import set_quiet
+from seistomo.progress import counted, set_quiet
 
 
 @app.command(epilog=keys_help(("network", "training", "optimizer")))
@@ -64,7 +64,7 @@ def train(
     try:
         with Processes.from_environment().together() as processes:
             require_one_of(resume, overwrite)
-            settings = load_config(config, overrides(set_, **named))
+            settings = load_config(config, overrides(set_, **named), warns=processes.leads)
             result = run(settings, data, out, resume, overwrite, processes)
             if processes.leads:
                 draw([out], out / "figures" / "convergence.png", overwrite=True)
@@ -111,7 +111,7 @@ def evaluate(
     )
     baseline = metrics["baseline"]
     typer.echo(
-        f"{out}: {metrics['samples']} samples, RMSE {metrics['rmse']:.0f} m/s"
+        f"{out}: {counted(metrics['samples'], 'sample')}, RMSE {metrics['rmse']:.0f} m/s"
         f" (mean model {baseline['rmse']:.0f}), SSIM {metrics['ssim']:.3f}"
         f" (mean model {baseline['ssim']:.3f}); report: {out / 'report.html'}"
     )
@@ -144,7 +144,7 @@ def predict(
         device=device or "auto",
         overwrite=overwrite,
     )
-    typer.echo(f"{out}: {count} predicted models")
+    typer.echo(f"{out}: {counted(count, 'predicted model')}")
 
 
 @app.command()

@@ -20,7 +20,7 @@ from seistomo.cli.app import (
 )
 from seistomo.config.document import field_help, keys_help
 from seistomo.errors import InputError
-from seistomo.progress import set_quiet
+from seistomo.progress import counted, set_quiet
 
 
 @app.command(epilog=keys_help(("velocity", "survey", "simulation", "dataset")))
@@ -93,7 +93,7 @@ def simulate(
             )
         return
     done = run(
-        load_config(config, settings),
+        load_config(config, settings, warns=_rank() == 0),
         out,
         device=device or "auto",
         resume=resume,
@@ -133,7 +133,8 @@ def merge(
     run(parts, out, virtual=virtual, overwrite=overwrite, partial=partial)
     with open_dataset(out) as data:
         typer.echo(
-            f"{out}: {data.samples} samples, {'refers to' if virtual else 'joined from'} parts"
+            f"{out}: {counted(data.samples, 'sample')},"
+            f" {'refers to' if virtual else 'joined from'} parts"
         )
 
 

@@ -9,15 +9,19 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from seistomo.config.effects import changed_keys, in_words, keys_without_effect
 from seistomo.config.schema import Config
 from seistomo.errors import InputError
+from seistomo.progress import warn
 
 # Tables whose keys are free: checked by their own validators or by the optimizer's constructor.
 OPTIMIZER_NAME = "optimizer.name="
 FREE_TABLES = ("velocity.families", "velocity.salt_shapes", "optimizer.options")
 
 
-def load_config(source: str | Path = "", overrides: Iterable[str] = ()) -> Config:
+def load_config(
+    source: str | Path = "", overrides: Iterable[str] = (), *, warns: bool = True
+) -> Config:
     """Load a configuration.
 
     Parameters
@@ -28,14 +32,23 @@ def load_config(source: str | Path = "", overrides: Iterable[str] = ()) -> Confi
     overrides
         ``section.key=value`` strings, applied in order; values are read as TOML and, where
         that fails, as plain text.
+    warns
+        Whether to warn of keys of the file that change nothing: one process of several is enough.
 
     Raises
     ------
     InputError
-        For a missing file, broken TOML, unknown keys and values that are not allowed.
+        For a missing file, broken TOML, unknown keys, values that are not allowed, and overrides
+        that change nothing beside the other settings.
     """
-    text = _read(source) if str(source) else ""
-    return parse_config(text, overrides, origin=str(source) or "defaults")
+    text, overrides = _read(source) if str(source) else "", list(overrides)
+    config = parse_config(text, overrides, origin=str(source) or "defaults")
+    keys = [_dotted(override) for override in overrides]
+    for line in in_words(keys_without_effect(config, keys)):
+        raise InputError(f"--set {line}")
+    if warns and text:
+        _warn_of_idle_keys(text, str(source))
+    return config
 
 
 def parse_config(text: str, overrides: Iterable[str] = (), origin: str = "config") -> Config:
@@ -45,6 +58,22 @@ def parse_config(text: str, overrides: Iterable[str] = (), origin: str = "config
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{origin}: not valid TOML: {error}") from None
     return _build(values, overrides, origin)
+
+
+def _warn_of_idle_keys(text: str, source: str) -> None:
+    """Warn of what a file says in vain; what overrides make idle is meant to be."""
+    try:
+        config = parse_config(text, origin=source)
+    except InputError:
+        # Not a whole configuration without its overrides.
+        return
+    for line in in_words(keys_without_effect(config, changed_keys(config))):
+        warn(f"{source}: {line}")
+
+
+def _dotted(override: str) -> str:
+    """Return ``section.key`` of an override, of a key inside a table too."""
+    return ".".join(override.partition("=")[0].strip().split(".")[:2])
 
 
 def _build(values: dict[str, Any], overrides: Iterable[str], origin: str) -> Config:

@@ -35,6 +35,11 @@ class TrainingConfig(Section):
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of weights and batch order.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    precision: Literal["float32", "tf32", "bfloat16"] = Field(
+        "float32",
+        description="Numbers that layers compute in: float32, as published; on NVIDIA GPUs also"
+        " tf32, or bfloat16 in convolutions alone. Weights and their derivatives are float32.",
+    )
     threads: int = Field(0, ge=0, description="CPU threads; 0: as torch chooses.")
     gather_scaling: Literal["none", "standard", "asinh", "trace", "gain"] = Field(
         "asinh", description="How gathers are scaled before the network (see docs/training.md)."

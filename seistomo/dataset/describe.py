@@ -8,7 +8,7 @@ import numpy as np
 from seistomo.dataset.store import DatasetReader, open_dataset
 from seistomo.dataset.store.schema import SPLITS
 from seistomo.errors import InputError
-from seistomo.progress import bar
+from seistomo.progress import bar, counted
 
 
 def describe_dataset(path: str | Path, *, check: bool = False) -> str:
@@ -17,7 +17,7 @@ def describe_dataset(path: str | Path, *, check: bool = False) -> str:
     Parameters
     ----------
     path
-        A data set file or a folder of shards.
+        A data set file, or a folder of its parts.
     check
         Whether to read everything and compare checksums.
 
@@ -37,18 +37,19 @@ def describe_dataset(path: str | Path, *, check: bool = False) -> str:
 def _content(data: DatasetReader) -> list[str]:
     config = data.config
     counts = ", ".join(f"{len(data.indices(name))} {name}" for name in SPLITS)
-    paths = data.path.glob("*.h5") if data.path.is_dir() else [data.path]
-    size = sum(path.stat().st_size for path in paths)
+    size = sum(path.stat().st_size for path in data.files)
+    files = f" in {counted(len(data.files), 'file')}" if data.path.is_dir() else ""
     part = ""
     if data.shard is not None:
         first, last = data.sample_indices[[0, -1]]
         number, parts = data.shard
         part = f"; part {number} of {parts}: {first} to {last} of {config.dataset.samples}"
     return [
-        f"{data.path}: seistomo data set {data.identity}, {size / 1e6:.1f} MB",
+        f"{data.path}: seistomo data set {data.identity}, {size / 1e6:.1f} MB{files}",
         f"samples     {data.samples} ({counts}), seed {config.dataset.seed}{part}",
-        f"gathers     {data.gather_shape[0]} sources x {data.gather_shape[1]} receivers x"
-        f" {data.gather_shape[2]} samples, {config.dataset.storage}",
+        f"gathers     {counted(data.gather_shape[0], 'source')} x"
+        f" {counted(data.gather_shape[1], 'receiver')} x {data.gather_shape[2]} samples,"
+        f" {config.dataset.storage}",
     ]
 
 
@@ -90,5 +91,8 @@ def _checksums(data: DatasetReader) -> str:
     bad = data.damaged(lambda rows: bar(rows, description="check", unit="sample", leave=False))
     if bad:
         shown = ", ".join(map(str, bad[:10]))
-        raise InputError(f"{data.path}: damaged, checksums differ in {len(bad)} samples: {shown}")
-    return f"checksums   all {data.samples} samples as written"
+        raise InputError(
+            f"{data.path}: damaged, checksums differ in {counted(len(bad), 'sample')}: {shown}"
+        )
+    every = "all " if data.samples > 1 else ""
+    return f"checksums   {every}{counted(data.samples, 'sample')} as written"

@@ -25,7 +25,7 @@ from seistomo.dataset.workshop import Workshop, cut
 from seistomo.errors import InputError
 from seistomo.files import require_space
 from seistomo.interrupts import interrupts_noted
-from seistomo.progress import say, warn
+from seistomo.progress import counted, say, warn
 from seistomo.simulation import check_simulation
 
 # Shards are cut so that each rank gets at least this many, to end at about the same time.
@@ -63,7 +63,7 @@ class SimulationSummary:
     def __str__(self) -> str:
         """Return one line for people."""
         part = f" (shard {self.shard})" if self.shard else ""
-        line = f"{self.path}: {self.samples} samples{part}, {self.simulated} simulated"
+        line = f"{self.path}: {counted(self.samples, 'sample')}{part}, {self.simulated} simulated"
         if not self.simulated:
             return line
         share = max(0.0, 1 - self.wave_seconds / self.seconds)

@@ -11,8 +11,11 @@ from seistomo.config.load import with_overrides
 from seistomo.config.velocity import HIGHEST, LOWEST_IMPORTED
 from seistomo.dataset.store.velocity_file import VelocityReader, open_velocity
 from seistomo.errors import InputError
+from seistomo.progress import counted
 from seistomo.velocity import VelocityModel, draw_model
 
+# Keys of [velocity] that hold for models of a file.
+OF_IMPORTED_MODELS = ("minimum", "maximum", "imported")
 # Rounding of speeds that are kept in float32, as a part of the bound.
 ROUNDING = 1e-6
 
@@ -70,7 +73,13 @@ def overrides_for(velocity: str | Path, source: str, overrides: Sequence[str]) -
         What is loaded: a path, or the name of a preset, whose number of samples does not count.
     overrides
         What the user gave.
+
+    Raises
+    ------
+    InputError
+        If it is no such file, or an override is about models that are drawn, or their grid.
     """
+    _refuse_what_the_file_says(overrides)
     with open_velocity(velocity) as models:
         added = _grid(models)
         given = any(text.partition("=")[0].strip() == "dataset.samples" for text in overrides)
@@ -102,7 +111,7 @@ def config_for(config: Config, models: VelocityReader) -> Config:
     if stated and config.dataset.samples > models.models:
         raise InputError(
             f"dataset.samples = {config.dataset.samples}: --velocity {models.path} holds"
-            f" {models.models} models; use --samples {models.models} or fewer"
+            f" {counted(models.models, 'model')}; use --samples {models.models} or fewer"
         )
     settings = [*_grid(models), f'velocity.imported="{models.identity}"']
     if not stated:
@@ -123,6 +132,16 @@ def require_drawn(config: Config) -> None:
             f"velocity.imported = {config.velocity.imported}: the models came from a file; give it"
             " with --velocity, or leave this key out to draw models"
         )
+
+
+def _refuse_what_the_file_says(overrides: Sequence[str]) -> None:
+    for override in overrides:
+        section, _, key = override.partition("=")[0].strip().partition(".")
+        if section == "velocity" and key not in OF_IMPORTED_MODELS:
+            raise InputError(
+                f"--set {override}: has no effect with --velocity, whose models are not drawn and"
+                f" whose grid is the file's; {', '.join(OF_IMPORTED_MODELS)} may be set"
+            )
 
 
 def _grid(models: VelocityReader) -> list[str]:

@@ -17,7 +17,7 @@ class GatherDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     Parameters
     ----------
     path
-        A data set file or a folder of shards.
+        A data set file, or a folder of its parts.
     split
         "train", "validation", "test" or "all".
 

@@ -6,12 +6,14 @@ from pathlib import Path
 from seistomo.dataset import open_dataset, read_predictions
 from seistomo.dataset.describe import describe_dataset
 from seistomo.dataset.exchange.describe import describe_velocity
+from seistomo.dataset.exchange.folder import MARKER
 from seistomo.dataset.store import file_format
 from seistomo.dataset.store.schema import PREDICTIONS_FORMAT
 from seistomo.dataset.store.velocity_writer import VELOCITY_FORMAT
 from seistomo.errors import InputError
 from seistomo.evaluation.facts import run_facts
 from seistomo.evaluation.history import is_run, run_history
+from seistomo.progress import counted
 from seistomo.training import load_run
 
 
@@ -36,7 +38,7 @@ def describe(path: str | Path, *, check: bool = False, config: bool = False) -> 
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or directory")
-    run, evaluation = is_run(path), (path / "samples.csv").is_file()
+    run, evaluation = is_run(path), _is_evaluation(path)
     held = file_format(path)
     predictions, velocity = held == PREDICTIONS_FORMAT, held == VELOCITY_FORMAT
     if check and (run or evaluation or predictions):
@@ -84,7 +86,8 @@ def describe_evaluation(folder: str | Path) -> str:
         metrics = json.loads(file.read_text(encoding="utf-8"))
         pairs = [("prediction", _scores(metrics))]
         pairs += [(name, _scores(metrics[name])) for name in ("baseline", "oracle_1d")]
-        heading = f"{folder}: evaluation of {metrics['samples']} samples ({metrics['split']})"
+        samples = counted(metrics["samples"], "sample")
+        heading = f"{folder}: evaluation of {samples} ({metrics['split']})"
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{file}: damaged, cannot be read ({error})") from None
     return _lines(heading, pairs)
@@ -111,6 +114,11 @@ def describe_predictions(path: str | Path) -> str:
         ("Run", f"{run}, {checkpoint} checkpoint"),
     ]
     return _lines(f"{path}: seistomo predictions", pairs)
+
+
+def _is_evaluation(path: Path) -> bool:
+    """Tell whether a folder holds scores; an exported data set lists its samples too."""
+    return (path / "samples.csv").is_file() and not (path / MARKER).is_file()
 
 
 def _scores(scores: dict) -> str:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from seistomo.dataset import DatasetReader, open_dataset, read_predictions
 from seistomo.dataset.store import file_format
+from seistomo.dataset.store.schema import FORMAT
 from seistomo.dataset.store.velocity_writer import VELOCITY_FORMAT
 from seistomo.errors import InputError
 from seistomo.evaluation import figures
@@ -15,6 +16,7 @@ from seistomo.evaluation.examples import build_cases, choose_examples
 from seistomo.evaluation.history import is_run, run_history
 from seistomo.evaluation.metrics import sample_scores
 from seistomo.evaluation.selection import Selection, select
+from seistomo.evaluation.shot_plots import one_shot_of
 from seistomo.evaluation.velocity_plots import (
     MOST_MODELS,
     SHEET_MODELS,
@@ -25,6 +27,7 @@ from seistomo.evaluation.velocity_plots import (
 KINDS = ("auto", "overview", "models", "crops", "gathers", "convergence", "predictions")
 ALLOWED = {
     "data": ("overview", "models", "gathers"),
+    "several data": ("gathers",),
     "velocity": ("models", "crops"),
     "run": ("convergence",),
     "predictions": ("predictions",),
@@ -49,9 +52,10 @@ def plot(
     Parameters
     ----------
     paths
-        One data set or velocity file; or the velocity files of a large model and of pieces cut
-        from it; or one or several run directories; or one evaluation directory or predictions
-        file, followed by its data set if that has moved.
+        One data set or velocity file; or several data sets, to see one shot as each holds it; or
+        the velocity files of a large model and of pieces cut from it; or one or several run
+        directories; or one evaluation directory or predictions file, followed by its data set if
+        that has moved.
     out
         The figure: .png, .pdf or .svg.
     kind
@@ -84,14 +88,18 @@ def plot(
     drawn = kind if kind != "auto" else allowed[held == "velocity" and len(paths) > 1]
     if drawn not in allowed:
         raise InputError(f"kind = {kind}: {paths[0]} can be drawn as {', '.join(allowed)}")
-    if held == "velocity" and shots is not None:
+    if shots is not None and held == "velocity":
         raise InputError(f"shots = {shots}: {paths[0]} holds velocity models, no gathers")
+    if shots is not None and drawn not in ("overview", "gathers"):
+        raise InputError(f"shots = {shots}: a figure of kind {drawn} shows no gathers")
     if held == "run":
         names = _short_names(paths)
         histories = {name: run_history(p) for name, p in zip(names, paths, strict=True)}
         figure = figures.convergence_figure(histories)
     elif held == "predictions":
         figure = _predictions(paths, samples)
+    elif held == "several data":
+        figure = one_shot_of(paths, _short_names(paths), samples, shots, clip)
     elif held == "velocity":
         figure = (crops_of_model if drawn == "crops" else models_of_file)(paths, samples)
     else:
@@ -114,14 +122,23 @@ def _content_of(paths: Sequence[str | Path]) -> str:
         return "predictions"
     if all(file_format(path) == VELOCITY_FORMAT for path in paths):
         return "velocity"
+    if len(paths) > 1 and all(map(_is_data_set, paths)):
+        return "several data"
     if len(paths) == 1:
-        if Path(paths[0]).is_dir() and not any(Path(paths[0]).glob("shard-*.h5")):
+        if Path(paths[0]).is_dir() and not _is_data_set(paths[0]):
             raise InputError(f"{paths[0]}: is neither a run, an evaluation nor a data set")
         return "data"
     raise InputError(
-        f"{paths[1]}: several paths must all be runs, or two velocity files, or an evaluation and"
-        " its data set"
+        f"{paths[1]}: several paths must all be runs, or data sets, or two velocity files, or an"
+        " evaluation and its data set"
     )
+
+
+def _is_data_set(path: str | Path) -> bool:
+    """Tell whether a path may be a data set: a file of that format, or a folder of such files."""
+    if not Path(path).is_dir():
+        return file_format(path) == FORMAT
+    return any(file_format(file) == FORMAT for file in Path(path).glob("*.h5"))
 
 
 def _predictions_file(path: str | Path) -> Path | None:
@@ -131,8 +148,8 @@ def _predictions_file(path: str | Path) -> Path | None:
 
 
 def _short_names(paths: Sequence[str | Path]) -> list[str]:
-    """Name runs by their directory, or by the whole path where two have the same name."""
-    names = [Path(path).resolve().name for path in paths]
+    """Name runs and data sets by their last name, or the whole path where two have the same."""
+    names = [Path(path).resolve().name.removesuffix(".h5") for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 

@@ -7,6 +7,7 @@ from seistomo.dataset.store.velocity_file import VelocityReader, open_velocity
 from seistomo.errors import InputError
 from seistomo.evaluation import figures
 from seistomo.evaluation.selection import Selection, select
+from seistomo.progress import counted
 
 SHEET_MODELS, MOST_MODELS = 12, 100
 """Models of a sheet unless told otherwise, and the most that a figure holds."""
@@ -55,6 +56,7 @@ def crops_of_model(paths: Sequence[str | Path], samples: Selection) -> figures.F
                 " notes where"
             )
         cuts = [crops.model(row).parameters for row in rows]
+        pieces = counted(len(rows), "piece")
         return figures.crops_figure(
             whole.model(0).velocity,
             whole.depth + origin["depth_m"],
@@ -62,7 +64,7 @@ def crops_of_model(paths: Sequence[str | Path], samples: Selection) -> figures.F
             [(cut["depth_m"], cut["x_m"]) for cut in cuts],
             (crops.depth[-1], crops.x[-1]),
             [str(row) for row in rows],
-            f"{origin['file']}: {len(rows)} pieces of {crops.shape[0]} x {crops.shape[1]} nodes",
+            f"{origin['file']}: {pieces} of {crops.shape[0]} x {crops.shape[1]} nodes",
         )
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from seistomo.networks.layers import Triple, glorot_uniform_
+from seistomo.networks.layers import Convolution2d, Triple, glorot_uniform_
 
 # Negative part of the activation, as in InversionNet; no unit is ever without a gradient.
 SLOPE = 0.2
@@ -58,7 +58,12 @@ class EncoderDecoder(nn.Module):
     ----------
     largest_activation
         Number of values a sample in the largest layer: what sets the memory of a batch.
+    convolution_type
+        Type of numbers that the convolutions but the last compute in; None, as at the start: the
+        inputs' and weights' own. Weights, their derivatives and all other layers keep theirs.
     """
+
+    convolution_type: torch.dtype | None = None
 
     def __init__(
         self,
@@ -85,7 +90,7 @@ class EncoderDecoder(nn.Module):
             kernel = 3 if number else 5
             stride = [1 + (after < n) for n, after in zip(*sizes[number : number + 2], strict=True)]
             levels += [
-                nn.Conv2d(channels, width, kernel, stride, padding=kernel // 2),
+                Convolution2d(channels, width, kernel, stride, padding=kernel // 2),
                 nn.LeakyReLU(SLOPE),
                 ResidualBlock(width, residual_scale, generator),
             ]
@@ -100,11 +105,11 @@ class EncoderDecoder(nn.Module):
         )
         self.decoder, before = nn.ModuleList(), decoder[0]
         for width in decoder:
-            convolution = nn.Conv2d(before, width, 3, padding=1)
+            convolution = Convolution2d(before, width, 3, padding=1)
             block = ResidualBlock(width, residual_scale, generator)
             self.decoder.append(nn.Sequential(convolution, nn.LeakyReLU(SLOPE), block))
             before = width
-        self.output = nn.Conv2d(before, 1, 3, padding=1, bias=False)
+        self.output = Convolution2d(before, 1, 3, padding=1, bias=False)
         self.bias = nn.Parameter(torch.zeros(self.velocity_shape))
         self._start(generator, output_scale)
         self.largest_activation = max(
@@ -116,18 +121,20 @@ class EncoderDecoder(nn.Module):
     def _start(self, generator: torch.Generator | None, output_scale: float) -> None:
         """Draw the weights of all layers but the residual blocks, which draw their own."""
         for layer in [*self.encoder, *self.latent, *(level[0] for level in self.decoder)]:
-            if isinstance(layer, nn.Conv2d | nn.Linear):
+            if isinstance(layer, Convolution2d | nn.Linear):
                 he_uniform_(layer, generator)
         glorot_uniform_(self.output, generator, output_scale)
 
     def forward(self, gathers: torch.Tensor) -> torch.Tensor:
         """Map scaled gathers [batch, 1, source, receiver, time] to velocity [batch, depth, x]."""
-        images = gathers.squeeze(1).contiguous(memory_format=torch.channels_last)
-        latent = self.latent(self.encoder(images).flatten(1))
+        kind = self.convolution_type or gathers.dtype
+        images = gathers.to(kind).squeeze(1).contiguous(memory_format=torch.channels_last)
+        latent = self.latent(self.encoder(images).flatten(1).to(self.bias.dtype)).to(kind)
         images = latent.unflatten(1, (-1, *self._images[0]))
         for size, level in zip(self._images, self.decoder, strict=True):
             images = level(_resized(images, size, align_corners=False))
-        images = _resized(self.output(images), self.velocity_shape, align_corners=True)
+        images = self.output(images.to(self.bias.dtype))
+        images = _resized(images, self.velocity_shape, align_corners=True)
         return images.squeeze(1) + self.bias
 
     @torch.no_grad()
@@ -151,8 +158,8 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, scale: float, generator: torch.Generator | None = None):
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.first = Convolution2d(channels, channels, 3, padding=1)
+        self.second = Convolution2d(channels, channels, 3, padding=1)
         he_uniform_(self.first, generator)
         he_uniform_(self.second, generator, scale)
 

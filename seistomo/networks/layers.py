@@ -1,9 +1,10 @@
-"""The convolution block of the tomography network."""
+"""Convolution layers, and the convolution block of the tomography network."""
 
 import math
 
 import torch
-from torch import nn
+import torch.autograd.forward_ad as forward_ad
+from torch import Tensor, nn
 from torch.nn import functional
 
 Triple = tuple[int, int, int]
@@ -50,7 +51,7 @@ class ConvolutionBlock(nn.Module):
         super().__init__()
         self.pool = tuple(min(window, n) for window, n in zip(pool, size, strict=True))
         self.out_size = tuple(n // window for window, n in zip(self.pool, size, strict=True))
-        self.convolution = nn.Conv3d(
+        self.convolution = Convolution(
             in_channels, out_channels, kernel, padding=tuple((k - 1) // 2 for k in kernel)
         )
         ends = [
@@ -64,11 +65,40 @@ class ConvolutionBlock(nn.Module):
         )
         glorot_uniform_(self.convolution, generator)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Map [batch, channel, source, receiver, time] to the pooled channels."""
         if self._padded:
             x = functional.pad(x, self._end_padding)
         return functional.relu(functional.max_pool3d(self.convolution(x), self.pool))
+
+
+class Convolution(nn.Conv3d):
+    """3D convolution with bias and zero padding, in the inputs' type of numbers.
+
+    In forward mode torch convolves the inputs' tangent whether there is one or not: in a first
+    layer zeros, a tenth of a Gauss-Newton product. That is left out here.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [batch, channel, source, receiver, time] to the layer's channels."""
+        own = self.weight.to(x.dtype), self.bias.to(x.dtype)
+        (weight, weight_tangent), (bias, bias_tangent) = map(forward_ad.unpack_dual, own)
+        whole = weight_tangent is not None and bias_tangent is not None
+        if not whole or forward_ad.unpack_dual(x).tangent is not None:
+            return functional.conv3d(x, *own, padding=self.padding)
+        return forward_ad.make_dual(
+            functional.conv3d(x, weight, bias, padding=self.padding),
+            functional.conv3d(x, weight_tangent, bias_tangent, padding=self.padding),
+        )
+
+
+class Convolution2d(nn.Conv2d):
+    """2D convolution with zero padding, in the inputs' type of numbers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [batch, channel, row, column] to the layer's channels."""
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return functional.conv2d(x, self.weight.to(x.dtype), bias, self.stride, self.padding)
 
 
 def glorot_uniform_(layer: nn.Module, generator: torch.Generator | None, scale: float = 1) -> None:

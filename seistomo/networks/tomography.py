@@ -38,7 +38,12 @@ class TomographyNetwork(nn.Module):
     ----------
     largest_activation
         Number of values a sample in the largest layer: what sets the memory of a batch.
+    convolution_type
+        Type of numbers that the convolutions compute in; None, as at the start: the inputs' and
+        weights' own. Weights, their derivatives and the dense layer keep theirs.
     """
+
+    convolution_type: torch.dtype | None = None
 
     def __init__(
         self,
@@ -71,8 +76,10 @@ class TomographyNetwork(nn.Module):
 
     def forward(self, gathers: torch.Tensor) -> torch.Tensor:
         """Map scaled gathers [batch, 1, source, receiver, time] to velocity [batch, depth, x]."""
+        gathers = gathers.to(self.convolution_type or gathers.dtype)
         features = self.blocks(gathers.contiguous(memory_format=torch.channels_last_3d))
-        output = functional.relu(self.dense(features.flatten(1)))
+        features = features.flatten(1).to(self.dense.weight.dtype)
+        output = functional.relu(self.dense(features))
         return output.unflatten(1, self.velocity_shape)
 
     @torch.no_grad()

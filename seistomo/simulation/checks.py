@@ -7,7 +7,7 @@ import numpy as np
 
 from seistomo.config import Config, VelocityConfig
 from seistomo.errors import InputError
-from seistomo.progress import warn
+from seistomo.progress import counted, warn
 from seistomo.simulation.density import density_range
 from seistomo.simulation.grid import ModellingGrid
 from seistomo.simulation.own_wavelet import read_own_wavelet
@@ -110,7 +110,8 @@ def _describe_survey(config: Config) -> str:
     ):
         x = places[f"{name}_x"]
         moved = f" give or take {jitter:g} m" if jitter else ""
-        texts.append(f"{count} {name}s at {x.min():g} to {x.max():g} m{moved}, {depth:g} m deep")
+        place = f"{x.min():g} to {x.max():g}" if count > 1 else f"{x[0]:g}"
+        texts.append(f"{counted(count, name)} at {place} m{moved}, {depth:g} m deep")
     return (
         f"survey: {', '.join(texts)}; model {width:g} m wide, {config.velocity.depth_extent:g} m"
         " deep"

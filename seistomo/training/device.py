@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
+from seistomo.errors import InputError
+
 # Of glibc's mallopt: memory that is freed stays with the process, at any size of a block.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
@@ -25,14 +27,72 @@ def keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+# First compute capability of NVIDIA GPUs with TF32.
+_TF32_CAPABILITY = (8, 0)
+
+
+def check_precision(precision: str, device: torch.device, field: str) -> None:
+    """Refuse a precision that the device does not compute in.
+
+    Parameters
+    ----------
+    precision
+        ``training.precision``.
+    device
+        The device.
+    field
+        What asks for it, for the error.
+
+    Raises
+    ------
+    InputError
+        For anything but float32 on a CPU, TF32 on an older GPU, and bfloat16 on one that only
+        emulates it.
+    """
+    if precision == "float32":
+        return
+    if device.type != "cuda":
+        # On CPUs torch 2.13 has wrong derivatives of bfloat16 convolutions, without a word, where
+        # an axis is shorter than the kernel.
+        raise InputError(f"{field} = {precision}: needs an NVIDIA GPU; take float32 on a CPU")
+    if precision == "tf32" and torch.cuda.get_device_capability(device) < _TF32_CAPABILITY:
+        raise InputError(
+            f"{field} = {precision}: needs an NVIDIA GPU of compute capability 8.0 or more; take"
+            " float32"
+        )
+    if precision == "bfloat16" and not torch.cuda.is_bf16_supported(False):
+        raise InputError(f"{field} = {precision}: this GPU only emulates it; take float32")
+
+
+def convolution_type(precision: str) -> torch.dtype | None:
+    """Return the type that a network's convolutions compute in; None: that of the weights."""
+    return torch.bfloat16 if precision == "bfloat16" else None
+
+
 @contextmanager
-def torch_settings(device: torch.device, threads: int, seed: int) -> Iterator[None]:
-    """Seed torch and set its CPU threads inside a ``with`` block; restore both afterwards."""
+def _tf32(allowed: bool) -> Iterator[None]:
+    """Allow or forbid TF32 in convolutions and matrix products of GPUs, then restore both."""
+    switches = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [switch.allow_tf32 for switch in switches]
+    try:
+        for switch in switches:
+            switch.allow_tf32 = allowed
+        yield
+    finally:
+        for switch, was in zip(switches, before, strict=True):
+            switch.allow_tf32 = was
+
+
+@contextmanager
+def torch_settings(
+    device: torch.device, threads: int, seed: int, precision: str = "float32"
+) -> Iterator[None]:
+    """Seed torch, set CPU threads and TF32 inside a ``with`` block; restore all afterwards."""
     before = torch.get_num_threads()
     devices = [device] if device.type == "cuda" else []
     if device.type == "cpu":
         keep_freed_memory()
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=devices), _tf32(precision == "tf32"):
         torch.manual_seed(seed)
         if threads:
             torch.set_num_threads(threads)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from seistomo.training.checkpoint import (
     load_checkpoint,
 )
 from seistomo.training.data import EpochData, batch_groups
-from seistomo.training.device import torch_settings
+from seistomo.training.device import check_precision, torch_settings
 from seistomo.training.directory import BEST, HISTORY, FollowedDirectory, RunDirectory
 from seistomo.training.distributed import LostRankError, Processes, after_restart
 from seistomo.training.events import EventLog, check_tensorboard
@@ -41,6 +41,8 @@ DEAD_SHARE = 0.01
 # before a warning is due.
 WAIT_SHARE, WAIT_SECONDS = 0.05, 5.0
 
+Stop = Callable[[Sequence[EpochRow]], bool]
+
 
 def train(
     config: Config,
@@ -49,6 +51,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     processes: Processes | None = None,
+    stop: Stop | None = None,
 ) -> TrainingResult:
     """Train a network on a data set.
 
@@ -72,6 +75,10 @@ def train(
     processes
         The processes that share the work, for a caller that is inside their `together`; left
         out: those that torchrun has started, if it has.
+    stop
+        Whether to leave the run where it is, asked of the rows of ``history.csv`` after each epoch
+        and before a resumed run goes on; of several processes, rank 0 is asked. What is left can
+        be resumed, and ends as if it had not been.
 
     Raises
     ------
@@ -83,7 +90,7 @@ def train(
     """
     if processes is None:
         with Processes.from_environment().together() as processes:
-            return train(config, data_path, run_dir, resume, overwrite, processes)
+            return train(config, data_path, run_dir, resume, overwrite, processes, stop)
     resume = resume or after_restart(overwrite)
     with open_dataset(data_path) as data, nullcontext() if processes.leads else quietly():
         config = config_for(config, data)
@@ -94,18 +101,20 @@ def train(
         if config.training.tensorboard:
             check_tensorboard()
         device = processes.device(config.training.device, "training.device")
+        check_precision(config.training.precision, device, "training.precision")
         processes.connect(device)
         directory: RunDirectory | FollowedDirectory = FollowedDirectory(run_dir)
         if processes.leads:
             directory = RunDirectory(run_dir, resume=resume, overwrite=overwrite)
-        with torch_settings(device, config.training.threads, config.training.seed):
+        settings = config.training
+        with torch_settings(device, settings.threads, settings.seed, settings.precision):
             checkpoint = None
             if resume:
                 checkpoint = checkpoint_to_resume(directory.checkpoint, config, data, processes)
             session = Session(config, data, device, checkpoint, processes)
             # The optimizer has its own copy now, and may be large.
             checkpoint = checkpoint.trimmed() if checkpoint else None
-            return _Loop(session, directory, checkpoint).run()
+            return _Loop(session, directory, checkpoint, stop).run()
 
 
 class _Loop:
@@ -119,6 +128,8 @@ class _Loop:
         Where the run is kept.
     saved
         The checkpoint that the directory holds, if any.
+    stop
+        Whether to leave the run where it is; see `train`.
     """
 
     def __init__(
@@ -126,8 +137,9 @@ class _Loop:
         session: Session,
         directory: RunDirectory | FollowedDirectory,
         saved: Checkpoint | None,
+        stop: Stop | None = None,
     ):
-        self.session, self.directory = session, directory
+        self.session, self.directory, self._stop = session, directory, stop
         self.leads = session.processes.leads
         self.settings = session.config.training
         self._saved = saved
@@ -158,10 +170,18 @@ class _Loop:
         return self._result(self._saved)
 
     def _is_finished(self) -> bool:
+        done = self.session.progress.epoch >= self.settings.epochs
+        return done or self._lost_patience() or self._is_told_to_stop()
+
+    def _lost_patience(self) -> bool:
         progress, patience = self.session.progress, self.settings.patience
-        return progress.epoch >= self.settings.epochs or (
-            0 < patience <= progress.epoch - progress.best_epoch
-        )
+        return 0 < patience <= progress.epoch - progress.best_epoch
+
+    def _is_told_to_stop(self) -> bool:
+        history = self.session.history
+        if self._stop is None or not history:
+            return False
+        return self.session.processes.shared(lambda: bool(self._stop(history)))
 
     def _epochs(self) -> None:
         session, progress = self.session, self.session.progress
@@ -176,7 +196,7 @@ class _Loop:
                     shown.set_postfix_str(f"epoch {progress.epoch + 1}, loss {loss:.3g}", False)
                     shown.update()
                 self._end_epoch()
-        if progress.epoch < self.settings.epochs:
+        if progress.epoch < self.settings.epochs and self._lost_patience():
             say(
                 f"stopped early: no better epoch than {progress.best_epoch} for"
                 f" training.patience = {self.settings.patience} epochs"

@@ -14,7 +14,7 @@ from seistomo.training.augmentation import corrupts
 from seistomo.training.averaging import WeightAverage
 from seistomo.training.checkpoint import Checkpoint, Progress
 from seistomo.training.data import EpochData, SplitData
-from seistomo.training.device import random_state, restore_random_state
+from seistomo.training.device import convolution_type, random_state, restore_random_state
 from seistomo.training.distributed import Processes, SharedRanks
 from seistomo.training.history import EpochRow
 from seistomo.training.losses import check_loss, structural_loss
@@ -207,6 +207,7 @@ class Session:
         network = build_network(
             self.config.network, self.data.gather_shape, self.data.velocity_shape, generator
         )
+        network.convolution_type = convolution_type(self.config.training.precision)
         return network.to(self.device)
 
     def _build_optimizer(self) -> torch.optim.Optimizer:

@@ -5,8 +5,8 @@ import torch
 
 from seistomo.benchmarks.cost_problems import (
     TOMOGRAPHY_SIZES,
+    ProblemChoice,
     TomographySize,
-    cost_problem,
     mnist_problem,
     tomography_problem,
 )
@@ -32,7 +32,7 @@ def test_network_and_loss_take_the_data(problem):
 
 
 def test_mnist_is_the_papers():
-    problem = cost_problem("mnist", "small", CPU)
+    problem = ProblemChoice("mnist").build(CPU)
     assert problem.inputs.shape == (60_000, 1, 28, 28)
     assert 0 <= float(problem.inputs.min()) < float(problem.inputs.max()) <= 255
     assert (problem.batch_size, problem.interval) == (1000, 10)
@@ -45,17 +45,29 @@ def test_tomography_is_the_papers():
 
 
 def test_a_small_tomography_batch_takes_several_pieces():
-    problem = cost_problem("tomography", "small", CPU)
+    problem = ProblemChoice("tomography").build(CPU)
     assert problem.micro_batch < problem.batch_size
+    # Nor does a smaller one.
+    smaller = ProblemChoice("tomography", batch_size=4, optimizers=("sqgn",)).build(CPU)
+    assert (smaller.batch_size, len(smaller.inputs), smaller.micro_batch) == (4, 32, 2)
+    assert [c.label for c in smaller.candidates] == ["Adam", "SQGN", "SQGN, T = 1"]
+
+
+def test_precision_is_the_convolutions():
+    choice = ProblemChoice("tomography", batch_size=2, precision="bfloat16")
+    assert choice.build(CPU).network().convolution_type is torch.bfloat16
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "message"),
+    ("given", "message"),
     [
-        ("cats", "small", "--problem cats: must be mnist or tomography"),
-        ("mnist", "huge", "--size huge: must be one of small, paper"),
+        ({"name": "cats"}, "--problem cats: must be mnist or tomography"),
+        ({"size": "huge"}, "--size huge: must be one of small, paper"),
+        ({"batch_size": 1}, "--batch-size 1: must be at least 2"),
+        ({"precision": "half"}, "--precision half: must be one of float32, tf32, bfloat16"),
+        ({"optimizers": ("sqgn", "newton")}, "--optimizer newton: must be one of adam, sgd"),
     ],
 )
-def test_others_are_refused(name, size, message):
+def test_others_are_refused(given, message):
     with pytest.raises(InputError, match=message):
-        cost_problem(name, size, CPU)
+        ProblemChoice(**{"name": "tomography", **given})

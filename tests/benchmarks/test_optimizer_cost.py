@@ -7,8 +7,14 @@ import pytest
 import torch
 
 from seistomo.benchmarks import optimizer_cost
-from seistomo.benchmarks.cost_problems import TomographySize, mnist_problem, tomography_problem
+from seistomo.benchmarks.cost_problems import (
+    ProblemChoice,
+    TomographySize,
+    mnist_problem,
+    tomography_problem,
+)
 from seistomo.benchmarks.optimizer_cost import CostOptions, cost_table, measure, run_optimizer_cost
+from seistomo.benchmarks.timed_objective import StopWatch
 from seistomo.errors import InputError
 
 CPU = torch.device("cpu")
@@ -29,9 +35,14 @@ def by_start(costs):
 
 
 @pytest.fixture(scope="module")
-def costs():
+def found():
     problems = {"mnist": tiny_problem("mnist"), "tomography": tiny_problem("tomography", 5)}
     return {name: measure(problem, 2, CPU) for name, problem in problems.items()}
+
+
+@pytest.fixture
+def costs(found):
+    return {name: measured.costs for name, measured in found.items()}
 
 
 def test_counts_are_those_of_a_whole_epoch(costs):
@@ -62,9 +73,8 @@ def test_times_are_in_units_of_adams(costs):
 
 
 def test_parts_add_up_and_show_what_an_optimizer_asks_for():
-    found = measure(tiny_problem("mnist"), 1, CPU)
     used = {}
-    for cost in found:
+    for cost in measure(tiny_problem("mnist"), 1, CPU).costs:
         assert sum(cost.parts.values()) == pytest.approx(cost.ratio)
         assert all(share >= 0 for share in cost.parts.values())
         used[cost.label.split(",")[0]] = {k for k, share in cost.parts.items() if share > 0}
@@ -86,7 +96,7 @@ def test_on_a_gpu_parts_are_timed_apart(monkeypatch):
         for candidate in problem.candidates
     ]
     for contestant in field:
-        contestant.watch = optimizer_cost.StopWatch(Device())
+        contestant.watch = StopWatch(Device())
     plain = optimizer_cost._round(problem, field, timed=False, stepwise=False)
     # Before and after K steps, each.
     assert len(watched) == 4
@@ -96,8 +106,28 @@ def test_on_a_gpu_parts_are_timed_apart(monkeypatch):
     assert len(plain) == 2
 
 
+def test_speeds_are_operations_over_seconds(found):
+    assert found["mnist"].speed is None
+    speed, costs = found["tomography"].speed, found["tomography"].costs
+    assert len(speed.matrix) == len(speed.gradient) == len(speed.product) == 2
+    samples = 4  # A batch; the gradient is part of Adam's iteration.
+    slower = [speed.operations.gradient * samples / s / 1e9 for s in costs[0].seconds]
+    assert all(rate >= low for rate, low in zip(speed.gradient, slower, strict=True))
+    sqgn = by_start(costs)["SQGN"]
+    slower = [speed.operations.product * samples / s / 1e9 for s in sqgn.seconds]
+    assert all(rate > low for rate, low in zip(speed.product, slower, strict=True))
+
+
+def test_tf32_is_refused_on_a_cpu(tmp_path):
+    options = CostOptions(tmp_path, ("tomography",), precision="tf32", device="cpu")
+    with pytest.raises(InputError, match="--precision = tf32: needs an NVIDIA GPU"):
+        run_optimizer_cost(options)
+    assert not list(tmp_path.iterdir())
+
+
 def test_page_and_numbers(tmp_path, monkeypatch):
-    monkeypatch.setattr(optimizer_cost, "cost_problem", lambda name, *_: tiny_problem(name, 4))
+    monkeypatch.setattr(ProblemChoice, "build", lambda self, _: tiny_problem(self.name, 4))
+    monkeypatch.setattr(optimizer_cost, "peak_memory", lambda _, label, *__: len(label) * 2**30)
     options = CostOptions(tmp_path / "out", repeats=1, device="cpu", command="seistomo benchmark")
     page = run_optimizer_cost(options)
     assert (tmp_path / "out" / "optimizer-cost.md").read_text() == page
@@ -110,6 +140,15 @@ def test_page_and_numbers(tmp_path, monkeypatch):
     assert row["counted"] == pytest.approx(8.4)
     assert row["ratio"] == row["ratios"][0] == pytest.approx(sum(row["parts"].values()))
     assert content["machine"]["device"] == "cpu"
+    assert "matrix products of 1,024 rows" in page
+    assert "GiB: Adam 4.00, SGD 3.00, SVRG 4.00, SQGN 4.00." in page
+    assert content["problems"]["tomography"]["optimizers"][3]["peak_memory"] == 4 * 2**30
+    assert set(content["problems"]["tomography"]["speed"]["gflop_per_second"]) == {
+        "matrix",
+        "gradient",
+        "product",
+    }
+    assert "speed" not in content["problems"]["mnist"]
     with pytest.raises(InputError, match=r"optimizer-cost\.json already; give --overwrite"):
         run_optimizer_cost(options)
     run_optimizer_cost(dataclasses.replace(options, overwrite=True, problems=("mnist",)))
@@ -126,7 +165,7 @@ def test_the_table_says_median_and_spread():
         products=1.0,
     )
     cells = [cell.strip() for cell in cost_table([cost]).splitlines()[2].split("|")]
-    assert cells[1:6] == ["SQGN", "500.0", "8.00 (7.00 to 9.50)", "8.40", "8.1"]
+    assert cells[1:6] == ["SQGN", "500.0 (250.0 to 750.0)", "8.00 (7.00 to 9.50)", "8.40", "8.1"]
 
 
 @pytest.mark.parametrize(
@@ -135,6 +174,9 @@ def test_the_table_says_median_and_spread():
         ({"repeats": 0}, "--repeats 0: must be at least 1"),
         ({"threads": -1}, "--threads -1: must not be negative"),
         ({"problems": ("mnist",), "size": "paper"}, "--size paper: only with --problem tomog"),
+        ({"problems": ("mnist",), "batch_size": 4}, "--batch-size 4: only with --problem tomog"),
+        ({"problems": ("mnist",), "precision": "tf32"}, "--precision tf32: only with --problem"),
+        ({"optimizers": ("newton",)}, "--optimizer newton: must be one of adam, sgd, svrg"),
     ],
 )
 def test_bad_options_are_refused(tmp_path, options, message):

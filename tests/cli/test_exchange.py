@@ -22,6 +22,7 @@ def files(tmp_path, monkeypatch):
     (RAMP / 1000).astype(">f8").T.tofile("ramp.bin")
     np.savez("ramp.npz", vp=RAMP, vs=RAMP / 2)
     np.save("ramp.npy", RAMP)
+    np.save("four.npy", RAMP[None, None])
     config = load_config("", [*SETTINGS, "survey.sources=2", "survey.receivers=3"])
     gathers = np.random.default_rng(0).normal(size=(14, 2, 3, 16)).astype(np.float32)
     write_dataset("data.h5", config, np.stack([RAMP] * 14), gathers)
@@ -63,7 +64,7 @@ def test_every_option_of_import_reaches_its_place(files):
         ("ramp.npy --spacing 10 --crop 10x10 --stride 5 --min-contrast 545", 0),
         ("ramp.npy --spacing 10 --crop 10x10 --stride 5", 5 * 7),
         ("ramp.npy ramp.npy --file-spacing 10", 2),
-        ("ramp.npy --format openfwi --no-salt", 1),
+        ("ramp.npy --format openfwi --spacing 10 --no-salt", 1),
     ],
 )
 def test_import(files, options, models):
@@ -95,7 +96,7 @@ def test_info_and_plot_know_velocity_files(files):
 @pytest.mark.parametrize(
     ("kind", "out", "words"),
     [
-        ("openfwi", "o", "o: 3 samples as openfwi, 1 pairs of files"),
+        ("openfwi", "o", "o: 3 samples as openfwi, 1 pair of files"),
         ("segy", "s", "s: 3 samples as segy, 6 files"),
         ("npz", "n.npz", "n.npz: 3 samples as npz, one file"),
         ("hdf5", "h.h5", "h.h5: 3 samples as hdf5, one file"),
@@ -118,6 +119,7 @@ def test_export(files, kind, out, words):
     ("line", "words"),
     [
         ("import ramp.npy --out v.h5", "give --file-spacing"),
+        ("import four.npy --out v.h5", "four.npy: does not say the spacing .* give --file-spacing"),
         ("import ramp.npy --out data.h5 --spacing 10", "--out data.h5: exists already"),
         ("import ramp.npy --out v.h5 --spacing 10 --crop 100", "--crop 100: must be two numbers"),
         ("import ramp.npy --out v.h5 --spacing 10 --crop 0x9", "--crop 0x9: must be two numbers"),

@@ -3,8 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from seistomo.benchmarks import optimizer_cost
-from seistomo.benchmarks.cost_problems import mnist_problem
+from seistomo.benchmarks.cost_problems import ProblemChoice, mnist_problem
 from seistomo.cli import app
 
 
@@ -12,7 +11,7 @@ from seistomo.cli import app
 def run(monkeypatch):
     """Return a function that runs the command on a problem that takes no time."""
     tiny = mnist_problem(batch_size=2, batches=10)
-    monkeypatch.setattr(optimizer_cost, "cost_problem", lambda *_: tiny)
+    monkeypatch.setattr(ProblemChoice, "build", lambda *_: tiny)
     return lambda *words: CliRunner().invoke(app, ["benchmark", "optimizer-cost", *words])
 
 

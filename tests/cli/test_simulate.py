@@ -50,6 +50,41 @@ def test_a_job_array_and_the_merge(run):
     assert "virtual.h5: 6 samples" in run("merge parts --out virtual.h5 --virtual -q")
 
 
+def test_parts_are_read_without_a_merge(run):
+    for i in (1, 2, 3):
+        run(f"simulate tiny.toml --out parts/part-{i}.h5 --shard {i}/3 -q")
+    run("merge parts --out data.h5 -q")
+    words = run("info parts --check")
+    assert "parts: seistomo data set" in words
+    assert "in 3 files" in words
+    assert "all 6 samples as written" in words
+    run("plot parts --out parts.png")
+    for name in ("parts", "data.h5"):
+        run(f"export {name} --format hdf5 --indices 1:5 --out {name}-some.h5")
+    with open("parts-some.h5", "rb") as one, open("data.h5-some.h5", "rb") as other:
+        assert one.read() == other.read()
+    words = run("export parts --format npz --out parts/part-1.h5 --overwrite", status=2)
+    assert "error: --out parts/part-1.h5: is a part of the data set itself" in words
+    words = run("merge parts --out parts/part-1.h5 --overwrite --virtual", status=2)
+    assert "error: --out parts/part-1.h5: is one of the parts, which --virtual refers to" in words
+    run("simulate tiny.toml --out again.h5 --velocity parts -q")
+    with open_dataset("again.h5") as again, open_dataset("parts") as parts:
+        assert (again.read_velocity([3]) == parts.read_velocity([3])).all()
+
+
+def test_a_folder_that_lacks_parts_is_one_line(run, tmp_path):
+    for i in (1, 3):
+        run(f"simulate tiny.toml --out parts/part-{i}.h5 --shard {i}/3 -q")
+    for words in ("info parts", "export parts --format npz --out x.npz", "plot parts --out x.png"):
+        (line,) = run(f"{words} -q", status=2).splitlines()
+        assert line == (
+            "error: parts: holds no whole data set: 2 of 6 samples are missing: 2 to 3 (made by"
+            " simulate --shard i/3 for i = 2)"
+        )
+    (tmp_path / "empty").mkdir()
+    assert "empty: holds no parts of a data set" in run("info empty", status=2)
+
+
 def test_partial_merge_is_asked_for(run):
     run("simulate tiny.toml --out part-1.h5 --shard 1/3 -q")
     assert "samples are missing" in run("merge part-1.h5 --out data.h5 -q", status=2)
@@ -77,6 +112,17 @@ def test_shooting_over_the_models_of_a_file(run):
         ("simulate tiny.toml --out data.h5 --velocity tiny.toml", "tiny.toml: neither"),
         ("merge tiny.toml --out data.h5", "tiny.toml: not an HDF5 file"),
         ("simulate tiny.toml --out . --resume", "is a folder"),
+        ("merge none.h5 --out data.h5", "none.h5: no such file"),
+        ("merge . --out data.h5", ".: holds no parts of a data set (*.h5)"),
+        ("merge tiny.toml --out tiny.toml", "tiny.toml: exists already; use --overwrite"),
+        (
+            "simulate tiny.toml --out data.h5 --set simulation.water_speed=1500",
+            '--set simulation.water_speed has no effect; it needs simulation.density = "gardner"',
+        ),
+        (
+            "simulate tiny.toml --out data.h5 --velocity x.h5 --set velocity.layers=[1,2]",
+            "--set velocity.layers=[1,2]: has no effect with --velocity",
+        ),
     ],
 )
 def test_bad_input_is_one_line(run, words, expected, tmp_path):

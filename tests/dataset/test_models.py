@@ -163,6 +163,24 @@ def test_presets_ask_for_all_models_and_users_for_what_they_say(file, tmp_path):
     assert load_config("quickstart", overrides_for(file, "quickstart", wide)).survey.receiver_x
 
 
+@pytest.mark.parametrize(
+    "setting", ["velocity.layers=[3, 4]", "velocity.salt_shapes.dome=2", "velocity.shape=[20, 26]"]
+)
+def test_settings_of_drawn_models_are_refused_beside_a_file(file, setting):
+    with pytest.raises(InputError, match="has no effect with --velocity") as caught:
+        overrides_for(file, "tomography", ["velocity.maximum=4700.0", setting])
+    assert str(caught.value).startswith(f"--set {setting}: ")
+
+
+def test_models_of_a_folder_of_parts_are_shot_over(config, file, tmp_path):
+    for i in (1, 2):
+        simulate(config(), tmp_path / "parts" / f"part-{i}.h5", velocity=file, shard=f"{i}/2")
+    simulate(config("survey.sources=1"), tmp_path / "again.h5", velocity=tmp_path / "parts")
+    with open_dataset(tmp_path / "again.h5") as data, open_velocity(file) as models:
+        assert data.config.velocity.imported == models.identity
+        np.testing.assert_array_equal(data.read_velocity([4])[0], models.model(4).velocity)
+
+
 def test_a_damaged_model_is_told_in_one_line(config, tmp_path):
     file = write_velocity(tmp_path / "models.h5", layered(40), 12.5)
     with h5py.File(file, "a") as opened:

@@ -3,6 +3,7 @@ import shutil
 import numpy as np
 import pytest
 
+from seistomo.dataset import open_dataset, write_dataset
 from seistomo.errors import InputError
 from seistomo.evaluation import evaluate, plot, plotting, predict
 
@@ -49,6 +50,56 @@ def test_chosen_samples_and_shots(drawn, data_path, tmp_path, models):
     gathers, _, _, titles, shots, clip = drawn[1][1]
     assert gathers[0, 0, 0, 0] == 4
     assert (titles, shots, clip) == (["Gathers of sample 4: layers"], [2], 95)
+
+
+@pytest.fixture
+def recorded_twice(data_path, tmp_path):
+    """Two data sets of the same models: the second's gathers are twice the first's."""
+    with open_dataset(data_path) as data:
+        rows = range(data.samples)
+        velocity, gathers, config = data.read_velocity(rows), data.read_gathers(rows), data.config
+    (tmp_path / "b").mkdir()
+    paths = [tmp_path / "once.h5", tmp_path / "b" / "twice.h5"]
+    for path, factor in zip(paths, (1, 2), strict=True):
+        write_dataset(path, config, velocity, factor * gathers)
+    return paths
+
+
+def test_a_shot_is_compared_between_data_sets(recorded_twice, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(plotting.figures, "shots_figure", lambda *args: calls.append(args))
+    monkeypatch.setattr(plotting.figures, "save", lambda figure, path: path)
+    plot(recorded_twice, tmp_path / "a.png", samples=[4], shots=[1], clip=90)
+    velocity, _, _, records, _, surveys, names, clip, _ = calls[0]
+    with open_dataset(recorded_twice[0]) as data:
+        np.testing.assert_array_equal(velocity, data.read_velocity([4])[0])
+        np.testing.assert_array_equal(records[0], data.read_gathers([4])[0, 1])
+        assert surveys[1]["source_x"] == data.read_survey(4)["source_x"][1]
+    np.testing.assert_array_equal(records[1], 2 * records[0])
+    assert (names, clip) == (["once", "twice"], 90)
+    plot(recorded_twice, tmp_path / "a.png")
+    assert len(calls[1][3]) == 2
+
+
+def test_a_comparison_of_shots_is_drawn_to_a_file(recorded_twice, tmp_path):
+    out = plot(recorded_twice, tmp_path / "shots.png")
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_cannot_be_compared_is_refused(recorded_twice, data_path, tmp_path):
+    out = tmp_path / "a.png"
+    with open_dataset(data_path) as data:
+        other = write_dataset(
+            tmp_path / "other.h5", data.config, data.read_velocity([1]), data.read_gathers([1])
+        )
+    with pytest.raises(InputError, match="its sample 0 has another velocity model than that of"):
+        plot([recorded_twice[0], other], out)
+    with pytest.raises(InputError, match="samples = 0:2: several data sets are compared by one"):
+        plot(recorded_twice, out, samples="0:2")
+    with pytest.raises(InputError, match="can be drawn as gathers"):
+        plot(recorded_twice, out, kind="models")
+    with pytest.raises(InputError, match="shots = 0: a figure of kind models shows no gathers"):
+        plot(recorded_twice[:1], out, kind="models", shots="0")
 
 
 def test_runs_are_named_by_their_directories(drawn, run_dir, tmp_path):

@@ -8,10 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.func import functional_call, grad, jvp
 from torch.nn import functional
 
 from seistomo.config import NetworkConfig
 from seistomo.networks import TomographyNetwork, build_network, parameter_count
+from seistomo.optim import ModelObjective
+from seistomo.training.losses import squared_error
 
 
 def small_network(**changes):
@@ -129,6 +132,114 @@ def test_largest_activation_is_the_largest_convolution_output():
         )
     network(torch.zeros(1, 1, 4, 13, 18))
     assert network.largest_activation == max(sizes)
+
+
+def test_products_in_forward_mode_are_those_in_reverse_mode():
+    network, data = small_network().double(), torch.randn(6, 1, 4, 13, 18).double()
+    network.set_output_bias(torch.ones(5, 7))
+    target = torch.rand(6, 5, 7).double()
+    forward, reverse = (
+        ModelObjective(network, squared_error, data, target, jacobian_mode=mode).linearize()
+        for mode in ("forward", "reverse")
+    )
+    for _ in range(4):  # The third product is the first that is replayed.
+        vector = [torch.randn_like(weight) for weight in network.parameters()]
+        for one, other in zip(forward.product(vector), reverse.product(vector), strict=True):
+            torch.testing.assert_close(one, other)
+    assert forward._kept._replay is not None
+
+
+@pytest.mark.parametrize("frozen", ["weight", "bias"])
+def test_forward_mode_takes_part_of_the_weights(frozen):
+    network, data = small_network().double(), torch.randn(6, 1, 4, 13, 18).double()
+    target = torch.rand(6, 5, 7).double()
+    getattr(network.blocks[0].convolution, frozen).requires_grad_(False)
+    vector = [torch.randn_like(p) for p in network.parameters() if p.requires_grad]
+    one, other = (
+        ModelObjective(network, squared_error, data, target, jacobian_mode=mode)
+        .linearize()
+        .product(vector)
+        for mode in ("forward", "reverse")
+    )
+    torch.testing.assert_close(one, other)
+
+
+def test_derivatives_with_respect_to_the_gathers():
+    """The first layer leaves out what data have no part in: not where they are varied."""
+    network = small_network().double()
+    network.set_output_bias(torch.ones(5, 7))
+    data, along = torch.randn(2, 2, 1, 4, 13, 18).double()
+    weights = {name: p.detach() for name, p in network.named_parameters()}
+    tangents = {name: torch.randn_like(p) for name, p in weights.items()}
+
+    def outputs(named, x):
+        return functional_call(network, named, (x,))
+
+    _, both = jvp(outputs, (weights, data), (tangents, along))
+    step = 1e-6
+    ends = [
+        outputs({n: w + s * tangents[n] for n, w in weights.items()}, data + s * along)
+        for s in (step, -step)
+    ]
+    torch.testing.assert_close(both, (ends[0] - ends[1]) / (2 * step), rtol=1e-5, atol=1e-6)
+
+
+def test_hessian_products_through_functional_transforms():
+    network, data = small_network().double(), torch.randn(6, 1, 4, 13, 18).double()
+    network.set_output_bias(torch.ones(5, 7))
+    target = torch.rand(6, 5, 7).double()
+    vector = [torch.randn_like(weight) for weight in network.parameters()]
+    names = [name for name, _ in network.named_parameters()]
+
+    def loss(named):
+        return squared_error(functional_call(network, named, (data,)), target)
+
+    weights = {name: p.detach() for name, p in network.named_parameters()}
+    _, found = jvp(grad(loss), (weights,), (dict(zip(names, vector, strict=True)),))
+    wanted = ModelObjective(network, squared_error, data, target).hessian_product(vector)
+    torch.testing.assert_close(tuple(found.values()), wanted)
+
+
+@pytest.mark.parametrize("name", ["tomography", "unet"])
+def test_bfloat16_convolutions_are_near_float32(name):
+    # No axis is shorter than a kernel: there torch's CPU kernels have wrong derivatives.
+    config = NetworkConfig(
+        name=name,
+        channels=(3, 4),
+        kernels=((3, 3, 3),) * 2,
+        pools=((1, 3, 3), (2, 2, 2)),
+        encoder_channels=(4, 6),
+    )
+    generator = torch.Generator().manual_seed(3)
+    network = build_network(config, (9, 26, 40), (12, 14), generator)
+    network.set_output_bias(torch.ones(12, 14))
+    data = torch.randn(8, 1, 9, 26, 40, generator=generator)
+    target = 1 + torch.rand(8, 12, 14, generator=generator)
+    vector = [torch.randn(p.shape, generator=generator) for p in network.parameters()]
+    found = {}
+    for kind, mode in (
+        (None, "forward"),
+        (torch.bfloat16, "forward"),
+        (torch.bfloat16, "reverse"),
+    ):
+        network.convolution_type = kind
+        objective = ModelObjective(network, squared_error, data, target, jacobian_mode=mode)
+        linearized = objective.linearize()
+        found[kind, mode] = network(data), linearized.gradient, linearized.product(vector)
+        derivatives = *linearized.gradient, *found[kind, mode][2], found[kind, mode][0]
+        assert {tensor.dtype for tensor in derivatives} == {torch.float32}
+
+    def distance(one, other):
+        one, other = (torch.cat([t.flatten() for t in tensors]) for tensors in (one, other))
+        return float(((one - other).norm() / other.norm()).detach())
+
+    exact, forward, reverse = found.values()
+    assert 0 < distance([forward[0]], [exact[0]]) < 0.02
+    assert 0 < distance(forward[1], exact[1]) < 0.05
+    for product in (forward[2], reverse[2]):
+        assert 0 < distance(product, exact[2]) < 0.05
+    # Curvature of what is computed: never negative along the vector.
+    assert sum(float((v * g).sum()) for v, g in zip(vector, forward[2], strict=True)) > 0
 
 
 def test_parameter_count_leaves_frozen_weights_out():

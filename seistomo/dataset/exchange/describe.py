@@ -7,7 +7,7 @@ import numpy as np
 
 from seistomo.dataset.store.velocity_file import VelocityReader, open_velocity
 from seistomo.errors import InputError
-from seistomo.progress import bar
+from seistomo.progress import bar, counted
 
 # Models looked at for what is told of all, and file names shown.
 SHOWN, NAMES = 200, 5
@@ -64,5 +64,8 @@ def _checksums(data: VelocityReader) -> str:
     bad = data.damaged(lambda rows: bar(rows, description="check", unit="model", leave=False))
     if bad:
         shown = ", ".join(map(str, bad[:10]))
-        raise InputError(f"{data.path}: damaged, checksums differ in {len(bad)} models: {shown}")
-    return f"checksums   all {data.models} models as written"
+        raise InputError(
+            f"{data.path}: damaged, checksums differ in {counted(len(bad), 'model')}: {shown}"
+        )
+    every = "all " if data.models > 1 else ""
+    return f"checksums   {every}{counted(data.models, 'model')} as written"

@@ -11,6 +11,7 @@ from seistomo.dataset.exchange.openfwi_writer import write_openfwi
 from seistomo.dataset.exchange.segy_writer import write_segy_folder
 from seistomo.dataset.store import DatasetReader, open_dataset
 from seistomo.errors import InputError
+from seistomo.progress import counted
 
 FORMATS = ("openfwi", "segy", "npz", "hdf5")
 """What a data set can be written as."""
@@ -28,9 +29,12 @@ class ExportSummary:
 
     def __str__(self) -> str:
         """Return one line for people."""
-        what = {"openfwi": f"{self.files} pairs of files", "segy": f"{self.files} files"}
+        what = {
+            "openfwi": counted(self.files, "pair of files", "pairs of files"),
+            "segy": counted(self.files, "file"),
+        }
         written = what.get(self.format, "one file")
-        return f"{self.path}: {self.samples} samples as {self.format}, {written}"
+        return f"{self.path}: {counted(self.samples, 'sample')} as {self.format}, {written}"
 
 
 def export_dataset(
@@ -51,7 +55,7 @@ def export_dataset(
     Parameters
     ----------
     data
-        A data set file or folder of shards.
+        A data set file, or a folder of its parts.
     out
         A folder (openfwi, segy) or file (npz, hdf5).
     kind
@@ -87,6 +91,8 @@ def export_dataset(
         raise InputError(f"--out {out}: holds the data set itself; give another name")
     with open_dataset(data) as reader:
         rows = _rows(reader, split, indices)
+        if out.resolve() in [file.resolve() for file in reader.files]:
+            raise InputError(f"--out {out}: is a part of the data set itself; give another name")
         if kind == "openfwi":
             files = write_openfwi(reader, rows, out, file_samples=file_samples, overwrite=overwrite)
         elif kind == "segy":

@@ -11,7 +11,7 @@ from seistomo.dataset.exchange import npz, openfwi, raw, segy
 from seistomo.dataset.exchange.listing import read_samples
 from seistomo.dataset.exchange.source import FileOptions, ModelFile
 from seistomo.errors import InputError
-from seistomo.progress import say
+from seistomo.progress import counted, say
 
 READERS: dict[str, ModuleType] = {"openfwi": openfwi, "segy": segy, "npz": npz, "raw": raw}
 """The formats of velocity models that are read."""
@@ -125,5 +125,5 @@ def tell(files: Sequence[ModelFile], spacing: float | None) -> None:
             grid = f"{file.spacing[0]:g} m x {file.spacing[1]:g} m ({file.known_from})"
         else:
             grid = f"no spacing stated, taken as {spacing:g} m"
-        models = file.models * count
-        say(f"{name}: {models} models of {file.shape[0]} x {file.shape[1]} nodes, {grid}")
+        models = counted(file.models * count, "model")
+        say(f"{name}: {models} of {file.shape[0]} x {file.shape[1]} nodes, {grid}")

@@ -17,7 +17,7 @@ from seistomo.dataset.store.velocity_file import open_velocity
 from seistomo.dataset.store.velocity_writer import VelocityWriter
 from seistomo.errors import InputError
 from seistomo.files import require_space, written_whole
-from seistomo.progress import bar
+from seistomo.progress import bar, counted
 from seistomo.velocity import VelocityModel
 
 # Whole models kept in memory while crops are cut from them.
@@ -76,9 +76,9 @@ class ImportSummary:
         """Return one line for people."""
         dropped = f"; {self.dropped} of little contrast left out" if self.dropped else ""
         return (
-            f"{self.path}: {self.models} models of {self.shape[0]} x {self.shape[1]} nodes"
-            f" (depth x x) at {self.spacing:g} m, {self.minimum:.0f} to {self.maximum:.0f} m/s"
-            f"{dropped}"
+            f"{self.path}: {counted(self.models, 'model')} of {self.shape[0]} x {self.shape[1]}"
+            f" nodes (depth x x) at {self.spacing:g} m, {self.minimum:.0f} to"
+            f" {self.maximum:.0f} m/s{dropped}"
         )
 
 

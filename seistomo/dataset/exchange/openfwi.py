@@ -13,15 +13,15 @@ from seistomo.errors import InputError
 OPTIONS = frozenset({"fastest"})
 ENDINGS = (".npy",)
 FOLDER_PATTERNS = ("model*.npy", "vel*.npy", "model/model*.npy", "model/vel*.npy")
-# Of all of OpenFWI's 2D sets, m.
-SPACING = 10.0
+# Axes after the first and spacing (m) of OpenFWI's model*.npy: families Vel, Fault and Style.
+LAYOUT, SPACING = (1, 70, 70), 10.0
 
 
 def open_models(path: Path, options: FileOptions) -> ModelFile:
     """Open an array file without reading it.
 
-    The spacing is OpenFWI's 10 m where the format was asked for by name or the array has
-    OpenFWI's four axes, or what `write_dataset` noted beside its own files.
+    The spacing is OpenFWI's 10 m where the array has the shape of OpenFWI's, or what
+    `write_openfwi` noted beside its own files.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def open_models(path: Path, options: FileOptions) -> ModelFile:
         raise InputError(f"{path}: holds several arrays; give --format npz")
     require_numbers(path, values.dtype)
     models, *shape = model_shape(path, values.shape, options.fastest)
-    spacing, known_from = _spacing(path, options, values.ndim)
+    spacing, known_from = _spacing(path, options, values.shape)
     stack = as_models(values, options.fastest)
     return ModelFile(
         path,
@@ -48,7 +48,9 @@ def open_models(path: Path, options: FileOptions) -> ModelFile:
     )
 
 
-def _spacing(path: Path, options: FileOptions, axes: int) -> tuple[tuple[float, float] | None, str]:
+def _spacing(
+    path: Path, options: FileOptions, shape: tuple[int, ...]
+) -> tuple[tuple[float, float] | None, str]:
     if options.spacing is not None:
         return options.spacing, "--file-spacing"
     try:
@@ -56,6 +58,6 @@ def _spacing(path: Path, options: FileOptions, axes: int) -> tuple[tuple[float, 
         return (float(noted), float(noted)), MARKER
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    if options.format == "openfwi" or axes == 4:
+    if shape[1:] == LAYOUT:
         return (SPACING, SPACING), "OpenFWI's; --file-spacing says otherwise"
     return None, ""

@@ -2,11 +2,10 @@
 
 from seistomo.dataset.store.arrays import write_dataset, write_predictions
 from seistomo.dataset.store.merge import merge
-from seistomo.dataset.store.parts import Part, part_at
+from seistomo.dataset.store.parts import Part, open_dataset, part_at
 from seistomo.dataset.store.reader import (
     DatasetReader,
     file_format,
-    open_dataset,
     read_predictions,
 )
 from seistomo.dataset.store.writer import DatasetWriter, Sample, pack_sample

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from seistomo.config import Config
 from seistomo.dataset.store import schema
-from seistomo.dataset.store.parts import Part, files_of, part_at, require_alike, require_whole
+from seistomo.dataset.store.parts import Part, files_of, parts_at, require_alike, require_whole
 from seistomo.dataset.store.reader import DatasetReader
 from seistomo.dataset.store.writer import DatasetWriter
 from seistomo.errors import InputError
@@ -50,16 +50,18 @@ def merge(
     if os.path.lexists(out) and not overwrite:
         raise InputError(f"{out}: exists already; use --overwrite to replace it")
     if virtual and out.resolve() in [path.resolve() for path in paths]:
-        raise InputError(f"--out {out}: is one of the parts, which --virtual refers to; rename it")
+        raise InputError(
+            f"--out {out}: is one of the parts, which --virtual refers to; give another name"
+        )
     if not paths:
         raise InputError("merge: no parts given")
-    found = sorted(
-        map(part_at, bar(paths, description="open", unit="part", leave=False)),
-        key=lambda part: (part.start, part.stop),
-    )
+    found = parts_at(paths)
     require_alike(found)
     wanted = max(part.config.dataset.samples for part in found)
-    samples = require_whole(out, found, partial=partial)
+    try:
+        samples = require_whole(found, partial=partial)
+    except InputError as error:
+        raise InputError(f"{out}: cannot be merged: {error}") from None
     if samples < wanted:
         warn(f"{out}: holds samples 0 to {samples - 1} of {wanted}; the last ones are missing")
     if not virtual:

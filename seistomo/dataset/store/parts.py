@@ -1,4 +1,4 @@
-"""Parts of a data set: what a file holds, and whether files fit together."""
+"""Parts of a data set: what a file holds, whether files fit together, and a folder of them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,12 @@ import numpy as np
 
 from seistomo.config import Config
 from seistomo.dataset.store import schema
-from seistomo.dataset.store.reader import DatasetReader
+from seistomo.dataset.store.reader import FINISH, DatasetReader
 from seistomo.errors import InputError
-from seistomo.progress import warn
+from seistomo.progress import bar, warn
 
+# Names of the shards of a set that is being made; other folders hold parts of any name.
+SHARDS = "shard-*.h5"
 # Entries of a list in a message; the rest is counted.
 SHOWN = 8
 # Wavelets that were computed by different processors differ by less, as a part of their peak.
@@ -80,7 +82,40 @@ def part_at(path: Path) -> Part:
         )
 
 
-def files_of(paths: Iterable[str | Path], out: Path) -> list[Path]:
+def open_dataset(path: str | Path) -> DatasetReader:
+    """Open a data set: a file, or a folder of shards or parts that hold one together.
+
+    Raises
+    ------
+    InputError
+        See `DatasetReader`; for a folder also where its files hold no whole set, or more than one.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return DatasetReader(path)
+    parts = parts_at(files_of([path]))
+    require_alike(parts)
+    try:
+        require_whole(parts)
+    except InputError as error:
+        finish = f"; {FINISH}" if any(path.glob(SHARDS)) else ""
+        raise InputError(f"{path}: holds no whole data set: {error}{finish}") from None
+    return DatasetReader(path, [part.path for part in parts])
+
+
+def parts_at(paths: Sequence[Path]) -> list[Part]:
+    """Return what data set files hold, in the order of their samples.
+
+    Raises
+    ------
+    InputError
+        See `part_at`.
+    """
+    with bar(paths, description="open", unit="part", leave=False) as shown:
+        return sorted(map(part_at, shown), key=lambda part: (part.start, part.stop))
+
+
+def files_of(paths: Iterable[str | Path], out: Path | None = None) -> list[Path]:
     """Return the data set files among ``paths``, and in those of them that are folders.
 
     Parameters
@@ -88,7 +123,8 @@ def files_of(paths: Iterable[str | Path], out: Path) -> list[Path]:
     paths
         Files and folders.
     out
-        What is made of them: not looked for in the folders.
+        What is to be made of them: in the folders an older one does not count, but for a part of
+        the set under that name.
 
     Raises
     ------
@@ -100,12 +136,23 @@ def files_of(paths: Iterable[str | Path], out: Path) -> list[Path]:
         if not path.is_dir():
             files.append(path)
             continue
-        inside = sorted(path.glob("shard-*.h5")) or sorted(path.glob("*.h5"))
-        inside = [file for file in inside if file.resolve() != out.resolve()]
+        inside = sorted(path.glob(SHARDS)) or sorted(path.glob("*.h5"))
+        if out is not None:
+            same = out.resolve()
+            inside = [file for file in inside if file.resolve() != same or _holds_some(file)]
         if not inside:
-            raise InputError(f"{path}: holds no parts (*.h5)")
+            raise InputError(f"{path}: holds no parts of a data set (*.h5)")
         files += inside
     return files
+
+
+def _holds_some(path: Path) -> bool:
+    """Tell whether a file holds some samples of a data set, not all."""
+    try:
+        part = part_at(path)
+    except InputError:
+        return False
+    return part.samples < part.config.dataset.samples
 
 
 def require_alike(parts: Sequence[Part]) -> None:
@@ -146,13 +193,11 @@ def same_wavelet(one: np.ndarray, other: np.ndarray) -> bool:
     )
 
 
-def require_whole(out: Path, parts: Sequence[Part], *, partial: bool) -> int:
+def require_whole(parts: Sequence[Part], *, partial: bool = False) -> int:
     """Return the number of samples that parts, sorted by start, hold together.
 
     Parameters
     ----------
-    out
-        What they are to become, for the message.
     parts
         The parts.
     partial
@@ -170,14 +215,15 @@ def require_whole(out: Path, parts: Sequence[Part], *, partial: bool) -> int:
     if gaps := missing_ranges(parts, range(held if partial else wanted)):
         count = sum(stop - start for start, stop in gaps)
         ranges = _listed([_span(start, stop) for start, stop in gaps])
-        problems.append(f"{count} of {wanted} samples are missing: {ranges}{_remedy(parts)}")
+        verb = "is" if count == 1 else "are"
+        problems.append(f"{count} of {wanted} samples {verb} missing: {ranges}{_remedy(parts)}")
     problems += [
         f"{one.path} and {other.path} both hold samples"
         f" {_span(other.start, min(one.stop, other.stop))}"
         for one, other in _overlaps(parts)
     ]
     if problems:
-        raise InputError(f"{out}: cannot be merged: {_listed(problems, '; ')}")
+        raise InputError(_listed(problems, "; "))
     return held
 
 

@@ -1,8 +1,8 @@
-"""Read data sets: a file, or a folder of shards, opened lazily once a process."""
+"""Read data sets: a file, or several that hold one set together, opened lazily once a process."""
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -22,15 +22,27 @@ REMEDY = "make it again with --overwrite"
 FINISH = "finish it with `seistomo simulate ... --resume`"
 # What h5py raises where a file's inner structure is damaged.
 DAMAGE = (OSError, KeyError, RuntimeError, TypeError, ValueError)
+# Files of one set that are open at once: systems allow a process 256 or 1024.
+MOST_OPEN = 64
 
 
 class DatasetReader:
     """A complete data set, opened for reading; use it as a context manager.
 
+    Parameters
+    ----------
+    path
+        The file, or the folder of ``files``.
+    files
+        Files that hold one set together, in the order of its samples, as `open_dataset` finds
+        them; empty: ``path`` is the one file.
+
     Attributes
     ----------
     path
-        The file or folder of shards.
+        The file or folder.
+    files
+        The files, in the order of their samples.
     config
         The configuration that it was made with.
     samples
@@ -42,28 +54,29 @@ class DatasetReader:
     depth, x, time, wavelet
         float64 coordinates [depth] in m, [x] in m, [time] in s, and the wavelet [time].
     shard
-        (i, n) where this is part i of n of a data set.
+        (i, n) where this is part i of n of a data set; None for a folder of parts.
 
     Raises
     ------
     InputError
-        If the file is missing, truncated, foreign, unfinished or of a newer version.
+        If a file is missing, truncated, foreign, unfinished or of a newer version.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, files: Sequence[Path] = ()) -> None:
         self.path = Path(path)
-        self._files: dict[int, h5py.File] = {}
-        self._variables: dict[tuple[int, str], h5py.Dataset] = {}
+        self.files = tuple(files) or (self.path,)
+        self._opened: dict[int, tuple[h5py.File, dict[str, h5py.Dataset]]] = {}
         self._process = os.getpid()
-        self._parts = _parts_of(self.path)
         with naming_damage(self.path):
             self._read_header()
-        self._check_parts()
+        if files:
+            # Files that were made while the set grew ask for different numbers.
+            self.config, self.shard = schema.with_samples(self.config, self.samples), None
 
     def _read_header(self) -> None:
         first = self._file(0)
         self.config = parse_config(first.attrs["config"], origin=str(self.path))
-        counts = [self._file(part)["velocity"].shape[0] for part in range(len(self._parts))]
+        counts = [len(self._variable(part, "index")) for part in range(len(self.files))]
         self._starts = np.concatenate([[0], np.cumsum(counts)])
         self.samples = int(self._starts[-1])
         self.gather_shape: tuple[int, int, int] = first["gathers"].shape[1:]
@@ -87,17 +100,16 @@ class DatasetReader:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}
+        return {"path": self.path, "files": () if self.files == (self.path,) else self.files}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.__init__(state["path"])
+        self.__init__(state["path"], state["files"])
 
     def close(self) -> None:
         """Close the files; reading afterwards opens them again."""
-        for file in self._files.values():
+        for file, _ in self._opened.values():
             file.close()
-        self._files.clear()
-        self._variables.clear()
+        self._opened.clear()
 
     @cached_property
     def identity(self) -> str:
@@ -175,7 +187,7 @@ class DatasetReader:
         """
         names = schema.sample_variables(self.config.dataset.storage)
         for part, count in enumerate(np.diff(self._starts)):
-            with naming_damage(self.path):
+            with naming_damage(self.files[part]):
                 columns = {name: Column(self._variable(part, name)) for name in names}
                 yield from rows_of(columns, int(count))
 
@@ -193,10 +205,11 @@ class DatasetReader:
         return bad
 
     def _column(self, name: str) -> np.ndarray:
-        parts = range(len(self._parts))
-        return np.concatenate(
-            [self._guarded(lambda p=p: self._variable(p, name)[:]) for p in parts]
-        )
+        columns = []
+        for part, file in enumerate(self.files):
+            with naming_damage(file):
+                columns.append(self._variable(part, name)[:])
+        return np.concatenate(columns)
 
     def _read(self, name: str, indices: Iterable[int]) -> np.ndarray:
         rows = self._rows(indices)
@@ -205,7 +218,7 @@ class DatasetReader:
         return np.stack([self._one(name, part, row) for part, row in rows])
 
     def _one(self, name: str, part: int, row: int) -> Any:
-        with naming_damage(self.path):
+        with naming_damage(self.files[part]):
             return self._variable(part, name)[row]
 
     def _rows(self, indices: Iterable[int]) -> list[tuple[int, int]]:
@@ -218,47 +231,27 @@ class DatasetReader:
         return rows
 
     def _file(self, part: int) -> h5py.File:
-        if self._process != os.getpid():
-            # HDF5 handles do not survive a fork.
-            self._files, self._variables, self._process = {}, {}, os.getpid()
-        if part not in self._files:
-            self._files[part] = open_checked(self._parts[part])
-        return self._files[part]
+        return self._open(part)[0]
 
     def _variable(self, part: int, name: str) -> h5py.Dataset:
         """Return a variable; looking it up by name costs as much as reading one sample of it."""
-        file = self._file(part)
-        if (part, name) not in self._variables:
-            self._variables[part, name] = file[name]
-        return self._variables[part, name]
+        file, variables = self._open(part)
+        if name not in variables:
+            variables[name] = file[name]
+        return variables[name]
 
-    def _guarded(self, read: Callable[[], Any]) -> Any:
-        with naming_damage(self.path):
-            return read()
-
-    def _check_parts(self) -> None:
-        """Refuse shards of different settings, or with samples missing."""
-        if not self.path.is_dir():
-            return
-        settings, wanted = schema.data_settings(self.config), 0
-        firsts = []
-        for part, path in enumerate(self._parts):
-            other = parse_config(self._file(part).attrs["config"], origin=str(path))
-            if schema.data_settings(other) != settings:
-                raise InputError(f"{path}: was made with other settings than {self._parts[0]}")
-            # Shards of a set that grew while it was made ask for different numbers.
-            wanted = max(wanted, other.dataset.samples)
-            firsts.append(int(self._guarded(lambda p=part: self._file(p)["index"][0])))
-        if self.samples != wanted or firsts != self._starts[:-1].tolist():
-            raise InputError(
-                f"{self.path}: unfinished, holds {self.samples} of {wanted} samples; {FINISH}"
-            )
-        self.config = schema.with_samples(self.config, wanted)
-
-
-def open_dataset(path: str | Path) -> DatasetReader:
-    """Open a data set file or a folder of shards; see `DatasetReader`."""
-    return DatasetReader(path)
+    def _open(self, part: int) -> tuple[h5py.File, dict[str, h5py.Dataset]]:
+        """Return a file, and those of its variables that were looked up."""
+        if self._process != os.getpid():
+            # HDF5 handles do not survive a fork.
+            self._opened, self._process = {}, os.getpid()
+        opened = self._opened.get(part)
+        if opened is None:
+            opened = self._opened[part] = (open_checked(self.files[part]), {})
+            for oldest in list(self._opened)[:-MOST_OPEN]:
+                # Not closed: HDF5 does that when nobody reads from it any more.
+                self._opened.pop(oldest, None)
+        return opened
 
 
 def open_checked(path: Path, expected: str = schema.FORMAT) -> h5py.File:
@@ -314,15 +307,6 @@ def _check_header(path: Path, file: h5py.File, expected: str) -> None:
         for source in file["gathers"].virtual_sources():
             if not (path.parent / source.file_name).is_file():
                 raise InputError(f"{path}: refers to {source.file_name}, which is gone")
-
-
-def _parts_of(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    parts = sorted(path.glob("shard-*.h5"))
-    if not parts:
-        raise InputError(f"{path}: holds no shards (shard-*.h5)")
-    return parts
 
 
 def read_predictions(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:

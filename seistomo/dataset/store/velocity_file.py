@@ -18,7 +18,8 @@ import h5py
 import numpy as np
 
 from seistomo.dataset.store import schema
-from seistomo.dataset.store.reader import DatasetReader, file_format, naming_damage, open_checked
+from seistomo.dataset.store.parts import open_dataset
+from seistomo.dataset.store.reader import file_format, naming_damage, open_checked
 from seistomo.dataset.store.velocity_writer import (
     VELOCITY_FORMAT,
     ModelsSummary,
@@ -34,7 +35,7 @@ class VelocityReader(ABC):
     Attributes
     ----------
     path
-        The velocity file, data set or folder of shards.
+        The velocity file, data set or folder of its parts.
     models
         Number of models.
     shape
@@ -132,7 +133,7 @@ class VelocityReader(ABC):
 
 
 def open_velocity(path: str | Path) -> VelocityReader:
-    """Open the velocity models of a velocity file, a data set or a folder of its shards.
+    """Open the velocity models of a velocity file, a data set or a folder of its parts.
 
     Raises
     ------
@@ -232,7 +233,7 @@ class _VelocityFile(VelocityReader):
 
 class _ModelsOfDataset(VelocityReader):
     def __init__(self, path: str | Path) -> None:
-        self._data = DatasetReader(path)
+        self._data = open_dataset(path)
         self.path = self._data.path
         self.models, self.shape = self._data.samples, self._data.velocity_shape
         self.spacing = self._data.config.velocity.spacing

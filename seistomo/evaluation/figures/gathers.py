@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
@@ -63,19 +64,9 @@ def draw_gathers(
     reach = float(np.percentile(np.abs(shown), clip)) or float(np.abs(shown).max()) or 1.0
     row = figure.subplots(1, len(shots), squeeze=False, sharex=True, sharey=True)[0]
     for axes, shot, records in zip(row, shots, shown, strict=True):
-        image = _draw_shot(axes, records, time, survey["receiver_x"], reach)
+        image = draw_shot(axes, records, time, survey["receiver_x"], reach)
         source_x = float(survey["source_x"][shot])
-        axes.plot(
-            source_x,
-            time[0],
-            marker="*",
-            color=SOURCE_COLOR,
-            markersize=9,
-            markeredgecolor="white",
-            markeredgewidth=0.5,
-            clip_on=False,
-            zorder=3,
-        )
+        mark_source(axes, source_x, time[0])
         axes.set_title(f"source {shot} at x = {source_x:.0f} m", pad=8)
         axes.set_xlabel("Receiver x (m)")
         axes.locator_params(axis="x", nbins=4)
@@ -91,9 +82,33 @@ def default_shots(sources: int) -> list[int]:
     return sorted({0, sources // 2, sources - 1})
 
 
-def _draw_shot(
+def mark_source(axes: Axes, x: float, time: float) -> None:
+    """Draw a star at the position of the source (m) and the first time (s)."""
+    axes.plot(
+        x,
+        time,
+        marker="*",
+        color=SOURCE_COLOR,
+        markersize=9,
+        markeredgecolor="white",
+        markeredgewidth=0.5,
+        clip_on=False,
+        zorder=3,
+    )
+
+
+def draw_shot(
     axes: Axes, records: NDArray, time: NDArray, receiver_x: NDArray, reach: float
-) -> object:
+) -> QuadMesh:
+    """Draw one shot [receiver, time], grey from -``reach`` to ``reach``, time down.
+
+    Parameters
+    ----------
+    time
+        Times of the samples, s.
+    receiver_x
+        Positions of the receivers, m, in any order.
+    """
     order = np.argsort(receiver_x, kind="stable")
     # Receivers need not be evenly spaced, so each trace is drawn at its own place.
     image = axes.pcolormesh(

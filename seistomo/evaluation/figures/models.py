@@ -17,8 +17,11 @@ from seistomo.evaluation.figures.sections import (
     label_axes,
 )
 from seistomo.evaluation.figures.style import WIDTH, new_figure, styled
+from seistomo.progress import counted
 
 Survey = Mapping[str, NDArray]
+# Font sizes of titles, points, and a letter's mean width as a part of them.
+TITLE, SMALLEST_TITLE, LETTER = 9.0, 6.0, 0.58
 
 
 @styled
@@ -69,6 +72,18 @@ def panel_width(columns: int) -> float:
     return (WIDTH - 1.4) / columns - 0.08
 
 
+def fit_titles(labels: Sequence[str], width: float) -> tuple[list[str], float]:
+    """Return titles and the font size (points) at which they stay within ``width`` points.
+
+    All have one size; what is too long even for the smallest is cut.
+    """
+    longest = max(map(len, labels))
+    size = min(TITLE, max(SMALLEST_TITLE, width / (LETTER * longest)))
+    most = int(width / (LETTER * size) + 1e-6)
+    titles = [label if len(label) <= most else label[: most - 1] + "…" for label in labels]
+    return titles, size
+
+
 def draw_models(
     figure: Figure | SubFigure,
     velocity: NDArray[np.float32],
@@ -82,13 +97,14 @@ def draw_models(
     columns = columns_for(len(velocity))
     rows = -(-len(velocity) // columns)
     limits = limits or (float(velocity.min()), float(velocity.max()))
+    titles, size = fit_titles(labels, 72 * panel_width(columns))
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for number, axes in enumerate(grid.flat):
         if number >= len(velocity):
             axes.set_axis_off()
             continue
         image = draw_section(axes, velocity[number], depth, x, limits)
-        axes.set_title(labels[number], pad=10 if columns <= 3 else 6)
+        axes.set_title(titles[number], fontsize=size, pad=10 if columns <= 3 else 6)
         if surveys is not None:
             draw_survey(axes, surveys[number], 72 * panel_width(columns))
         lowest = number + columns >= len(velocity)
@@ -106,5 +122,5 @@ def _survey_legend(figure: Figure | SubFigure, survey: Survey) -> None:
             [], [], color=RECEIVER_COLOR, marker="v", ms=5, mec=RECEIVER_EDGE, mew=0.6, ls="none"
         ),
     ]
-    labels = [f"{sources} sources", f"{receivers} receivers"]
+    labels = [counted(sources, "source"), counted(receivers, "receiver")]
     figure.legend(marks, labels, loc="outside lower center", ncols=2)

@@ -37,5 +37,5 @@ def test_what_the_file_holds(path):
 def test_a_damaged_model_is_named(path):
     with h5py.File(path, "r+") as file:
         file["velocity"][4, 0, 0] = 2001
-    with pytest.raises(InputError, match="checksums differ in 1 models: 4"):
+    with pytest.raises(InputError, match="checksums differ in 1 model: 4"):
         describe_velocity(path, check=True)

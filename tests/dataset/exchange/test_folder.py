@@ -31,17 +31,3 @@ def test_a_folder_of_others_is_never_replaced(tmp_path):
     with pytest.raises(InputError, match="is not an exported folder"):
         write(tmp_path / "out", "new", overwrite=True)
     assert (tmp_path / "out" / "thesis.tex").read_text() == "years"
-
-
-def test_what_a_killed_process_left_is_removed(tmp_path):
-    (tmp_path / ".out.part").mkdir()
-    (tmp_path / ".out.part" / "half").touch()
-    write(tmp_path / "out", "whole")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["content", "export.json"]
-    assert not (tmp_path / ".out.part").exists()
-
-
-def test_a_file_in_the_way_is_one_line(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot be written"):
-        write(tmp_path / "file" / "out", "new")

@@ -27,12 +27,16 @@ def test_models_are_read_with_and_without_channel(tmp_path, values, order):
 
 
 def test_spacing_is_openfwis_where_the_layout_is(tmp_path):
-    four_axes, three_axes = saved(tmp_path, VALUES), saved(tmp_path / "..", VALUES[:, 0])
-    assert open_models(four_axes, FileOptions()).spacing == (10, 10)
-    assert open_models(three_axes, FileOptions()).spacing is None
-    assert open_models(three_axes, FileOptions(format="openfwi")).spacing == (10, 10)
-    assert open_models(four_axes, FileOptions(spacing=(5.0, 6.0))).spacing == (5, 6)
-    three_axes.unlink()
+    theirs = saved(tmp_path, np.full((2, 1, 70, 70), 2000, np.float32))
+    assert open_models(theirs, FileOptions()).spacing == (10, 10)
+    assert open_models(theirs, FileOptions(spacing=(5.0, 6.0))).spacing == (5, 6)
+
+
+@pytest.mark.parametrize("named", [None, "openfwi"])
+@pytest.mark.parametrize("shape", [(2, 1, 7, 9), (1, 1, 70, 71), (2, 70, 70), (70, 70)])
+def test_spacing_of_other_arrays_is_not_guessed(tmp_path, shape, named):
+    file = open_models(saved(tmp_path, np.full(shape, 2000.0)), FileOptions(format=named))
+    assert (file.spacing, file.known_from) == (None, "")
 
 
 def test_spacing_of_an_exported_folder_is_known(tmp_path):

@@ -1,6 +1,8 @@
-"""Parts become one data set, or one line says what stands in the way."""
+"""Parts become one data set, or are read as one; or one line says what stands in the way."""
 
+import pickle
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import h5py
@@ -9,7 +11,8 @@ import pytest
 
 from seistomo.config import load_config
 from seistomo.dataset import merge, open_dataset
-from seistomo.dataset.store import DatasetWriter, Sample, part_at
+from seistomo.dataset.store import DatasetWriter, Sample, part_at, reader
+from seistomo.dataset.store.velocity_file import open_velocity
 from seistomo.errors import InputError
 
 SETTINGS = [
@@ -110,11 +113,27 @@ def test_a_virtual_set_reads_the_same_from_anywhere(tmp_path, monkeypatch):
 def test_a_virtual_set_does_not_replace_its_own_part(tmp_path):
     parts = write_parts(tmp_path, 0, 2, 7)
     before = parts[0].read_bytes()
+    link = tmp_path / "link.h5"
+    link.symlink_to(parts[0])
     with pytest.raises(InputError, match="is one of the parts"):
-        merge(parts, parts[0], virtual=True, overwrite=True)
+        merge([link, parts[1]], parts[0], virtual=True, overwrite=True)
     assert parts[0].read_bytes() == before
     # A copy may take a part's place: it is whole before the part goes.
     assert open_dataset(merge(parts, parts[0], overwrite=True)).samples == 7
+
+
+@pytest.mark.parametrize("named", ["folder", "parts"])
+def test_a_part_under_the_name_of_the_output_is_seen(tmp_path, named):
+    """Also where the folder is named: it is no older output."""
+    folder = tmp_path / "parts"
+    parts = write_parts(folder, 0, 2, 7)
+    before = [part.read_bytes() for part in parts]
+    given = [folder] if named == "folder" else parts
+    with pytest.raises(InputError, match=r"--out .*part-1.h5: is one of the parts, which --virtua"):
+        merge(given, parts[0], virtual=True, overwrite=True)
+    assert [part.read_bytes() for part in parts] == before
+    assert sorted(folder.iterdir()) == parts
+    assert open_dataset(merge(given, parts[0], overwrite=True)).samples == 7
 
 
 def test_folders_stand_for_what_is_in_them(tmp_path):
@@ -244,3 +263,92 @@ def test_a_part_that_is_damaged_inside_leaves_the_old_file(tmp_path):
     assert out.read_bytes() == before
     with pytest.raises(InputError, match="exists already; use --overwrite"):
         merge([first, second], out)
+
+
+def write_folder(folder, cuts=(0, 2, 3, 7)):
+    """Write parts whose names sort otherwise than their samples."""
+    parts = write_parts(folder, *cuts)
+    for number, part in enumerate(parts):
+        part.rename(folder / f"part-{len(parts) + 8 - number}.h5")
+    return sorted(folder.iterdir())
+
+
+def test_parts_read_as_the_set_that_they_hold(tmp_path):
+    parts = write_folder(tmp_path / "parts")
+    whole = merge(parts, tmp_path / "whole.h5")
+    with open_dataset(tmp_path / "parts") as folder, open_dataset(whole) as file:
+        assert folder.samples == folder.config.dataset.samples == 7
+        assert (folder.identity, folder.shard) == (file.identity, None)
+        rows = [6, 0, 2, 3]
+        np.testing.assert_array_equal(folder.read_gathers(rows), file.read_gathers(rows))
+        np.testing.assert_array_equal(folder.splits, file.splits)
+        np.testing.assert_array_equal(folder.seeds(rows), file.seeds(rows))
+        assert folder.families(rows) == file.families(rows)
+        assert [s["crc32"] for s in folder.stored_samples()] == [
+            s["crc32"] for s in file.stored_samples()
+        ]
+        assert folder.damaged() == []
+        assert set(folder.files) == set(parts)
+
+
+def test_the_models_of_a_folder_are_velocity_models(tmp_path):
+    parts = write_folder(tmp_path / "parts")
+    whole = merge(parts, tmp_path / "whole.h5")
+    with open_velocity(tmp_path / "parts") as folder, open_velocity(whole) as file:
+        assert folder.identity == file.identity
+
+
+def test_few_files_are_open_at_once_whoever_reads(tmp_path, monkeypatch):
+    monkeypatch.setattr(reader, "MOST_OPEN", 2)
+    write_parts(tmp_path / "parts", *range(21), samples=20)
+    rows = np.random.default_rng(0).integers(20, size=400)
+    with open_dataset(tmp_path / "parts") as data, ThreadPoolExecutor(8) as threads:
+        expected = data.read_velocity(range(20))
+        read = threads.map(lambda row: data.read_velocity([row])[0], rows)
+        for row, velocity in zip(rows, read, strict=True):
+            np.testing.assert_array_equal(velocity, expected[row])
+        assert len(data._opened) <= 2
+
+
+def test_a_reader_of_a_folder_survives_a_pickle(tmp_path):
+    write_folder(tmp_path / "parts")
+    with open_dataset(tmp_path / "parts") as data:
+        copy = pickle.loads(pickle.dumps(data))
+        with copy:
+            np.testing.assert_array_equal(copy.read_velocity([5]), data.read_velocity([5]))
+            assert copy.identity == data.identity
+
+
+def no_set(folder):
+    with pytest.raises(InputError) as caught:
+        open_dataset(folder)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_a_merge_would_refuse_is_refused(tmp_path):
+    folder = tmp_path / "parts"
+    first, second, third = write_parts(folder, 0, 2, 3, 7)
+    second.rename(tmp_path / "away.h5")
+    assert f"{folder}: holds no whole data set: 1 of 7 samples is missing: 2" in no_set(folder)
+    shutil.copy(tmp_path / "away.h5", second)
+    shutil.copy(third, folder / "copy.h5")
+    assert "copy.h5 and " in no_set(folder)
+    assert "both hold samples 3 to 6" in no_set(folder)
+    (folder / "copy.h5").unlink()
+    write_part(third, range(3, 7), "survey.frequency=6.0")
+    assert "part-3.h5: survey.frequency = 6.0, but" in no_set(folder)
+    third.write_bytes(first.read_bytes()[:2000])
+    assert "part-3.h5: truncated" in no_set(folder)
+    for part in folder.iterdir():
+        part.unlink()
+    assert "parts: holds no parts of a data set (*.h5)" in no_set(folder)
+
+
+def test_damage_names_the_part(tmp_path):
+    _, second = write_parts(tmp_path / "parts", 0, 2, 7)
+    with open_dataset(tmp_path / "parts") as data:
+        data.close()
+        second.unlink()
+        with pytest.raises(InputError, match=r"part-2\.h5: no such file"):
+            data.read_gathers([5])

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -179,6 +181,25 @@ def test_models_share_one_scale_and_show_the_survey(models):
     assert bar.get_ylabel() == "P-wave velocity (m/s)"
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == ["3 sources", "8 receivers"]
+
+
+@pytest.mark.parametrize("count", [3, 12, 36])
+@pytest.mark.parametrize("family", ["salt", "curvefault_b", "a name longer than its model is wide"])
+def test_titles_of_models_side_by_side_do_not_touch(models, count, family):
+    labels = [f"{n}: {family}" for n in range(count)]
+    shown = np.resize(models, (count, *models.shape[1:]))
+    figure = figures.models_figure(shown, DEPTH, X, labels, [SURVEY] * count)
+    figure.draw_without_rendering()
+    panels = sections(figure)
+    boxes = [axes.title.get_window_extent() for axes in panels]
+    rows = {}
+    for box in boxes:
+        rows.setdefault(round(box.y0), []).append(box)
+    for row in rows.values():
+        for one, other in pairwise(sorted(row, key=lambda box: box.x0)):
+            assert one.x1 < other.x0
+    assert all(axes.get_title().startswith(f"{n}: ") for n, axes in enumerate(panels))
+    assert min(axes.title.get_fontsize() for axes in panels) >= 6
 
 
 @pytest.mark.parametrize("shape", [(12, 60), (60, 12)])

@@ -1,0 +1,1 @@
+"""How a trained run does on data that it was not trained for."""

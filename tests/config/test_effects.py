@@ -1,0 +1,109 @@
+"""Keys that would be read and ignored."""
+
+import pytest
+
+from seistomo.config import Config, load_config, parse_config, preset_names
+from seistomo.config.effects import changed_keys, keys_without_effect
+from seistomo.errors import InputError
+
+ORMSBY = ['survey.wavelet="ormsby"', "survey.corner_frequencies=[2, 4, 8, 12]"]
+FAMILIES = "velocity.families="
+
+
+@pytest.mark.parametrize(
+    ("settings", "needs"),
+    [
+        ([*ORMSBY, "survey.frequency=8.0"], 'survey.frequency has .*survey.wavelet = "ricker"'),
+        (["survey.wavelet=file", "survey.wavelet_file=a.txt", "survey.frequency=5"], "ricker"),
+        (["simulation.water_density=1000"], 'water_density has .*simulation.density = "gardner"'),
+        (["simulation.water_speed=1500"], "gardner"),
+        (["simulation.salt_density=2160"], "gardner"),
+        ([FAMILIES + "layers", "velocity.salt_area=[0.1, 0.2]"], "salt or mixture in"),
+        ([FAMILIES + "layers", "velocity.salt_shapes.dome=2"], "velocity.salt_shapes has"),
+        ([FAMILIES + "salt", "velocity.salt_in_mixture=0.2"], "mixture in velocity.families"),
+        ([FAMILIES + "mixture", "velocity.salt_free_probability=0.2"], "it needs salt in"),
+        ([FAMILIES + "layers", "velocity.folds=[1, 2]"], "folds or faults or salt or mixture"),
+        (["velocity.folds=[0, 0]", "velocity.fold_amplitude=[1, 2]"], "velocity.folds above 0"),
+        ([FAMILIES + "salt", "velocity.fault_throw=[30, 40]"], "faults in velocity.families"),
+        ([FAMILIES + "flatvel_a", "velocity.fault_dip=[50, 60]"], "flatfault_a or"),
+        ([FAMILIES + "style_a", "velocity.layers=[3, 4]"], "velocity.layers has no effect"),
+        ([FAMILIES + "style_a", "velocity.openfwi_smoothing_b=[4, 5]"], "style_b"),
+        (["velocity.openfwi_velocity=[1500, 4000]"], "velocity.openfwi_velocity has"),
+        (["velocity.water_probability=0", "velocity.water_depth=[0.1, 0.2]"], "above 0"),
+        (['velocity.layer_speeds="rising"', "velocity.velocity_jitter=[1, 2]"], "trend"),
+    ],
+)
+def test_an_override_in_vain_is_refused(settings, needs):
+    with pytest.raises(InputError, match=needs) as caught:
+        load_config("", settings)
+    assert str(caught.value).startswith("--set ")
+    assert "\n" not in str(caught.value)
+    assert load_config("", settings[:-1]), "without it all is well"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["survey.frequency=6.0"],
+        ["simulation.density=gardner", "simulation.salt_density=2160"],
+        [FAMILIES + "mixture", "velocity.salt_area=[0.1, 0.2]", "velocity.fault_throw=[30, 40]"],
+        [FAMILIES + "curvefault_a", "velocity.fault_dip=[50, 60]", "velocity.openfwi_relief=[9,9]"],
+        # Speeds of sediment do not fall below that of water, wherever it lies.
+        ["velocity.water_probability=0", "velocity.water_velocity=[1480, 1500]"],
+        [FAMILIES + "faults", "velocity.faults=[0, 0]", "velocity.fault_throw=[30, 40]"],
+    ],
+)
+def test_an_override_that_changes_something_is_taken(settings):
+    assert load_config("", settings)
+
+
+def test_a_file_that_says_something_in_vain_is_warned_of(tmp_path, capsys):
+    own = tmp_path / "own.toml"
+    own.write_text(
+        '[survey]\nfrequency = 6.0\nwavelet = "ormsby"\ncorner_frequencies = [2, 4, 8, 12]\n'
+        "[simulation]\nwater_speed = 1500\nwater_density = 1000\n"
+    )
+    assert load_config(own).survey.wavelet == "ormsby"
+    assert capsys.readouterr().err.splitlines() == [
+        f"warning: {own}: simulation.water_density, simulation.water_speed have no effect; they"
+        ' need simulation.density = "gardner"',
+        f'warning: {own}: survey.frequency has no effect; it needs survey.wavelet = "ricker"',
+    ]
+    load_config(own, warns=False)
+    load_config(own, ["survey.sources=3"], warns=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_preset_may_be_turned_to_other_models_without_a_word(capsys):
+    load_config("salt", [FAMILIES + "layers"])
+    load_config("quickstart", [*ORMSBY, "survey.time_step=0.01"])
+    for name in preset_names():
+        load_config(name)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("settings", [[], ORMSBY, [FAMILIES + "style_a"]])
+def test_stored_configurations_hold_all_keys_and_load(tmp_path, capsys, settings):
+    config = load_config("", settings)
+    stored = parse_config(config.to_toml())
+    assert stored == config
+    (tmp_path / "stored.toml").write_text(config.to_toml())
+    assert load_config(tmp_path / "stored.toml") == config
+    assert capsys.readouterr().err == ""
+
+
+def test_models_that_are_imported_are_not_drawn():
+    config = parse_config('[velocity]\nimported = "0123"\nlayers = [3, 4]\nminimum = 1460.0\n')
+    found = keys_without_effect(config, changed_keys(config))
+    assert found == {"velocity.layers": "models that are drawn, not imported"}
+
+
+def test_rules_name_keys_that_exist():
+    every = [f"{s}.{k}" for s, i in Config.model_fields.items() for k in i.annotation.model_fields]
+    config = parse_config("", ['velocity.families="style_a"', *ORMSBY])
+    idle = keys_without_effect(config, every)
+    from seistomo.config.effects import _RULES
+
+    assert {f"{rule.section}.{key}" for rule in _RULES for key in rule.keys} <= set(every)
+    assert "velocity.openfwi_smoothing_a" not in idle
+    assert len(idle) > 20
