@@ -51,6 +51,7 @@ SIZES = {
         "tomography-small",
         (
             "velocity.shape=[16, 16]",
+            "velocity.spacing=20.0",
             "velocity.water_probability=0.0",
             "velocity.salt_area=[0.1, 0.2]",
             "survey.sources=2",
