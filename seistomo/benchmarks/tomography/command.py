@@ -131,7 +131,7 @@ class TomographyBenchmark:
         found: dict[str, list[Outcome]] = {name: [] for name in self.variants}
         complete = False
         try:
-            self._make_data()
+            self.make_data()
             if self.budget.limited:
                 found, complete = run_in_rounds(
                     self.place, self.variants, options.seeds(), self.budget, self._after_seed
@@ -192,7 +192,7 @@ class TomographyBenchmark:
         # Those that diverged at once have left nothing but a note.
         shutil.rmtree(self.folder.path / SCORES, ignore_errors=True)
 
-    def _make_data(self) -> None:
+    def make_data(self) -> None:
         """Make the data set, unless it is there; check that it is the one that is meant."""
         path = Path(self.place.data)
         if self.options.data is None and not path.is_file():

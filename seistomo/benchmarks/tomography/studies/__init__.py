@@ -1,0 +1,1 @@
+"""Studies on the tomography problem beyond the paper's table: an ablation and a race."""

@@ -1,0 +1,223 @@
+"""The settings that the race tries for each optimizer: as many for one as for another.
+
+Adam gets a grid, the published habit. The others have more options than trials: each option goes
+through its values in a random order, and then again in another one, so that all values of an
+option are tried equally often. Damping is given as a share of the number of pixels, which the
+curvature of a loss summed over pixels grows with (see docs/benchmark-tomography.md).
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from seistomo.benchmarks.tomography.rows import Row
+from seistomo.config import Config, with_overrides
+from seistomo.errors import InputError
+
+OPTIMIZERS = ("adam", "sqgn", "sgn")
+TRIALS = 8
+PREFIX = "race-"
+SCHEDULES = ("cosine", "constant")
+ADAM_RATES = (1e-3, 3e-3, 3e-4, 1e-2)
+# Parts of the configuration's batch size; Adam's grid is at the first of them, then at the next.
+BATCH_PARTS = (1.0, 0.5, 0.25)
+DAMPING = "damping"
+SHARE, INTERVAL = "curvature_share", "full_gradient_interval"
+HALF_AN_EPOCH = "half"
+
+# What each option goes through. Damping in shares of the number of pixels.
+CHOICES: dict[str, dict[str, tuple[Any, ...]]] = {
+    "sqgn": {
+        "learning_rate": (0.1, 0.3, 0.03, 1.0),
+        DAMPING: (1e-8, 1e-5, 1e-4, 1e-3),
+        SHARE: (1.0, 0.3, 0.1),
+        INTERVAL: ("epoch", "never", HALF_AN_EPOCH),
+        "history": (20, 10, 5, 40),
+        "pair_interval": (1, 2),
+        "first_step": ("safe", "code"),
+    },
+    "sgn": {
+        "learning_rate": (1.0, 0.3, 0.1),
+        DAMPING: (1e-7, 1e-5, 1e-4, 1e-3),
+        SHARE: (1.0, 0.3, 0.1),
+        "cg_iterations": (3, 10, 5),
+        "adaptive_cg": (False, True),
+        "damping_rule": ("trust_region", "constant"),
+        "momentum": (0.0, 0.9, 0.5),
+        "line_search": (True, False),
+    },
+    "svrg": {"learning_rate": (1e-2, 3e-3, 1e-3, 3e-2), INTERVAL: ("epoch", HALF_AN_EPOCH)},
+    "sgd": {"learning_rate": (1e-2, 3e-3, 1e-3, 3e-2), "momentum": (0.9, 0.0)},
+}
+KNOWN = ("adam", *CHOICES)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Settings of one optimizer.
+
+    Attributes
+    ----------
+    number
+        From 1.
+    row
+        The optimizer with its options.
+    batch_size
+        |S|.
+    schedule
+        Of the learning rate: ``constant`` or ``cosine``.
+    """
+
+    number: int
+    row: Row
+    batch_size: int
+    schedule: str
+
+    @property
+    def name(self) -> str:
+        """Name of its runs."""
+        return f"{PREFIX}{self.row.name}-{self.number}"
+
+    @property
+    def text(self) -> str:
+        """The settings in words."""
+        options = "".join(f", {key} = {_short(one)}" for key, one in self.row.options.items())
+        rate = f"α = {self.row.learning_rate:g}"
+        return f"{rate}, {self.schedule}, |S| = {self.batch_size}{options}"
+
+    def config(self, base: Config, epochs: int) -> Config:
+        """Return the configuration of so many epochs."""
+        changed = with_overrides(
+            base,
+            [
+                f"training.batch_size={self.batch_size}",
+                f'training.schedule="{self.schedule}"',
+                f"training.epochs={epochs}",
+            ],
+        )
+        return self.row.config(changed)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What settings depend on.
+
+    Attributes
+    ----------
+    pixels
+        Of a velocity model.
+    samples
+        To train with.
+    batch_size
+        Of the configuration that all start from.
+    """
+
+    pixels: int
+    samples: int
+    batch_size: int
+    batch_sizes: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        sizes = [max(1, round(part * self.batch_size)) for part in BATCH_PARTS]
+        object.__setattr__(self, "batch_sizes", tuple(dict.fromkeys(sizes)))
+
+
+def optimizers_for(text: str) -> list[str]:
+    """Return the optimizers that a list with commas names.
+
+    Raises
+    ------
+    InputError
+        For one that the race has no settings for, or without Adam, whose loss is the target.
+    """
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in KNOWN:
+            raise InputError(f"--optimizers {name}: the race knows {', '.join(KNOWN)}")
+    if "adam" not in names:
+        raise InputError(f"--optimizers {text}: the race needs adam, whose loss is the target")
+    return names
+
+
+def trials_for(optimizer: str, count: int, problem: Problem, seed: int) -> list[Trial]:
+    """Return the settings to try; more of them begin with the same ones.
+
+    Parameters
+    ----------
+    optimizer
+        One of `KNOWN`.
+    count
+        How many.
+    problem
+        What they depend on.
+    seed
+        Of the orders in which values are gone through.
+    """
+    drawn = _grid(problem) if optimizer == "adam" else _designed(optimizer, problem, seed)
+    trials: list[Trial] = []
+    for row, batch_size, schedule in drawn:
+        trials.append(Trial(len(trials) + 1, row, batch_size, schedule))
+        if len(trials) == count:
+            break
+    return trials
+
+
+def most_trials(problem: Problem) -> int:
+    """Return how many trials there are at most: Adam's grid at all batch sizes."""
+    return len(ADAM_RATES) * len(SCHEDULES) * len(problem.batch_sizes)
+
+
+Drawn = tuple[Row, int, str]
+
+
+def _grid(problem: Problem) -> Iterator[Drawn]:
+    for batch_size in problem.batch_sizes:
+        for rate in ADAM_RATES:
+            for schedule in SCHEDULES:
+                yield Row("adam", "Adam", "adam", rate), batch_size, schedule
+
+
+def _designed(optimizer: str, problem: Problem, seed: int) -> Iterator[Drawn]:
+    choices = {
+        **CHOICES[optimizer],
+        "schedule": SCHEDULES,
+        "batch_size": problem.batch_sizes,
+    }
+    place = KNOWN.index(optimizer)
+    orders = {
+        key: _in_turns(values, np.random.default_rng([seed, place, number]))
+        for number, (key, values) in enumerate(choices.items())
+    }
+    while True:
+        options = {key: next(order) for key, order in orders.items()}
+        schedule, batch_size = options.pop("schedule"), options.pop("batch_size")
+        rate = options.pop("learning_rate")
+        share = options.pop(SHARE, 1.0)
+        _fit(options, problem, batch_size)
+        row = Row(optimizer, optimizer.upper(), optimizer, rate, options, curvature_share=share)
+        yield row, batch_size, schedule
+
+
+def _in_turns(values: Sequence[Any], random: np.random.Generator) -> Iterator[Any]:
+    """Yield all values in a random order, again and again; the first of all is the first one."""
+    order = [0, *(1 + random.permutation(len(values) - 1))]
+    while True:
+        yield from (values[int(place)] for place in order)
+        order = list(random.permutation(len(values)))
+
+
+def _fit(options: dict[str, Any], problem: Problem, batch_size: int) -> None:
+    """Turn shares and parts into what the optimizer takes."""
+    if DAMPING in options:
+        options[DAMPING] = float(f"{options[DAMPING] * problem.pixels:.2g}")
+    if options.get(INTERVAL) == HALF_AN_EPOCH:
+        batches = math.ceil(problem.samples / batch_size)
+        # An interval must divide the epoch.
+        options[INTERVAL] = batches // 2 if batches % 2 == 0 else "epoch"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.2g}" if isinstance(value, float) else str(value)
