@@ -21,24 +21,26 @@ from seistomo.networks import build_network, parameter_count
 from seistomo.optim import SGN, SQGN, make_optimizer
 
 BASELINE = "baseline"
-# Encoder-decoders from large to small: the defaults, one for surveys as small as the quickstart's
-# and the small benchmark's, one for tests.
-SMALL_UNET = (
-    "network.name=unet",
-    "network.encoder_channels=[8, 16, 32, 48]",
-    "network.latent=128",
-    "network.decoder_channels=[48, 32, 24, 16]",
-)
+
+
+def _unet(encoder: Sequence[int], latent: int, decoder: Sequence[int]) -> tuple[str, ...]:
+    return (
+        "network.name=unet",
+        f"network.encoder_channels={list(encoder)}",
+        f"network.latent={latent}",
+        f"network.decoder_channels={list(decoder)}",
+    )
+
+
+SMALL_UNET = _unet((8, 16, 32, 48), 128, (48, 32, 24, 16))
 UNETS = (
     ("network.name=unet",),
     SMALL_UNET,
-    (
-        "network.name=unet",
-        "network.encoder_channels=[4, 8, 8]",
-        "network.latent=16",
-        "network.decoder_channels=[8, 8, 4]",
-    ),
+    _unet((8, 16, 24, 32), 48, (32, 24, 16, 16)),
+    _unet((4, 8, 8), 16, (8, 8, 4)),
 )
+"""Encoder-decoders from large to small: the defaults, then for smaller surveys."""
+
 MIRROR = ("training.mirror=true",)
 MIRROR_TEST = ("evaluation.mirror=true",)
 MIRROR_TWICE = (*MIRROR, *MIRROR_TEST)

@@ -5,6 +5,7 @@ Each function takes arrays and returns a `matplotlib.figure.Figure`; `save` writ
 
 from matplotlib.figure import Figure
 
+from seistomo.evaluation.figures.ablation import AblationRow, ablation_figure
 from seistomo.evaluation.figures.convergence import convergence_figure
 from seistomo.evaluation.figures.crops import crops_figure
 from seistomo.evaluation.figures.dry_run import dry_run_figure
@@ -28,13 +29,16 @@ from seistomo.evaluation.figures.tomography import (
     comparison_figure,
     tomography_curves_figure,
 )
+from seistomo.evaluation.figures.tomography_race import tomography_race_figure
 
 __all__ = [
+    "AblationRow",
     "Case",
     "Comparison",
     "ConditionRow",
     "Figure",
     "SensitivityCurve",
+    "ablation_figure",
     "check_format",
     "comparison_figure",
     "convergence_figure",
@@ -54,4 +58,5 @@ __all__ = [
     "ssim_histogram_figure",
     "stuck_figure",
     "tomography_curves_figure",
+    "tomography_race_figure",
 ]

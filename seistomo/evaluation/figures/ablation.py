@@ -1,4 +1,4 @@
-"""Variants of one configuration compared: a row a variant, a dot a run."""
+"""Variants of one configuration compared: a row a variant, a ring a run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,8 +34,8 @@ class AblationRow:
 def ablation_figure(methods: Mapping[str, Sequence[AblationRow]]) -> Figure:
     """Draw SSIM and RMSE of every variant; the first of each method is what others are held to.
 
-    Small dots are runs, the large one is their mean, the line spans a standard deviation to
-    either side; the dashed line is the first variant's mean.
+    Rings are runs, the diamond is their mean, the bar spans a standard deviation to either side;
+    the dashed line is the first variant's mean.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def ablation_figure(methods: Mapping[str, Sequence[AblationRow]]) -> Figure:
                 _draw(axes, labels.index(row.label) + shift, getattr(row, metric), color)
             first = float(np.mean(getattr(rows[0], metric)))
             axes.axvline(first, color=color, linestyle="dashed", linewidth=0.9, zorder=1)
-        panels["ssim"].plot([], [], "o", markersize=5, color=color, label=name)
+        panels["ssim"].plot([], [], "D", markersize=5, color=color, label=name)
     panels["ssim"].set_yticks(range(len(labels)), labels)
     panels["ssim"].set_ylim(len(labels) - 0.4, -0.6)
     panels["ssim"].set_xlabel("SSIM, more is better")
@@ -71,6 +71,8 @@ def _draw(axes: Axes, place: float, values: Sequence[float], color: str) -> None
     mean = float(found.mean())
     if len(found) > 1:
         reach = float(found.std(ddof=1))
-        axes.plot((mean - reach, mean + reach), (place, place), color=color, linewidth=1.6)
-    axes.plot(found, np.full(len(found), place), ".", color=color, alpha=0.5, markersize=4)
-    axes.plot(mean, place, "o", color=color, markersize=5)
+        line = {"color": color, "linewidth": 4, "alpha": 0.3, "solid_capstyle": "butt"}
+        axes.plot((mean - reach, mean + reach), (place, place), zorder=2, **line)
+    ring = {"markerfacecolor": "white", "markeredgecolor": color, "markersize": 4}
+    axes.plot(found, np.full(len(found), place), "o", zorder=3, **ring)
+    axes.plot(mean, place, "D", color=color, markersize=5, zorder=4)

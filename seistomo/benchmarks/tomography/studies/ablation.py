@@ -89,7 +89,7 @@ class Ablation:
             if mine:
                 study.keep({"rows": [row.name for row in self.rows], "variants": self.names})
         if options.overwrite:
-            study.forget_runs(entry.key for entry in self.entries)
+            study.forget_runs({entry.key for entry in self.entries}.__contains__)
         try:
             study.make_data()
             with study.budget.enforced():

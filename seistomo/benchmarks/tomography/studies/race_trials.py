@@ -32,7 +32,7 @@ HALF_AN_EPOCH = "half"
 CHOICES: dict[str, dict[str, tuple[Any, ...]]] = {
     "sqgn": {
         "learning_rate": (0.1, 0.3, 0.03, 1.0),
-        DAMPING: (1e-8, 1e-5, 1e-4, 1e-3),
+        DAMPING: (1e-8, 1e-4, 1e-3, 1e-2),
         SHARE: (1.0, 0.3, 0.1),
         INTERVAL: ("epoch", "never", HALF_AN_EPOCH),
         "history": (20, 10, 5, 40),
@@ -41,7 +41,7 @@ CHOICES: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     "sgn": {
         "learning_rate": (1.0, 0.3, 0.1),
-        DAMPING: (1e-7, 1e-5, 1e-4, 1e-3),
+        DAMPING: (1e-7, 1e-4, 1e-3, 1e-2),
         SHARE: (1.0, 0.3, 0.1),
         "cg_iterations": (3, 10, 5),
         "adaptive_cg": (False, True),
@@ -86,7 +86,10 @@ class Trial:
         """The settings in words."""
         options = "".join(f", {key} = {_short(one)}" for key, one in self.row.options.items())
         rate = f"α = {self.row.learning_rate:g}"
-        return f"{rate}, {self.schedule}, |S| = {self.batch_size}{options}"
+        text = f"{rate}, {self.schedule}, batches of {self.batch_size}"
+        if self.row.curvature_share < 1:
+            text += f", curvature of {self.row.curvature_share:g} of them"
+        return text + options
 
     def config(self, base: Config, epochs: int) -> Config:
         """Return the configuration of so many epochs."""
@@ -158,8 +161,12 @@ def trials_for(optimizer: str, count: int, problem: Problem, seed: int) -> list[
     """
     drawn = _grid(problem) if optimizer == "adam" else _designed(optimizer, problem, seed)
     trials: list[Trial] = []
+    seen: set[str] = set()
     for row, batch_size, schedule in drawn:
-        trials.append(Trial(len(trials) + 1, row, batch_size, schedule))
+        trial = Trial(len(trials) + 1, row, batch_size, schedule)
+        if trial.text not in seen:
+            trials.append(trial)
+            seen.add(trial.text)
         if len(trials) == count:
             break
     return trials

@@ -1,7 +1,7 @@
 """What the studies have in common: folder, data, settings on record, limit of time."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from seistomo.benchmarks.machine import describe_machine
@@ -59,12 +59,11 @@ class Study:
         """Write what this study is of."""
         self.folder.write_json(self.name, {"settings": self.identity, **content})
 
-    def forget_runs(self, names: Iterable[str]) -> None:
-        """Remove the runs of variants, whatever their seeds, with their scores."""
-        wanted = set(names)
+    def forget_runs(self, ours: Callable[[str], bool]) -> None:
+        """Remove the runs of the variants that ``ours`` tells by their name, with their scores."""
         for run in self._runs():
             name, _, seed = run.rpartition("-s")
-            if name in wanted and seed.isdigit():
+            if seed.isdigit() and ours(name):
                 self.place.forget(run)
 
     def machine(self) -> dict[str, Any]:
