@@ -43,12 +43,23 @@ def load_config(
     """
     text, overrides = _read(source) if str(source) else "", list(overrides)
     config = parse_config(text, overrides, origin=str(source) or "defaults")
-    keys = [_dotted(override) for override in overrides]
-    for line in in_words(keys_without_effect(config, keys)):
-        raise InputError(f"--set {line}")
+    require_effect(config, overrides)
     if warns and text:
         _warn_of_idle_keys(text, str(source))
     return config
+
+
+def require_effect(config: Config, overrides: Iterable[str]) -> None:
+    """Refuse overrides that change nothing beside the other settings of ``config``.
+
+    Raises
+    ------
+    InputError
+        Naming the keys and what they would need.
+    """
+    keys = [_dotted(override) for override in overrides]
+    for line in in_words(keys_without_effect(config, keys)):
+        raise InputError(f"--set {line}")
 
 
 def parse_config(text: str, overrides: Iterable[str] = (), origin: str = "config") -> Config:

@@ -125,6 +125,26 @@ def test_overwriting_makes_the_runs_anew_and_keeps_the_data(out, monkeypatch):
     assert (out / "data.h5").stat().st_mtime_ns == data
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        # The first is stated by the preset, the second is not.
+        ("survey.frequency=7.0", "survey.frequency = 6.0, not 7.0; remove it"),
+        ("simulation.accuracy=2", "simulation.accuracy = 4, not 2; remove it"),
+        ("dataset.samples=21", "dataset.samples = 14, not 21; remove it"),
+    ],
+)
+def test_overwriting_keeps_runs_whose_data_are_of_other_settings(out, setting, words):
+    before = losses(out / "runs" / "sqgn-s0")
+    settings = (out / "benchmark.json").read_text()
+    done = call(out, f"{ROWS} --overwrite --set {setting}")
+    assert done.exit_code == 2
+    [line] = done.stderr.splitlines()
+    assert f"data.h5 was made with {words}" in line
+    assert losses(out / "runs" / "sqgn-s0") == before
+    assert (out / "benchmark.json").read_text() == settings
+
+
 def test_an_interruption_has_its_own_status(out, monkeypatch):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt

@@ -126,14 +126,14 @@ def _cells(scores: ConditionScores, reference: ConditionScores) -> list[str]:
     change = NOTHING
     if scores.group in SAME_MODELS and scores is not reference:
         mean, error = scores.change_from(reference, "ssim")
-        change = f"{_signed(mean, 3)} ± {error:.3f}"
+        change = f"{_signed(mean, 3)}{_plus_minus(error)}"
     return [
         scores.label,
         "same" if scores.group in SAME_MODELS else "new",
         str(found["samples"]),
         f"{found['loss'] / 1e8:.3g}",
         f"{found['rmse']:.0f}",
-        f"{found['ssim']:.3f} ± {scores.column('ssim').std(ddof=1):.3f}",
+        f"{found['ssim']:.3f}{_plus_minus(scores.deviation('ssim'))}",
         NOTHING if iou is None else f"{iou:.2f}",
         f"{baseline['rmse']:.0f}",
         f"{baseline['ssim']:.3f}",
@@ -141,6 +141,10 @@ def _cells(scores: ConditionScores, reference: ConditionScores) -> list[str]:
         _signed(scores.skill, 2),
         change,
     ]
+
+
+def _plus_minus(value: float | None) -> str:
+    return "" if value is None else f" ± {value:.3f}"
 
 
 def _signed(value: float, digits: int) -> str:
@@ -157,7 +161,7 @@ def _record(scores: ConditionScores, reference: ConditionScores) -> dict[str, An
         "same_models": same,
         "note": scores.note,
         "skill": scores.skill,
-        "ssim_deviation": float(scores.column("ssim").std(ddof=1)),
+        "ssim_deviation": scores.deviation("ssim"),
         **scores.summary,
     }
     if same and scores is not reference:

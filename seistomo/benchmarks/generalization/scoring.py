@@ -56,13 +56,19 @@ class ConditionScores:
         values = (self.baseline_per_sample if baseline else self.per_sample)[score]
         return np.array([math.nan if value is None else value for value in values])
 
-    def change_from(self, reference: "ConditionScores", score: str) -> tuple[float, float]:
+    def deviation(self, score: str) -> float | None:
+        """Return the standard deviation of a score over samples; None of a single one."""
+        return _deviation(self.column(score))
+
+    def change_from(self, reference: "ConditionScores", score: str) -> tuple[float, float | None]:
         """Return the mean change of a score, sample by sample, and its standard error.
 
-        Both are of the same models in the same order.
+        Both are of the same models in the same order; a single one has no standard error.
         """
         change = self.column(score) - reference.column(score)
-        return float(change.mean()), float(change.std(ddof=1) / math.sqrt(len(change)))
+        deviation = _deviation(change)
+        error = None if deviation is None else deviation / math.sqrt(len(change))
+        return float(change.mean()), error
 
 
 def score_condition(
@@ -139,6 +145,10 @@ def read_scores(path: Path) -> ConditionScores:
         return ConditionScores(**json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: damaged ({error}); remove it and run again") from None
+
+
+def _deviation(values: NDArray[np.float64]) -> float | None:
+    return float(values.std(ddof=1)) if len(values) > 1 else None
 
 
 def _cells(values: NDArray[np.float64]) -> list[float | None]:

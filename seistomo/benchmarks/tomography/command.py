@@ -24,6 +24,7 @@ from seistomo.benchmarks.tomography.table import MeasuredRow
 from seistomo.config import Config, with_overrides
 from seistomo.dataset import open_dataset
 from seistomo.dataset.generate import simulate
+from seistomo.dataset.store.schema import data_settings
 from seistomo.device import choose_device
 from seistomo.errors import InputError
 from seistomo.networks import build_network, parameter_count
@@ -119,6 +120,7 @@ class TomographyBenchmark:
         self.rows = rows_for(",".join([*self._rows_before(), *(row.name for row in asked)]))
         self.variants = {row.name: row.config(self.base) for row in self.rows}
         self.place = Workplace(self.folder, options.data or options.out / DATA)
+        self._require_own_data()
 
     def run(self) -> str:
         """Do what is left to do; return a line that says what came out."""
@@ -192,8 +194,24 @@ class TomographyBenchmark:
         # Those that diverged at once have left nothing but a note.
         shutil.rmtree(self.folder.path / SCORES, ignore_errors=True)
 
+    def _require_own_data(self) -> None:
+        """Refuse a data set that was made in the folder with other settings, before runs go."""
+        path = Path(self.place.data)
+        if self.options.data is not None or not path.is_file():
+            return
+        with open_dataset(path) as data:
+            theirs = {**data_settings(data.config), "dataset.samples": data.samples}
+        ours = {**data_settings(self.base), "dataset.samples": self.base.dataset.samples}
+        for key, value in ours.items():
+            if theirs.get(key) != value:
+                raise InputError(
+                    f"--out {self.options.out}: {path.name} was made with {key} ="
+                    f" {theirs.get(key)!r}, not {value!r}; remove it to make it again, or choose"
+                    " another folder"
+                )
+
     def make_data(self) -> None:
-        """Make the data set, unless it is there; check that it is the one that is meant."""
+        """Make the data set, unless it is there; check that it holds what is needed."""
         path = Path(self.place.data)
         if self.options.data is None and not path.is_file():
             with self.folder.locked("data") as mine:

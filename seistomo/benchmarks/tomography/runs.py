@@ -212,7 +212,7 @@ def _begin_measuring(job: Job) -> None:
 
 
 def _require_same(config: Config, run: Path) -> None:
-    theirs = load_config(run / CONFIG)
+    theirs = load_config(run / CONFIG, warns=False)
     for section in SECTIONS:
         ours = getattr(config, section).model_dump(mode="json")
         for key, before in getattr(theirs, section).model_dump(mode="json").items():

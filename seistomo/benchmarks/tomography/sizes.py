@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from seistomo.config import Config, load_config
+from seistomo.config import Config, load_config, with_overrides
+from seistomo.config.load import require_effect
 from seistomo.dataset import open_dataset
 from seistomo.errors import InputError
 
@@ -19,6 +20,7 @@ TAKEN = {
     "training.device": "is --device",
     "training.threads": "is --threads",
     "training.memory_limit": "is --memory-limit",
+    "training.patience": "stays 0: all rows go equally far",
     "training.velocity_scaling": "stays as it is: rows give λ in (m/s)² by velocity.minimum and"
     " velocity.maximum",
 }
@@ -91,7 +93,10 @@ def size_config(size: str, settings: Sequence[str] = (), data: Path | None = Non
         raise InputError(f"--size {size}: must be one of {', '.join(SIZES)}")
     for setting in settings:
         _check(setting, data)
-    config = load_config(SIZES[size].preset, [*SIZES[size].overrides, *settings])
+    preset = load_config(SIZES[size].preset)
+    config = with_overrides(preset, [*SIZES[size].overrides, *settings])
+    # The size's own may be idle beside the user's: nobody asked for them.
+    require_effect(config, settings)
     if data is None:
         return config
     with open_dataset(data) as reader:

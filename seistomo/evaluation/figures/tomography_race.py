@@ -35,7 +35,7 @@ def tomography_race_figure(methods: Mapping[str, Sequence[Columns]], target: flo
     for number, (name, runs) in enumerate(methods.items()):
         for repeat, run in enumerate(runs):
             color, label = RUNS[number % len(RUNS)], name if repeat == 0 else None
-            _draw(upper, lower, run, target, color, label)
+            _draw((upper, lower), run, target, color, label)
     upper.axhline(target / LOSS_UNIT, color=BASELINE, linestyle="dashed", linewidth=1.2, zorder=1)
     _scale_loss(upper, methods, target)
     upper.set_ylabel("Loss, validation (10⁸ (m/s)²)")
@@ -45,14 +45,15 @@ def tomography_race_figure(methods: Mapping[str, Sequence[Columns]], target: flo
     lower.xaxis.set_major_locator(MaxNLocator(8, steps=STEPS))
     for axes in (upper, lower):
         axes.grid(visible=True)
-    upper.legend(loc="upper right")
+    figure.legend(*upper.get_legend_handles_labels(), loc="outside upper center", ncols=5)
     return figure
 
 
 def _draw(
-    upper: Axes, lower: Axes, run: Columns, target: float, color: str, label: str | None
+    panels: tuple[Axes, Axes], run: Columns, target: float, color: str, label: str | None
 ) -> None:
-    """Draw one run; dots are where it first meets the target."""
+    """Draw one run in the panels of loss and SSIM; dots are where it first meets the target."""
+    upper, lower = panels
     seconds, loss, ssim = (
         np.asarray(run[name], float) for name in ("seconds", "validation_loss", "ssim")
     )

@@ -55,6 +55,21 @@ def test_rows_say_what_may_be_compared(results):
     assert "trained on layers, salt (data set ab12)" in page
 
 
+def test_a_single_sample_has_no_spread(make_scores, tmp_path):
+    results = [
+        make_scores("own test split", "reference", (300,), ssim=(0.5,)),
+        make_scores("noise", "records", (600,), ssim=(0.4,)),
+        make_scores("Marmousi crops", "crops", (400,), ssim=(0.3,)),
+    ]
+    folder = ResultFolder(tmp_path / "out", {}, overwrite=False)
+    page = write_results(folder, results, [], FACTS)
+    assert cells(page, "noise")[5] == "0.400"
+    assert cells(page, "noise")[-1] == "\N{MINUS SIGN}0.100"
+    content = json.loads((folder.path / "generalization.json").read_text())
+    assert content["conditions"][1]["ssim_change"]["standard_error"] is None
+    assert content["conditions"][2]["ssim_deviation"] is None
+
+
 def test_numbers_are_written_whole(results, tmp_path):
     folder = ResultFolder(tmp_path / "out", {}, overwrite=False)
     page = write_results(folder, results, SKIPPED, FACTS)

@@ -32,11 +32,17 @@ def test_the_papers_size_has_the_published_weights():
         ("tiny", ["training.epochs=3"], "training.epochs is --epochs"),
         ("tiny", ["optimizer.learning_rate=0.1"], "see --optimizers"),
         ("tiny", ["training.velocity_scaling=extremes"], "stays as it is"),
+        ("tiny", ["training.patience=2"], "all rows go equally far"),
+        ("tiny", ["simulation.water_speed=1500"], "--set simulation.water_speed has no effect"),
     ],
 )
 def test_what_cannot_be_set_is_refused(size, settings, words):
     with pytest.raises(InputError, match=words):
         size_config(size, settings)
+
+
+def test_what_a_size_says_in_vain_beside_a_setting_is_no_fault_of_the_users():
+    assert not size_config("tiny", ["velocity.families=layers"]).velocity.draws_salt
 
 
 def test_a_given_data_set_decides_what_describes_data(data, base):

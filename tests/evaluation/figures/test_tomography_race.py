@@ -32,7 +32,7 @@ def test_each_run_is_a_line_with_a_dot_where_it_meets_the_target():
     low, high = loss.get_ylim()
     assert low < 1
     assert high <= 9, "first epochs must not flatten the rest"
-    assert [text.get_text() for text in loss.get_legend().get_texts()] == ["Adam", "SQGN"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Adam", "SQGN"]
 
 
 def test_numbers_that_are_not_finite_are_left_out():

@@ -143,13 +143,11 @@ def _below(finishes: Sequence[Finish], target: float, about: AboutRace) -> str:
 def _verdict(one: Finish, finishes: Sequence[Finish], target: float) -> str:
     """Return in words how an optimizer fared against Adam."""
     adam = next(finish for finish in finishes if finish.name == REFERENCE)
-    times, theirs = one.times(target), adam.times(target)
-    arrived = sum(map(math.isfinite, times))
-    text = (
-        f"- {_label(one)}: {arrived} of {len(times)} runs arrive, median {_time(_median(times))};"
-        f" {_label(adam)}: {sum(map(math.isfinite, theirs))} of {len(theirs)},"
-        f" {_time(_median(theirs))}."
-    )
+    parts = [
+        f"{_arrivals(one, goal)} (Adam: {_arrivals(adam, goal)})"
+        for goal in (target, NEAR * target)
+    ]
+    text = f"- {_label(one)}: target, {parts[0]}; {NEAR:g} times it, {parts[1]}."
     if one.whole:
         ours, adams = (
             statistics.fmean(run.history[-1].ssim for run in finish.whole) for finish in (one, adam)
@@ -157,6 +155,12 @@ def _verdict(one: Finish, finishes: Sequence[Finish], target: float) -> str:
         word = "no lower" if ours >= adams else "lower"
         text += f" SSIM at the end is {word}: {ours:.3f} against {adams:.3f}."
     return text
+
+
+def _arrivals(one: Finish, loss: float) -> str:
+    times = one.times(loss)
+    arrived = sum(map(math.isfinite, times))
+    return f"{arrived} of {len(times)} runs arrive, median {_time(_median(times))}"
 
 
 def _cells(one: Finish, target: float) -> list[str]:

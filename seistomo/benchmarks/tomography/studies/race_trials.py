@@ -37,7 +37,7 @@ CHOICES: dict[str, dict[str, tuple[Any, ...]]] = {
         INTERVAL: ("epoch", "never", HALF_AN_EPOCH),
         "history": (20, 10, 5, 40),
         "pair_interval": (1, 2),
-        "first_step": ("safe", "code"),
+        "first_step": ("safe", "safe", "code"),
     },
     "sgn": {
         "learning_rate": (1.0, 0.3, 0.1),

@@ -15,7 +15,11 @@ def test_runs_that_never_arrive_are_said_so(finishes):
     # Without salt in the test split there is no score of it.
     assert adam[8] == "–"
     verdicts = [race_page._verdict(one, finishes, target) for one in finishes[1:]]
-    assert "2 of 3 runs arrive, median 14.0 s; Adam: 1 of 2, never." in verdicts[0]
+    assert (
+        "target, 2 of 3 runs arrive, median 14.0 s (Adam: 1 of 2 runs arrive, median never)"
+        in (verdicts[0])
+    )
+    assert "1.05 times it, 2 of 3 runs arrive" in verdicts[0]
     assert "0 of 1 runs arrive, median never" in verdicts[1]
     assert "SSIM at the end is lower: 0.515 against 0.520" in verdicts[0]
 
