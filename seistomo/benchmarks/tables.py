@@ -95,6 +95,7 @@ def markdown_table(rows: Sequence[MeasuredRow], reference: MeasuredRow | None = 
 
 def format_table(lines: Sequence[Sequence[str]]) -> str:
     """Return lines of cells, the first of them headings, as an aligned Markdown table."""
+    lines = [[cell.replace("|", r"\|") for cell in cells] for cells in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     aligned = [_line(cells, widths) for cells in lines]
     rule = "|" + "|".join(

@@ -88,3 +88,8 @@ def test_a_summary_holds_both():
         "seconds_per_iteration": 0.057,
     }
     assert MeasuredRow("mine", 1.0, [run(0.9)]).summary()["paper"] is None
+
+
+def test_bars_in_cells_do_not_end_them():
+    table = format_table([["row", "value"], ["|T| = |S|", "1"]])
+    assert r"| \|T\| = \|S\| |" in table.splitlines()[2]
