@@ -120,7 +120,13 @@ def test_overwriting_makes_the_runs_anew_and_keeps_the_data(out, monkeypatch):
     data = (out / "data.h5").stat().st_mtime_ns
     assert call(out, ROWS).exit_code == 0
     assert keys == []
+    study = out / "runs" / "adam-1e-3-mirror-s0"
+    study.mkdir()
+    note = out / "scores" / "sgd@9-s0.diverged.json"
+    note.write_text('{"message": "diverged"}')
     assert call(out, f"{ROWS} --overwrite").exit_code == 0
+    assert study.is_dir()
+    assert note.is_file(), "of a study, in whose table it is"
     assert keys == ["adam-1e-3-s0", "sqgn-s0"]
     assert (out / "data.h5").stat().st_mtime_ns == data
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,9 +115,12 @@ class TomographyBenchmark:
         self.folder = BenchmarkFolder(options.out)
         self.folder.check_summary(SETTINGS, self.identity, options.overwrite)
         asked = rows_for(options.optimizers)
+        before = self._rows_before()
         # Rows that are there stay in the table, and go as far as the others.
-        self.rows = rows_for(",".join([*self._rows_before(), *(row.name for row in asked)]))
+        kept = [] if options.overwrite else before
+        self.rows = rows_for(",".join([*kept, *(row.name for row in asked)]))
         self.variants = {row.name: row.config(self.base) for row in self.rows}
+        self._overwritten = {*before, *self.variants} if options.overwrite else set()
         self.place = Workplace(self.folder, options.data or options.out / DATA)
         self._require_own_data()
 
@@ -128,8 +130,7 @@ class TomographyBenchmark:
         with self.folder.locked(SETTINGS) as mine:
             if mine:
                 self._write_settings()
-        if options.overwrite:
-            self._forget_runs()
+        self._forget_runs()
         found: dict[str, list[Outcome]] = {name: [] for name in self.variants}
         complete = False
         try:
@@ -175,9 +176,10 @@ class TomographyBenchmark:
 
     def _rows_before(self) -> list[str]:
         path = self.folder.path / f"{SETTINGS}.json"
-        if self.options.overwrite or not path.is_file():
-            return []
-        return json.loads(path.read_text(encoding="utf-8"))["rows"]
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+        except (ValueError, KeyError) as error:
+            raise InputError(f"{path}: cannot be read ({error}); remove it") from None
 
     def _write_settings(self) -> None:
         """Write what this folder is of, and a configuration a row for ``seistomo train``."""
@@ -188,11 +190,14 @@ class TomographyBenchmark:
             self.folder.write_text(f"{CONFIGS}/{name}.toml", job.config.to_toml())
 
     def _forget_runs(self) -> None:
-        for run in sorted((self.folder.path / RUNS).iterdir()):
-            if run.is_dir():
-                self.place.forget(run.name)
+        """Remove the table's runs that are to be made anew; those of studies stay."""
+        runs, scores = (self.folder.path / name for name in (RUNS, SCORES))
+        there = {path.name for path in runs.glob("*") if path.is_dir()}
         # Those that diverged at once have left nothing but a note.
-        shutil.rmtree(self.folder.path / SCORES, ignore_errors=True)
+        noted = {path.stem.removesuffix(".diverged") for path in scores.glob("*.json")}
+        for key in sorted(there | noted):
+            if key.rpartition("-s")[0] in self._overwritten:
+                self.place.forget(key)
 
     def _require_own_data(self) -> None:
         """Refuse a data set that was made in the folder with other settings, before runs go."""
