@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -28,7 +29,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         If the folder cannot be made or written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{_owner()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for leftover in _leftovers(path):
@@ -51,7 +52,8 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
 
     A folder that is there is replaced: `require_replaceable` asks first whether it may be. On any
     failure the temporary folder is removed and ``path`` is as it was before. What a killed process
-    left is removed by the next one that writes ``path``.
+    left is removed by the next one that writes ``path``; an old folder that it had moved aside and
+    not replaced is put back first.
 
     Raises
     ------
@@ -62,7 +64,7 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
     """
     # "." has no name to put another beside, and a link may lead to another disk.
     place = Path(path).resolve()
-    partial = place.with_name(f".{place.name}.{os.getpid()}.part")
+    partial = place.with_name(f".{place.name}.{_owner()}.part")
     try:
         _make_folder(partial, place, path)
         yield partial
@@ -157,10 +159,17 @@ def _full(path: Path) -> DiskFullError:
     )
 
 
-def _leftovers(path: Path) -> Iterator[Path]:
-    """Yield what processes that are gone left beside ``path``."""
-    for leftover in path.parent.glob(f".{escape(path.name)}.*.part"):
-        if not _is_alive(leftover.suffixes[-2][1:]):
+def _owner() -> str:
+    """Return what tells this process from others on all machines that share a folder."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def _leftovers(path: Path, ending: str = "part") -> Iterator[Path]:
+    """Yield what processes of this machine that are gone left beside ``path``."""
+    for leftover in path.parent.glob(f".{escape(path.name)}.*.{ending}"):
+        owner = leftover.name[len(path.name) + 2 : -len(ending) - 1]
+        host, _, process = owner.rpartition("-")
+        if host == socket.gethostname() and not _is_alive(process):
             yield leftover
 
 
@@ -169,17 +178,26 @@ def _make_folder(partial: Path, place: Path, path: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         for leftover in _leftovers(place):
             shutil.rmtree(leftover, ignore_errors=True)
+        for old in _leftovers(place, "old"):
+            _restore_or_remove(old, place)
         partial.mkdir()
     except (PermissionError, NotADirectoryError, FileExistsError) as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _restore_or_remove(old: Path, place: Path) -> None:
+    """Finish what a process began that was killed between moving the old folder and the new."""
+    if place.exists():
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        old.rename(place)
 
 
 def _move_into_place(partial: Path, place: Path) -> None:
     if not place.exists():
         partial.rename(place)
         return
-    old = place.with_name(f".{place.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
+    old = place.with_name(f".{place.name}.{_owner()}.old")
     place.rename(old)
     try:
         partial.rename(place)

@@ -2,11 +2,14 @@
 
 import errno
 import os
+import socket
 
 import pytest
 
 from seistomo.errors import DiskFullError, InputError
 from seistomo.files import folder_written_whole, forget, require_space, written_whole
+
+HOST = socket.gethostname()
 
 
 def test_file_appears_only_when_whole(tmp_path):
@@ -42,17 +45,20 @@ def test_a_failure_leaves_the_old_file(tmp_path, error, raised):
 
 
 def test_what_a_killed_process_left_is_removed_but_not_a_living_ones(tmp_path):
-    dead, alive = tmp_path / ".file.txt.999999999.part", tmp_path / f".file.txt.{os.getppid()}.part"
-    dead.touch()
-    alive.touch()
+    dead = tmp_path / f".file.txt.{HOST}-999999999.part"
+    alive = tmp_path / f".file.txt.{HOST}-{os.getppid()}.part"
+    elsewhere = tmp_path / f".file.txt.not-{HOST}-999999999.part"
+    for leftover in (dead, alive, elsewhere):
+        leftover.touch()
     with written_whole(tmp_path / "file.txt") as temporary:
         temporary.write_text("whole")
     assert not dead.exists()
     assert alive.exists()
+    assert elsewhere.exists()
 
 
 def test_what_a_killed_process_left_of_a_folder_is_removed_but_not_a_living_ones(tmp_path):
-    dead, alive = tmp_path / ".out.999999999.part", tmp_path / f".out.{os.getppid()}.part"
+    dead, alive = (tmp_path / f".out.{HOST}-{pid}.part" for pid in (999999999, os.getppid()))
     for folder in (dead, alive):
         folder.mkdir()
         (folder / "half").touch()
@@ -61,6 +67,16 @@ def test_what_a_killed_process_left_of_a_folder_is_removed_but_not_a_living_ones
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["content"]
     assert not dead.exists()
     assert (alive / "half").exists()
+
+
+def test_a_folder_that_a_killed_process_moved_aside_is_put_back(tmp_path):
+    aside = tmp_path / f".out.{HOST}-999999999.old"
+    aside.mkdir()
+    (aside / "content").write_text("old")
+    with pytest.raises(ZeroDivisionError), folder_written_whole(tmp_path / "out"):
+        raise ZeroDivisionError
+    assert (tmp_path / "out" / "content").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_folder_behind_a_link_is_written_where_it_is(tmp_path):
