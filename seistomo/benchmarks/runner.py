@@ -1,6 +1,6 @@
 """Runs one after another: those that are done are read, those begun are gone on with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -10,9 +10,10 @@ from seistomo.benchmarks.machine import describe_machine
 from seistomo.benchmarks.mnist import MnistRun
 from seistomo.benchmarks.mnist_data import MnistData, Samples
 from seistomo.benchmarks.settings import RunSettings
-from seistomo.benchmarks.store import BenchmarkFolder
+from seistomo.benchmarks.store import RUNS, BenchmarkFolder
 from seistomo.device import choose_device
 from seistomo.errors import InputError
+from seistomo.optim import OptimizerError
 from seistomo.progress import bar, say, warn
 from seistomo.training.device import torch_settings
 
@@ -129,6 +130,15 @@ class Runner:
                 say(f"{job.label}: {outcome(result)}")
         return result
 
+    def _take_up(self, run: MnistRun, state: Mapping[str, Any], key: str) -> None:
+        try:
+            run.load_state(state)
+        except (OptimizerError, KeyError, TypeError, ValueError, RuntimeError):
+            raise InputError(
+                f"{self.folder.path / RUNS / key}.pt: was begun by another version of the program;"
+                " remove it, or --overwrite"
+            ) from None
+
     def _train(self, job: Job, key: str) -> RunResult:
         settings, label, split = job.settings, job.label, job.split
         run = MnistRun(settings, *self._tensors(split, settings.pixels))
@@ -139,7 +149,7 @@ class Runner:
                     f"{label}: was begun with {state['threads']} threads, now"
                     f" {torch.get_num_threads()}; results will differ in rounding"
                 )
-            run.load_state(state)
+            self._take_up(run, state, key)
         with bar(
             total=settings.epochs,
             initial=len(run.history),

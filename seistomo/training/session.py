@@ -232,8 +232,7 @@ class Session:
     def _restore(self, checkpoint: Checkpoint) -> None:
         self.normalization = Normalization.from_state(checkpoint.normalization)
         self.average.restore(checkpoint.network, checkpoint.averaging)
-        self.optimizer.load_state_dict(checkpoint.optimizer)
-        self.schedule.load_state_dict(checkpoint.schedule)
+        self._restore_optimizer(checkpoint)
         if checkpoint.micro_batch not in (0, self.micro_batch) and self.processes.leads:
             warn(
                 f"{checkpoint.micro_batch} samples were forwarded at once before, now"
@@ -242,3 +241,13 @@ class Session:
         self.progress = replace(checkpoint.progress)
         self.history = [EpochRow(*row) for row in checkpoint.history]
         restore_random_state(checkpoint.random, self.device)
+
+    def _restore_optimizer(self, checkpoint: Checkpoint) -> None:
+        try:
+            self.optimizer.load_state_dict(checkpoint.optimizer)
+            self.schedule.load_state_dict(checkpoint.schedule)
+        except (OptimizerError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"optimizer.name = {self.config.optimizer.name}: the checkpoint's state cannot be"
+                f" taken up ({error}); it may be of another version: train anew in another folder"
+            ) from None

@@ -52,6 +52,17 @@ def counted(monkeypatch):
     return epochs
 
 
+def test_a_state_of_another_version_is_one_line(make, tmp_path):
+    make().run(Job(replace(SQGN, epochs=1), "run"))
+    (path,) = (tmp_path / "out" / "runs").glob("*.pt")
+    state = torch.load(path, weights_only=True)
+    del state["optimizer"]["memory"]
+    torch.save(state, path)
+    with pytest.raises(InputError, match=r"\.pt: was begun by another version") as caught:
+        make().run(Job(replace(SQGN, epochs=2), "run"))
+    assert "\n" not in str(caught.value)
+
+
 def test_what_is_done_is_not_done_again(make, monkeypatch):
     first = make().run(Job(ADAM, "run"))
     epochs = counted(monkeypatch)

@@ -307,6 +307,18 @@ def test_damaged_checkpoint_is_told(dataset, make_config, tmp_path):
         train(make_config(), dataset, tmp_path / "run", resume=True)
 
 
+def test_a_state_of_another_version_is_told(dataset, make_config, tmp_path):
+    sqgn = ("optimizer.name=sqgn", 'optimizer.options.full_gradient_interval="epoch"')
+    run = tmp_path / "run"
+    train(make_config("training.epochs=1", *sqgn), dataset, run)
+    content = torch.load(run / "checkpoint.pt", weights_only=True)
+    del content["optimizer"]["memory"]
+    torch.save(content, run / "checkpoint.pt")
+    with pytest.raises(InputError, match=r"optimizer\.name = sqgn: .*another version") as caught:
+        train(make_config("training.epochs=2", *sqgn), dataset, run, resume=True)
+    assert "\n" not in str(caught.value)
+
+
 def test_exchange_of_runs_that_was_killed_half_way(dataset, make_config, tmp_path):
     """Killed between moving the old run away and moving the new one in."""
     run = tmp_path / "run"
