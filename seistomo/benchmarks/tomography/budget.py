@@ -60,22 +60,39 @@ class Budget:
             return
         if self.remaining() <= 0:
             raise TimeIsUpError
-        alarm = _Alarm()
-        timer = threading.Timer(self.remaining(), alarm.ring)
-        timer.daemon = True
-        try:
+        with _interruptible():
+            alarm = _Alarm()
+            timer = threading.Timer(self.remaining(), alarm.ring)
+            timer.daemon = True
             try:
-                timer.start()
-                yield
-            finally:
-                timer.cancel()
-                # An interrupt that is on its way arrives here, and is swallowed here.
-                with suppress(KeyboardInterrupt):
-                    alarm.silence()
-        except KeyboardInterrupt:
-            if alarm.rang:
-                raise TimeIsUpError from None
-            raise
+                try:
+                    timer.start()
+                    yield
+                finally:
+                    timer.cancel()
+                    # An interrupt that is on its way arrives here, and is swallowed here.
+                    with suppress(KeyboardInterrupt):
+                        alarm.silence()
+            except KeyboardInterrupt:
+                if alarm.rang:
+                    raise TimeIsUpError from None
+                raise
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Take interrupts inside a ``with`` block where the shell has them ignored (``command &``)."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+    ):
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Alarm:

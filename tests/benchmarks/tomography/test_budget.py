@@ -1,3 +1,4 @@
+import signal
 import time
 
 import pytest
@@ -28,13 +29,20 @@ def test_all_get_as_many_epochs_as_there_is_time_for(levels, paces, remaining, e
     assert next_level(levels, paces, 20, remaining) == expected
 
 
-def test_time_that_is_up_interrupts_the_work():
-    budget = Budget(0.1)
-    started = time.monotonic()
-    with pytest.raises(TimeIsUpError), budget.enforced():
-        time.sleep(10)
-    assert time.monotonic() < started + 5
-    assert budget.remaining() < 0
+# Shells start what is put in the background with interrupts ignored.
+@pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN])
+def test_time_that_is_up_interrupts_the_work(handler):
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        budget = Budget(0.1)
+        started = time.monotonic()
+        with pytest.raises(TimeIsUpError), budget.enforced():
+            time.sleep(10)
+        assert time.monotonic() < started + 5
+        assert budget.remaining() < 0
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_work_that_is_done_in_time_is_left_alone():
