@@ -7,6 +7,7 @@ import numpy as np
 
 from seistomo.dataset.store import DatasetReader, open_dataset
 from seistomo.dataset.store.schema import SPLITS
+from seistomo.dataset.store.velocity_file import VelocityReader
 from seistomo.errors import InputError
 from seistomo.progress import bar, counted
 
@@ -30,7 +31,7 @@ def describe_dataset(path: str | Path, *, check: bool = False) -> str:
         lines = [*_content(data), *_models(data), *_survey(data)]
         lines.append(f"made with   {', '.join(f'{k} {v}' for k, v in data.software.items())}")
         if check:
-            lines.append(_checksums(data))
+            lines.append(checksums(data, data.samples, "sample"))
     return "\n".join(lines)
 
 
@@ -87,12 +88,19 @@ def _span(values: np.ndarray) -> str:
     return f"{low:g} m" if low == high else f"{low:g} to {high:g} m"
 
 
-def _checksums(data: DatasetReader) -> str:
-    bad = data.damaged(lambda rows: bar(rows, description="check", unit="sample", leave=False))
+def checksums(data: DatasetReader | VelocityReader, count: int, unit: str) -> str:
+    """Return a line that says that all ``count`` checksums match.
+
+    Raises
+    ------
+    InputError
+        If some do not.
+    """
+    bad = data.damaged(lambda rows: bar(rows, description="check", unit=unit, leave=False))
     if bad:
         shown = ", ".join(map(str, bad[:10]))
         raise InputError(
-            f"{data.path}: damaged, checksums differ in {counted(len(bad), 'sample')}: {shown}"
+            f"{data.path}: damaged, checksums differ in {counted(len(bad), unit)}: {shown}"
         )
-    every = "all " if data.samples > 1 else ""
-    return f"checksums   {every}{counted(data.samples, 'sample')} as written"
+    every = "all " if count > 1 else ""
+    return f"checksums   {every}{counted(count, unit)} as written"

@@ -19,6 +19,7 @@ import torch
 
 from seistomo.errors import InputError
 from seistomo.interrupts import raise_if_interrupted
+from seistomo.launch import cannot_join, launched_place
 
 # Calls of `Ranks.from_environment` in this process; all ranks make them in the same order.
 _calls = count_from(0)
@@ -72,25 +73,20 @@ class Ranks:
         InputError
             If the environment is not as torchrun makes it, or rank 0 cannot be reached.
         """
-        count, rank = _number("WORLD_SIZE", 1), _number("RANK", 0)
-        if count == 1:
+        here = launched_place()
+        if here.count == 1:
             return cls()
-        if "RANK" not in os.environ or not 0 <= rank < count:
-            raise InputError(f"WORLD_SIZE = {count} without a RANK from 0 to {count - 1}")
         from torch.distributed import PrefixStore
 
-        place = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT")
+        address = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT")
         try:
-            store = _connect(rank, count, *place)
+            store = _connect(here.rank, here.count, *address)
         except (RuntimeError, ValueError) as error:
-            raise InputError(
-                f"rank {rank}: cannot join the others at MASTER_ADDR = {place[0]}, MASTER_PORT ="
-                f" {place[1]}: {str(error).splitlines()[0]}"
-            ) from None
+            raise cannot_join(here.rank, error) from None
         # The store outlives a launch that torchrun starts again, and a call of `simulate`.
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         store = PrefixStore(f"seistomo/{attempt}/{next(_calls)}", store)
-        return cls(rank, count, _number("LOCAL_RANK", rank), store)
+        return cls(here.rank, here.count, here.local_rank, store)
 
     @property
     def leads(self) -> bool:
@@ -239,10 +235,3 @@ def _connect(rank: int, count: int, address: str | None, port: str | None) -> St
 
     timeout = timedelta(seconds=START_TIMEOUT)
     return next(rendezvous("env://", rank, count, timeout=timeout))[0]
-
-
-def _number(name: str, default: int) -> int:
-    text = os.environ.get(name, str(default))
-    if not text.isdecimal():
-        raise InputError(f"{name} = {text}: must be a number, as torchrun sets it")
-    return int(text)

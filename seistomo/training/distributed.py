@@ -5,7 +5,6 @@ of the training set and of the validation split are shared out; losses, gradient
 summed over the ranks (`seistomo.optim.Ranks`). Rank 0 alone writes files and reports.
 """
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from seistomo.device import choose_device
 from seistomo.errors import InputError
+from seistomo.launch import cannot_join, launch_number, launched_place
 from seistomo.optim import Ranks
 
 # The longest that ranks wait for one that learns scalings or writes a checkpoint.
@@ -74,21 +74,14 @@ class Processes:
         InputError
             If the environment is not as torchrun makes it, or the others cannot be reached.
         """
-        count, rank = _number("WORLD_SIZE", 1), _number("RANK", 0)
-        if count == 1:
+        here = launched_place()
+        if here.count == 1:
             return cls()
-        if "RANK" not in os.environ or not 0 <= rank < count:
-            raise InputError(f"WORLD_SIZE = {count} without a RANK from 0 to {count - 1}")
         try:
-            store, _, _ = next(dist.rendezvous("env://", rank, count, timeout=TIMEOUT))
+            store, _, _ = next(dist.rendezvous("env://", here.rank, here.count, timeout=TIMEOUT))
         except (RuntimeError, ValueError) as error:
-            raise InputError(
-                f"rank {rank}: cannot join the others at MASTER_ADDR ="
-                f" {os.environ.get('MASTER_ADDR')}, MASTER_PORT = {os.environ.get('MASTER_PORT')}:"
-                f" {str(error).splitlines()[0]}"
-            ) from None
-        local_rank = _number("LOCAL_RANK", rank)
-        return cls(rank, count, local_rank, _number("LOCAL_WORLD_SIZE", count), store)
+            raise cannot_join(here.rank, error) from None
+        return cls(*here, store)
 
     @property
     def leads(self) -> bool:
@@ -290,7 +283,7 @@ def after_restart(overwrite: bool) -> bool:
     Its command is the first one, without --resume. With --overwrite nobody can tell whether the
     run that is there is the new one, and it is replaced again.
     """
-    return not overwrite and _number("TORCHELASTIC_RESTART_COUNT", 0) > 0
+    return not overwrite and launch_number("TORCHELASTIC_RESTART_COUNT", 0) > 0
 
 
 @contextmanager
@@ -313,10 +306,3 @@ def collective() -> Iterator[None]:
             f"another process of this run was killed or cannot be reached ({reason[:120]}); go on"
             " with the same command and --resume"
         ) from None
-
-
-def _number(name: str, default: int) -> int:
-    text = os.environ.get(name, str(default))
-    if not text.isdecimal():
-        raise InputError(f"{name} = {text}: must be a number, as torchrun sets it")
-    return int(text)

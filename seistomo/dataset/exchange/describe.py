@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from seistomo.dataset.describe import checksums
 from seistomo.dataset.store.velocity_file import VelocityReader, open_velocity
-from seistomo.errors import InputError
-from seistomo.progress import bar, counted
 
 # Models looked at for what is told of all, and file names shown.
 SHOWN, NAMES = 200, 5
@@ -31,7 +30,7 @@ def describe_velocity(path: str | Path, *, check: bool = False) -> str:
     with open_velocity(path) as data:
         lines = _lines(data)
         if check:
-            lines.append(_checksums(data))
+            lines.append(checksums(data, data.models, "model"))
     return "\n".join(lines)
 
 
@@ -58,14 +57,3 @@ def _lines(data: VelocityReader) -> list[str]:
         lines.append(f"from        {', '.join(names[:NAMES])}{more}")
     made = ", ".join(f"{name} {version}" for name, version in data.software.items())
     return [*lines, f"made with   {made}"]
-
-
-def _checksums(data: VelocityReader) -> str:
-    bad = data.damaged(lambda rows: bar(rows, description="check", unit="model", leave=False))
-    if bad:
-        shown = ", ".join(map(str, bad[:10]))
-        raise InputError(
-            f"{data.path}: damaged, checksums differ in {counted(len(bad), 'model')}: {shown}"
-        )
-    every = "all " if data.models > 1 else ""
-    return f"checksums   {every}{counted(data.models, 'model')} as written"

@@ -7,7 +7,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from seistomo.evaluation.figures.sections import color_bar, draw_section, label_axes, outline
+from seistomo.evaluation.figures.sections import (
+    color_bar,
+    draw_section,
+    head_columns,
+    label_axes,
+    outline,
+)
 from seistomo.evaluation.figures.style import (
     DIFFERENCE_MAP,
     SALT_OUTLINE,
@@ -64,16 +70,7 @@ def predictions_figure(cases: Sequence[Case], depth: NDArray, x: NDArray) -> Fig
         _draw_case(row, case, depth, x)
         for column, axes in enumerate(row):
             label_axes(axes, x=number == len(cases) - 1, depth=column == 0)
-    for axes, heading in zip(rows[0], ("Reference", "Prediction", "Difference"), strict=True):
-        axes.annotate(
-            heading,
-            (0.5, 1.0),
-            xytext=(0, 18),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            ha="center",
-            weight="bold",
-        )
+    head_columns(rows[0], ("Reference", "Prediction", "Difference"))
     return figure
 
 

@@ -1,6 +1,6 @@
 """Draw one vertical section of the earth, [depth, x], with what lies in it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.colorbar import Colorbar
@@ -51,6 +51,20 @@ def draw_section(
     )
     axes.locator_params(nbins=4, steps=[1, 2, 2.5, 5, 10])
     return image
+
+
+def head_columns(row: Iterable[Axes], headings: Sequence[str]) -> None:
+    """Write a heading over each of the axes of the topmost row, above their own titles."""
+    for axes, heading in zip(row, headings, strict=True):
+        axes.annotate(
+            heading,
+            (0.5, 1.0),
+            xytext=(0, 18),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            ha="center",
+            weight="bold",
+        )
 
 
 def label_axes(axes: Axes, *, x: bool = True, depth: bool = True) -> None:

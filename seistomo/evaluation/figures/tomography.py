@@ -10,7 +10,13 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from seistomo.evaluation.figures.optimizers import ACCURACY, AXES, LOSS, PLAIN, STEPS
-from seistomo.evaluation.figures.sections import color_bar, draw_section, label_axes, outline
+from seistomo.evaluation.figures.sections import (
+    color_bar,
+    draw_section,
+    head_columns,
+    label_axes,
+    outline,
+)
 from seistomo.evaluation.figures.style import SALT_OUTLINE, WIDTH, new_figure, styled
 
 Columns = Mapping[str, ArrayLike]
@@ -167,16 +173,7 @@ def comparison_figure(cases: Sequence[Comparison], depth: NDArray, x: NDArray) -
         _draw_case(row, case, depth, x)
         for column, axes in enumerate(row):
             label_axes(axes, x=number == len(cases) - 1, depth=column == 0)
-    for axes, heading in zip(grid[0], ("Reference", *methods), strict=True):
-        axes.annotate(
-            heading,
-            (0.5, 1.0),
-            xytext=(0, 18),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            ha="center",
-            weight="bold",
-        )
+    head_columns(grid[0], ("Reference", *methods))
     return figure
 
 
