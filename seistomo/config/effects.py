@@ -81,6 +81,27 @@ def _velocity(keys: str, holds: Callable[[Config], bool], needs: str) -> _Rule:
     return _Rule("velocity", tuple(keys.split()), holds, needs)
 
 
+def _training(keys: str, key: str, *values: str) -> _Rule:
+    """Keys of ``[training]`` that do nothing unless another one has one of some values."""
+    needs = " or ".join(f'"{value}"' for value in values)
+    return _Rule(
+        "training",
+        tuple(keys.split()),
+        lambda config: getattr(config.training, key) in values,
+        f"training.{key} = {needs}",
+    )
+
+
+def _network(keys: str, name: str) -> _Rule:
+    """Keys of one network alone."""
+    return _Rule(
+        "network",
+        tuple(keys.split()),
+        lambda config: config.network.name == name,
+        f'network.name = "{name}"',
+    )
+
+
 def _families(keys: str, *families: str) -> _Rule:
     """Keys of some families alone."""
     return _velocity(keys, _of_families(*families), f"{' or '.join(families)} in velocity.families")
@@ -100,6 +121,16 @@ _RULES = (
         lambda config: config.simulation.density == "gardner",
         'simulation.density = "gardner"',
     ),
+    _network("channels kernels pools", "tomography"),
+    _network("encoder_channels latent decoder_channels", "unet"),
+    _training("asinh_scale", "gather_scaling", "asinh"),
+    _training("gain_power", "gather_scaling", "gain"),
+    _training("mute_speed", "mute", "direct", "top"),
+    _training("ssim_weight", "loss", "mse+ssim"),
+    _training("averaging_decay", "averaging", "ema"),
+    _training("averaging_epochs", "averaging", "tail"),
+    _training("final_learning_rate", "schedule", "linear", "cosine", "plateau"),
+    _training("plateau_factor plateau_patience", "schedule", "plateau"),
     _velocity(
         " ".join(key for key in VelocityConfig.model_fields if key not in _OF_ANY_MODEL),
         lambda config: config.velocity.imported is None,

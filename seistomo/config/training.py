@@ -28,6 +28,13 @@ class TrainingConfig(Section):
         ge=1,
         description="Samples a mini-batch, at most: an epoch is cut into equal batches.",
     )
+    batch_doublings: int = Field(
+        0,
+        ge=0,
+        le=20,
+        description="How often the batch size doubles, after equal parts of the epochs, up to the"
+        " whole training split; 0: it stays.",
+    )
     micro_batch: int = Field(
         0,
         ge=0,

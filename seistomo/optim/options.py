@@ -19,6 +19,12 @@ def require_between(name: str, value: float, low: float, high: float) -> None:
         raise OptimizerError(f"{name} = {value!r}: must be a number from {low:g} to {high:g}")
 
 
+def require_zero_or_above(name: str, value: float, bound: float) -> None:
+    """Refuse what is neither zero nor a finite number above ``bound``."""
+    if not (_is_number(value) and (value == 0 or bound < value < math.inf)):
+        raise OptimizerError(f"{name} = {value!r}: must be 0 or a number above {bound:g}")
+
+
 def require_count(name: str, value: int, minimum: int = 1) -> None:
     """Refuse what is not a whole number from ``minimum`` on."""
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:

@@ -16,8 +16,10 @@ from seistomo.optim.options import (
     require_count,
     require_one_of,
     require_positive,
+    require_zero_or_above,
 )
 from seistomo.optim.pairs import GAUSS_NEWTON, GRADIENT_DIFFERENCE, PAIR_SOURCES, LastStep, Pair
+from seistomo.optim.step_guard import StepGuard
 from seistomo.optim.variance_reduction import NEVER, ReducedGradient, VarianceReduction
 from seistomo.optim.vectors import flatten
 
@@ -40,7 +42,8 @@ class SQGN(ObjectiveOptimizer):
     Every K steps the gradient over the training set is taken; that pass gives the batches'
     gradients at w̃ as well, so a step costs one gradient of the batch (none where it follows that
     pass), 1/K of the pass, and a Gauss–Newton product every M steps. Memory, in numbers a weight:
-    2 L for the history; for variance reduction up to K between steps, K + 4 during that pass.
+    2 L for the history, 1 for the last step; for variance reduction up to K between steps, K + 4
+    during that pass.
 
     *Stuck runs.* As published, some runs lose all their ReLUs in the first steps and stay at
     chance. The cause: a network with large outputs saturates the softmax, where cross-entropy is
@@ -81,6 +84,10 @@ class SQGN(ObjectiveOptimizer):
         What is done while there is no pair. "code": s = -α 10⁻⁷ g, as in the authors' code.
         "paper": s = -10⁻⁷ g, as in its line 11. "safe": along -α g by √ε (1 + |w|), ε the unit of
         rounding, whatever the scale of the loss; and every step is limited, see above.
+    undo_above
+        Where a batch's loss is more than this many times the median of the last ten, and above it
+        by more than they differ, the last step is taken back and the next ones are kept shorter
+        for a while (see `seistomo.optim.step_guard`). Not in the paper; 0: never.
     seed
         Of the generator that draws T; its state is part of the optimizer's.
 
@@ -88,10 +95,11 @@ class SQGN(ObjectiveOptimizer):
     ----------
     report
         Of the last step. ``finite``: whether loss, gradient and step were; else no step was
-        taken, and a full gradient taken for it is taken again at the next. ``step_length``: |s|.
-        ``fraction``: the part of α d that was taken. ``pair``: "stored", "not due", or why it was
-        refused. ``pairs``: how many the history has. ``refused``: how many were refused so far,
-        by reason.
+        taken, and a full gradient taken for it is taken again at the next. ``undone``: whether
+        the last step was taken back; a full gradient taken there is taken again, too.
+        ``step_length``: |s|. ``fraction``: the part of α d that was taken. ``pair``: "stored",
+        "not due", or why it was refused. ``pairs``: how many the history has. ``refused``: how
+        many were refused so far, by reason.
 
     Raises
     ------
@@ -123,6 +131,7 @@ class SQGN(ObjectiveOptimizer):
         curvature_samples: int | None = None,
         curvature_from: str = "batch",
         first_step: str = SAFE,
+        undo_above: float = 2.0,
         seed: int = 0,
     ):
         require_positive("lr", lr)
@@ -131,6 +140,7 @@ class SQGN(ObjectiveOptimizer):
         require_between("damping", damping, 0, 1e30)
         require_one_of("curvature", curvature, PAIR_SOURCES)
         require_one_of("first_step", first_step, (SAFE, CODE, PAPER))
+        require_zero_or_above("undo_above", undo_above, 1)
         samples = CurvatureSamples(curvature_samples, curvature_from, seed)
         if curvature == GRADIENT_DIFFERENCE and curvature_samples is not None:
             raise OptimizerError(
@@ -141,6 +151,7 @@ class SQGN(ObjectiveOptimizer):
         self._reduction = None if never else VarianceReduction(full_gradient_interval)
         self._pairs = PAIR_SOURCES[curvature](pair_interval, damping, samples)
         self._history_length, self._first_step = history, first_step
+        self._guard = StepGuard(undo_above)
         shaping = {
             "history": history,
             "pair_interval": pair_interval,
@@ -155,7 +166,8 @@ class SQGN(ObjectiveOptimizer):
             pairs = PairHistory.new(self._history_length, found.gradient)
             self.memory |= {"pairs": pairs, "iteration": 0, "refused": {}}
         step, shortened = self._planned_step(found)
-        finite = torch.isfinite(step).all() & torch.isfinite(found.loss)
+        step, part, undone = self._guard.guarded(step, found.loss, self.memory)
+        finite = torch.isfinite(step).all() & (torch.isfinite(found.loss) | undone)
         step = torch.where(finite, step, 0)
         self.add_(step)
         last = LastStep(
@@ -163,8 +175,8 @@ class SQGN(ObjectiveOptimizer):
         )
         pair = self._pairs.after(last, self.memory)
         self.memory["iteration"] += 1
-        self._conclude(step, finite, shortened, pair)
-        if found.at_snapshot and not self.report["finite"]:
+        self._conclude(step, finite, undone, part * shortened, pair)
+        if found.at_snapshot and (self.report["undone"] or not self.report["finite"]):
             self._reduction.forget(self.memory)
         return found.loss
 
@@ -196,12 +208,15 @@ class SQGN(ObjectiveOptimizer):
         fraction = _believable_fraction(step, found, rates)
         return fraction * step, fraction
 
-    def _conclude(self, step: Tensor, finite: Tensor, fraction: Tensor, pair: Pair | None) -> None:
+    def _conclude(
+        self, step: Tensor, finite: Tensor, undone: Tensor, fraction: Tensor, pair: Pair | None
+    ) -> None:
         """Store a safe pair and report; here alone a step waits for the device."""
-        told = [finite.to(step.dtype), fraction, torch.linalg.vector_norm(step)]
+        flags = [flag.to(step.dtype) for flag in (finite, undone)]
+        told = [*flags, fraction, torch.linalg.vector_norm(step)]
         if pair is not None:
             told += pair_measures(*pair)
-        was_finite, fraction, length, *measures = torch.stack(told).tolist()
+        was_finite, was_undone, fraction, length, *measures = torch.stack(told).tolist()
         history, refused = PairHistory(self.memory["pairs"]), self.memory["refused"]
         outcome = NOT_DUE
         if pair is not None:
@@ -213,6 +228,7 @@ class SQGN(ObjectiveOptimizer):
             outcome = reason or STORED
         self.report = {
             "finite": bool(was_finite),
+            "undone": bool(was_undone),
             "step_length": length,
             "fraction": fraction,
             "pair": outcome,
@@ -221,7 +237,7 @@ class SQGN(ObjectiveOptimizer):
         }
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("_reduction", "_pairs", "_history_length", "_first_step")
+        own = ("_reduction", "_pairs", "_history_length", "_first_step", "_guard")
         return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
 
 

@@ -53,7 +53,7 @@ class Progress:
     loss_sum
         Sum over the samples of the epoch in hand of their batch's loss, scaled units.
     gradient_evaluations, ggn_products
-        Gradients and Gauss–Newton products of a batch computed.
+        Gradients and Gauss–Newton products of a batch of the first epoch's size computed.
     best_epoch, best_loss
         Epoch with the lowest validation loss and that loss, (m/s)²; 0 and infinity before.
     dead_pixels
@@ -136,6 +136,9 @@ class Checkpoint:
         """Return this without what only continuing needs, so that others need not keep it."""
         return replace(self, **{key: {} for key in CONTINUING})
 
+    def _is_within_growth(self, config: Config) -> bool:
+        return self.progress.batch > 0 and config.training.batch_doublings > 0
+
     @property
     def is_best(self) -> bool:
         """Whether this is the end of the epoch with the best loss so far."""
@@ -163,6 +166,12 @@ class Checkpoint:
                         f"{section}.{key} = {ours[key]!r}: the run {path.parent} was started with"
                         f" {before!r}; resume with that, or start anew with --overwrite"
                     )
+        if config.training.epochs != theirs.training.epochs and self._is_within_growth(config):
+            raise InputError(
+                f"training.epochs = {config.training.epochs}: with training.batch_doublings it"
+                f" changes the batches of epoch {self.progress.epoch + 1}, which the run"
+                f" {path.parent} has begun; finish that with {theirs.training.epochs}"
+            )
         if config.training.epochs < self.progress.epoch:
             raise InputError(
                 f"training.epochs = {config.training.epochs}: the run {path.parent} has done"

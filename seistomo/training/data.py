@@ -357,16 +357,6 @@ class EpochData:
             yield batch.take(torch.arange(len(batch)))
 
 
-def batch_groups(seed: int, epoch: int, samples: int, batch_size: int) -> list[np.ndarray]:
-    """Return the rows of each batch of one epoch, drawn without replacement.
-
-    The order depends on (seed, epoch) alone. An epoch is cut into the fewest batches of at most
-    ``batch_size`` samples, equal up to one sample: no small last batch makes a noisy step.
-    """
-    order = np.random.default_rng([seed, epoch]).permutation(samples)
-    return np.array_split(order, -(-samples // batch_size))
-
-
 def _select(values: Tensor, rows: Tensor) -> Tensor:
     # Rows in a row: a view, which keeps pinned memory pinned.
     first = int(rows[0])

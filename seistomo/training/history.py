@@ -29,7 +29,8 @@ class EpochRow:
     learning_rate
         Learning rate of the epoch (first parameter group).
     gradient_evaluations, ggn_products
-        Gradients of a batch and Gauss–Newton products with a batch so far.
+        Gradients of a batch and Gauss–Newton products with a batch so far; where batches grow,
+        in batches of the first epoch's size.
     """
 
     epoch: int

@@ -13,15 +13,16 @@ from seistomo.dataset import open_dataset
 from seistomo.errors import InputError, TrainingDivergedError
 from seistomo.networks import parameter_count
 from seistomo.optim import ObjectiveOptimizer, OptimizerError
-from seistomo.progress import bar, quietly, say, warn
+from seistomo.progress import bar, quietly, say
 from seistomo.training.augmentation import Corruption
+from seistomo.training.batches import batch_counts, batch_groups, batch_size
 from seistomo.training.checkpoint import (
     CONTINUING,
     Checkpoint,
     checkpoint_to_resume,
     load_checkpoint,
 )
-from seistomo.training.data import EpochData, batch_groups
+from seistomo.training.data import EpochData
 from seistomo.training.device import check_precision, torch_settings
 from seistomo.training.directory import BEST, HISTORY, FollowedDirectory, RunDirectory
 from seistomo.training.distributed import LostRankError, Processes, after_restart
@@ -31,15 +32,9 @@ from seistomo.training.history import EpochRow, write_history
 from seistomo.training.mirror import check_symmetric, mirrored_rows
 from seistomo.training.objective import BatchObjective
 from seistomo.training.result import TrainingResult
-from seistomo.training.room import GIB
 from seistomo.training.session import Session
 from seistomo.training.validation import Scores, score_split
-
-# From this share of outputs that are zero for every sample on, a warning is due.
-DEAD_SHARE = 0.01
-# So large a share of the optimizer's time, and so many seconds in all, may go into waiting for data
-# before a warning is due.
-WAIT_SHARE, WAIT_SECONDS = 0.05, 5.0
+from seistomo.training.watch import Watch
 
 Stop = Callable[[Sequence[EpochRow]], bool]
 
@@ -144,7 +139,7 @@ class _Loop:
         self.settings = session.config.training
         self._saved = saved
         self._events: EventLog | None = None
-        self._warned = self._warned_of_waiting = False
+        self._watch = Watch()
 
     def run(self) -> TrainingResult:
         """Train to the end; leave the directory consistent whatever happens."""
@@ -185,8 +180,9 @@ class _Loop:
 
     def _epochs(self) -> None:
         session, progress = self.session, self.session.progress
+        left = sum(batch_counts(self.settings, len(session.train_split), progress.epoch))
         with bar(
-            total=self.settings.epochs * session.batches_per_epoch,
+            total=progress.iteration - progress.batch + left,
             initial=progress.iteration,
             description="training",
             unit="batch",
@@ -207,7 +203,7 @@ class _Loop:
         session, progress = self.session, self.session.progress
         unit = session.normalization.velocity.span**2
         every = self.settings.checkpoint_iterations
-        epoch = self._epoch_data()
+        epoch, growth = self._epoch_data(), self._growth()
         ranks, clock = session.ranks(epoch), session.train_split.clock
         mark, waited = time.perf_counter(), clock.seconds
         for batch in epoch.from_batch(progress.batch):
@@ -225,8 +221,8 @@ class _Loop:
             progress.batch += 1
             progress.iteration += 1
             progress.loss_sum += loss * len(batch)
-            progress.gradient_evaluations += objective.gradient_evaluations
-            progress.ggn_products += objective.ggn_products
+            progress.gradient_evaluations += growth * objective.gradient_evaluations
+            progress.ggn_products += growth * objective.ggn_products
             progress.seconds += time.perf_counter() - mark
             progress.data_seconds += clock.seconds - waited
             if every and progress.iteration % every == 0 and progress.batch < len(epoch):
@@ -238,9 +234,16 @@ class _Loop:
         """Return the batches of the epoch in hand, as (seed, epoch) has them."""
         settings, split = self.settings, self.session.train_split
         epoch = self.session.progress.epoch
-        groups = batch_groups(settings.seed, epoch, len(split), settings.batch_size)
+        size = batch_size(settings, epoch, len(split))
+        groups = batch_groups(settings.seed, epoch, len(split), size)
         mirrored = mirrored_rows(settings.seed, epoch, len(split)) if settings.mirror else None
         return EpochData(split, groups, mirrored, Corruption.of(settings, epoch))
+
+    def _growth(self) -> float:
+        """Return the batch size of the epoch in hand as a multiple of the first one's."""
+        samples, epoch = len(self.session.train_split), self.session.progress.epoch
+        first, now = (batch_size(self.settings, number, samples) for number in (0, epoch))
+        return now / first
 
     def _step(self, objective: BatchObjective) -> torch.Tensor | float | None:
         # An optimizer of ours does not call the objective as a closure, which would tell.
@@ -367,31 +370,10 @@ class _Loop:
                 f" RMSE {math.sqrt(row.mse):.0f} m/s, SSIM {row.ssim:.3f}"
             )
         say(text + (", best so far" if progress.best_epoch == row.epoch else ""))
-        self._watch_waiting()
+        if self.leads:
+            self._watch.after_epoch(progress, self.session.train_split)
         if self.settings.tensorboard and self.leads:
             self._events = self._events or EventLog(
                 self.directory.folder / "tensorboard", row.epoch - 1
             )
             self._events.add(row)
-        if progress.dead_pixels > DEAD_SHARE and not self._warned and self.leads:
-            self._warned = True
-            warn(
-                f"{progress.dead_pixels:.0%} of the output pixels are zero for every sample and"
-                ' learn nothing more; use network.output_bias = "mean", a smaller'
-                " network.output_scale or a lower optimizer.learning_rate"
-            )
-
-    def _watch_waiting(self) -> None:
-        """Warn once where the optimizer waits for data."""
-        progress, split = self.session.progress, self.session.train_split
-        share = progress.data_seconds / progress.seconds
-        slow = share > WAIT_SHARE and progress.data_seconds > WAIT_SECONDS
-        if slow and self.leads and not self._warned_of_waiting:
-            self._warned_of_waiting = True
-            remedy = ""
-            if not split.in_memory:
-                remedy = (
-                    f"; kept in memory the samples take {split.needed_bytes() / GIB:.1f} GiB (see"
-                    " training.cache_memory and training.gather_type)"
-                )
-            warn(f"{share:.0%} of the optimizer's time is spent waiting for data{remedy}")

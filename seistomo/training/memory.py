@@ -127,7 +127,7 @@ def optimizer_vectors(
         curvature = given["curvature"]
         means = 2 if curvature == "hessian" else 0
         return Vectors(
-            state=2 * given["history"] + steps + 1 + means, work=6, passes=_passes(curvature)
+            state=2 * given["history"] + steps + 2 + means, work=6, passes=_passes(curvature)
         )
     if kind is SGN:
         remembered = (given["momentum"] > 0) + bool(given["warm_start"])

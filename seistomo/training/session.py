@@ -12,6 +12,7 @@ from seistomo.optim import OptimizerError, Ranks, make_optimizer
 from seistomo.progress import say, warn
 from seistomo.training.augmentation import corrupts
 from seistomo.training.averaging import WeightAverage
+from seistomo.training.batches import batch_counts, batch_size, check_interval
 from seistomo.training.checkpoint import Checkpoint, Progress
 from seistomo.training.data import EpochData, SplitData
 from seistomo.training.device import convolution_type, random_state, restore_random_state
@@ -88,7 +89,7 @@ class Session:
         self.average = WeightAverage(config.training, self.network)
         self.progress, self.history = Progress(), []
         self._train, self._validation = data.indices("train"), data.indices("validation")
-        self.batches_per_epoch = -(-len(self._train) // config.training.batch_size)
+        check_interval(config, self.optimizer, len(self._train))
         self.micro_batch = micro_batch_size(
             config.training.micro_batch, self.network.largest_activation, device
         )
@@ -132,7 +133,8 @@ class Session:
         settings = self.config.training
         if settings.memory_limit is None:
             return None
-        share = -(-settings.batch_size // self.processes.count)
+        largest = batch_size(settings, settings.epochs - 1, len(self._train))
+        share = -(-largest // self.processes.count)
         estimate = limited_micro_batch(
             self.config,
             self.network,
@@ -140,7 +142,7 @@ class Session:
             self.device,
             self.micro_batch,
             share,
-            self.batches_per_epoch,
+            batch_counts(settings, len(self._train))[0],
         )
         self.micro_batch = estimate.micro_batch
         return estimate
@@ -172,14 +174,22 @@ class Session:
         )
         say(
             f"{len(self._train)} training and {len(self._validation)} validation samples, {kept};"
-            f" {self.batches_per_epoch} batches an epoch of at most"
-            f" {self.config.training.batch_size}, {self.micro_batch} samples at once;"
+            f" {self._batches_in_words()}, {self.micro_batch} samples at once;"
             f" {self.device}{threads}"
         )
         if self.memory is not None:
             say(str(self.memory))
         if not len(self._validation):
             say("no validation split: the best epoch is the one with the lowest training loss")
+
+    def _batches_in_words(self) -> str:
+        """Return how many batches an epoch has, and of how many samples."""
+        settings, samples = self.config.training, len(self._train)
+        first = batch_counts(settings, samples)[0]
+        text = f"{first} batches an epoch of at most {batch_size(settings, 0, samples)}"
+        last = batch_size(settings, settings.epochs - 1, samples)
+        grows = last > batch_size(settings, 0, samples)
+        return f"{text}, of {last} at the end" if grows else text
 
     def checkpoint(self) -> Checkpoint:
         """Return the present state (sharing its tensors)."""

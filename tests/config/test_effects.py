@@ -31,6 +31,16 @@ FAMILIES = "velocity.families="
         (["velocity.openfwi_velocity=[1500, 4000]"], "velocity.openfwi_velocity has"),
         (["velocity.water_probability=0", "velocity.water_depth=[0.1, 0.2]"], "above 0"),
         (['velocity.layer_speeds="rising"', "velocity.velocity_jitter=[1, 2]"], "trend"),
+        (["network.name=unet", "network.channels=[1, 2, 3, 4]"], 'network.name = "tomography"'),
+        (["network.latent=16"], 'network.name = "unet"'),
+        (["training.gather_scaling=gain", "training.asinh_scale=0.1"], "gather_scaling = "),
+        (["training.gain_power=2"], 'training.gather_scaling = "gain"'),
+        (["training.mute_speed=2000"], 'training.mute = "direct" or "top"'),
+        (["training.ssim_weight=0.1"], r'training.loss = "mse\+ssim"'),
+        (["training.averaging=tail", "training.averaging_decay=0.9"], '"ema"'),
+        (["training.averaging=ema", "training.averaging_epochs=5"], '"tail"'),
+        (["training.final_learning_rate=0.1"], '"linear" or "cosine" or "plateau"'),
+        (["training.schedule=cosine", "training.plateau_factor=0.1"], '"plateau"'),
     ],
 )
 def test_an_override_in_vain_is_refused(settings, needs):
@@ -51,6 +61,11 @@ def test_an_override_in_vain_is_refused(settings, needs):
         # Speeds of sediment do not fall below that of water, wherever it lies.
         ["velocity.water_probability=0", "velocity.water_velocity=[1480, 1500]"],
         [FAMILIES + "faults", "velocity.faults=[0, 0]", "velocity.fault_throw=[30, 40]"],
+        ["network.name=unet", "network.latent=16", "network.output_coarsening=2"],
+        ["training.mute=top", "training.mute_speed=2000", "training.asinh_scale=0.1"],
+        ["training.averaging=ema", "training.averaging_decay=0.9"],
+        ["training.schedule=plateau", "training.plateau_factor=0.1"],
+        ["training.schedule=linear", "training.final_learning_rate=0"],
     ],
 )
 def test_an_override_that_changes_something_is_taken(settings):

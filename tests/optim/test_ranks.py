@@ -178,7 +178,8 @@ class InDouble(nn.Module):
 
 def run_training_objective(ranks):
     """Return the weights of SQGN on training batches in micro-batches, mirrored in part."""
-    from seistomo.training.data import EpochData, SplitData, batch_groups
+    from seistomo.training.batches import batch_groups
+    from seistomo.training.data import EpochData, SplitData
     from seistomo.training.objective import BatchObjective
 
     found = {}

@@ -291,7 +291,7 @@ def test_steps_go_only_as_far_as_the_model_of_the_loss_stays_positive(problem):
 
 @pytest.mark.parametrize("seed", [63, 102, 113, 118, 129])  # 5 of the first 150 get stuck.
 def test_relus_that_the_published_first_steps_kill_survive(seed):
-    def units_alive(first_step):
+    def units_alive(**options):
         torch.manual_seed(seed)
         model = nn.Sequential(
             nn.Linear(8, 6, bias=False, dtype=torch.float64),
@@ -300,7 +300,7 @@ def test_relus_that_the_published_first_steps_kill_survive(seed):
             nn.ReLU(),
             nn.Linear(6, 4, dtype=torch.float64),
         )
-        optimizer = SQGN(model.parameters(), first_step=first_step, full_gradient_interval="never")
+        optimizer = SQGN(model.parameters(), **options, full_gradient_interval="never")
         for _ in range(15):
             optimizer.step(ModelObjective(model, functional.cross_entropy, inputs, targets))
         assert optimizer.report["finite"]
@@ -312,8 +312,9 @@ def test_relus_that_the_published_first_steps_kill_survive(seed):
     targets = torch.cdist(inputs, centres).argmin(1)
     inputs = 100 * inputs  # Saturates the softmax, as pixels from 0 to 255 do.
     with torch.random.fork_rng():
-        assert units_alive("code") == 0
-        assert units_alive("safe") > 0
+        assert units_alive(first_step="code", undo_above=0) == 0
+        assert units_alive(undo_above=0) > 0
+        assert units_alive() > 0
 
 
 def test_steps_are_limited_however_many_pairs_there_are(problem, monkeypatch):
@@ -448,6 +449,7 @@ def test_unsafe_pairs_are_refused_counted_and_not_stored():
         ({"curvature_from": "test_set"}, "curvature_from = 'test_set'"),
         ({"curvature_from": "training_set"}, "needs curvature_samples"),
         ({"curvature": "gradient_difference", "curvature_samples": 3}, "curvature_samples = 3"),
+        ({"undo_above": 1.0}, "undo_above = 1.0: must be 0 or a number above 1"),
         ({"first_step": "large"}, "first_step = 'large': must be one of safe, code, paper"),
         ({"seed": -1}, "seed = -1"),
     ],

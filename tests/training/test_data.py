@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from seistomo.dataset import open_dataset
-from seistomo.training.data import SplitData, batch_groups
+from seistomo.training.batches import batch_groups
+from seistomo.training.data import SplitData
 from seistomo.training.distributed import Processes
 from seistomo.training.normalization import learn_normalization
 from seistomo.training.room import GIB, free_memory, memory_budget
@@ -73,24 +74,6 @@ def test_reading_errors_reach_the_loop(dataset, make_config, monkeypatch):
         first, *_ = split.batches(batch_groups(0, 0, 30, 5))
         with pytest.raises(OSError, match="gone"):
             first.take(torch.arange(1))
-
-
-def test_order_depends_on_seed_and_epoch_alone():
-    one = batch_groups(3, 5, 23, 8)
-    for a, b in zip(one, batch_groups(3, 5, 23, 8), strict=True):
-        assert np.array_equal(a, b)
-    for other in (batch_groups(3, 6, 23, 8), batch_groups(4, 5, 23, 8)):
-        assert not np.array_equal(np.concatenate(one), np.concatenate(other))
-
-
-@pytest.mark.parametrize(
-    ("samples", "batch_size", "sizes"),
-    [(24, 8, [8, 8, 8]), (25, 8, [7, 6, 6, 6]), (23, 8, [8, 8, 7]), (5, 5, [5]), (3, 1, [1, 1, 1])],
-)
-def test_epochs_are_cut_into_equal_batches_without_replacement(samples, batch_size, sizes):
-    groups = batch_groups(0, 0, samples, batch_size)
-    assert [len(group) for group in groups] == sizes
-    assert sorted(np.concatenate(groups)) == list(range(samples))
 
 
 def test_memory_budget():

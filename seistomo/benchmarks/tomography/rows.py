@@ -129,11 +129,10 @@ ROWS = (
     ),
     Row(
         "sqgn-t10",
-        "SQGN, |T| = |S|/10",
+        "SQGN, |T| = |S|/10, λ = 0.1 scaled",
         "sqgn",
         0.1,
-        SQGN_OPTIONS,
-        damping=0.1,
+        {**SQGN_OPTIONS, "damping": 0.1},
         curvature_share=0.1,
     ),
     Row(

@@ -8,7 +8,7 @@ curvature of a loss summed over pixels grows with (see docs/benchmark-tomography
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,10 @@ SCHEDULES = ("cosine", "constant")
 ADAM_RATES = (1e-3, 3e-3, 3e-4, 1e-2)
 # Parts of the configuration's batch size; Adam's grid is at the first of them, then at the next.
 BATCH_PARTS = (1.0, 0.5, 0.25)
+# What the others go through: larger batches too, which suit curvature better than Adam.
+DESIGNED_PARTS = (1.0, 0.5, 2.0, 0.25)
+DOUBLINGS = (0, 2)
+AVERAGING = ("none", "ema")
 DAMPING = "damping"
 SHARE, INTERVAL = "curvature_share", "full_gradient_interval"
 HALF_AN_EPOCH = "half"
@@ -69,12 +73,18 @@ class Trial:
         |S|.
     schedule
         Of the learning rate: ``constant`` or ``cosine``.
+    doublings
+        As ``training.batch_doublings``.
+    averaging
+        Of the weights: ``none`` or ``ema``.
     """
 
     number: int
     row: Row
     batch_size: int
     schedule: str
+    doublings: int = 0
+    averaging: str = "none"
 
     @property
     def name(self) -> str:
@@ -87,6 +97,10 @@ class Trial:
         options = "".join(f", {key} = {_short(one)}" for key, one in self.row.options.items())
         rate = f"α = {self.row.learning_rate:g}"
         text = f"{rate}, {self.schedule}, batches of {self.batch_size}"
+        if self.doublings:
+            text += f", doubled {self.doublings} times"
+        if self.averaging != "none":
+            text += ", moving average"
         if self.row.curvature_share < 1:
             text += f", curvature of {self.row.curvature_share:g} of them"
         return text + options
@@ -98,6 +112,8 @@ class Trial:
             [
                 f"training.batch_size={self.batch_size}",
                 f'training.schedule="{self.schedule}"',
+                f"training.batch_doublings={self.doublings}",
+                f'training.averaging="{self.averaging}"',
                 f"training.epochs={epochs}",
             ],
         )
@@ -121,11 +137,11 @@ class Problem:
     pixels: int
     samples: int
     batch_size: int
-    batch_sizes: tuple[int, ...] = field(init=False)
 
-    def __post_init__(self) -> None:
-        sizes = [max(1, round(part * self.batch_size)) for part in BATCH_PARTS]
-        object.__setattr__(self, "batch_sizes", tuple(dict.fromkeys(sizes)))
+    def batch_sizes(self, parts: Sequence[float]) -> tuple[int, ...]:
+        """Return the batch sizes that are such parts of the configuration's, each once."""
+        sizes = [round(part * self.batch_size) for part in parts]
+        return tuple(dict.fromkeys(min(max(1, size), self.samples) for size in sizes))
 
 
 def optimizers_for(text: str) -> list[str]:
@@ -162,8 +178,8 @@ def trials_for(optimizer: str, count: int, problem: Problem, seed: int) -> list[
     drawn = _grid(problem) if optimizer == "adam" else _designed(optimizer, problem, seed)
     trials: list[Trial] = []
     seen: set[str] = set()
-    for row, batch_size, schedule in drawn:
-        trial = Trial(len(trials) + 1, row, batch_size, schedule)
+    for settings in drawn:
+        trial = Trial(len(trials) + 1, **settings)
         if trial.text not in seen:
             trials.append(trial)
             seen.add(trial.text)
@@ -174,25 +190,29 @@ def trials_for(optimizer: str, count: int, problem: Problem, seed: int) -> list[
 
 def most_trials(problem: Problem) -> int:
     """Return how many trials there are at most: Adam's grid at all batch sizes."""
-    return len(ADAM_RATES) * len(SCHEDULES) * len(problem.batch_sizes)
+    return len(ADAM_RATES) * len(SCHEDULES) * len(problem.batch_sizes(BATCH_PARTS))
 
 
-Drawn = tuple[Row, int, str]
+Settings = dict[str, Any]
+"""What a `Trial` is made of, without its number."""
 
 
-def _grid(problem: Problem) -> Iterator[Drawn]:
-    for batch_size in problem.batch_sizes:
+def _grid(problem: Problem) -> Iterator[Settings]:
+    for batch_size in problem.batch_sizes(BATCH_PARTS):
         for rate in ADAM_RATES:
             for schedule in SCHEDULES:
-                yield Row("adam", "Adam", "adam", rate), batch_size, schedule
+                row = Row("adam", "Adam", "adam", rate)
+                yield {"row": row, "batch_size": batch_size, "schedule": schedule}
 
 
-def _designed(optimizer: str, problem: Problem, seed: int) -> Iterator[Drawn]:
-    choices = {
-        **CHOICES[optimizer],
+def _designed(optimizer: str, problem: Problem, seed: int) -> Iterator[Settings]:
+    training = {
         "schedule": SCHEDULES,
-        "batch_size": problem.batch_sizes,
+        "batch_size": problem.batch_sizes(DESIGNED_PARTS),
+        "doublings": DOUBLINGS,
+        "averaging": AVERAGING,
     }
+    choices = {**CHOICES[optimizer], **training}
     place = KNOWN.index(optimizer)
     orders = {
         key: _in_turns(values, np.random.default_rng([seed, place, number]))
@@ -200,12 +220,12 @@ def _designed(optimizer: str, problem: Problem, seed: int) -> Iterator[Drawn]:
     }
     while True:
         options = {key: next(order) for key, order in orders.items()}
-        schedule, batch_size = options.pop("schedule"), options.pop("batch_size")
+        settings = {key: options.pop(key) for key in training}
         rate = options.pop("learning_rate")
         share = options.pop(SHARE, 1.0)
-        _fit(options, problem, batch_size)
+        _fit(options, problem, settings["batch_size"], settings["doublings"])
         row = Row(optimizer, optimizer.upper(), optimizer, rate, options, curvature_share=share)
-        yield row, batch_size, schedule
+        yield {"row": row, **settings}
 
 
 def _in_turns(values: Sequence[Any], random: np.random.Generator) -> Iterator[Any]:
@@ -216,14 +236,15 @@ def _in_turns(values: Sequence[Any], random: np.random.Generator) -> Iterator[An
         order = list(random.permutation(len(values)))
 
 
-def _fit(options: dict[str, Any], problem: Problem, batch_size: int) -> None:
+def _fit(options: dict[str, Any], problem: Problem, batch_size: int, doublings: int) -> None:
     """Turn shares and parts into what the optimizer takes."""
     if DAMPING in options:
         options[DAMPING] = float(f"{options[DAMPING] * problem.pixels:.2g}")
     if options.get(INTERVAL) == HALF_AN_EPOCH:
         batches = math.ceil(problem.samples / batch_size)
-        # An interval must divide the epoch.
-        options[INTERVAL] = batches // 2 if batches % 2 == 0 else "epoch"
+        # An interval must divide the epoch, all epochs.
+        fits = batches % 2 == 0 and not doublings
+        options[INTERVAL] = batches // 2 if fits else "epoch"
 
 
 def _short(value: Any) -> str:

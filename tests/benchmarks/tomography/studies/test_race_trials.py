@@ -30,6 +30,8 @@ def test_every_trial_can_be_built_and_more_of_them_begin_alike(optimizer):
         interval = config.optimizer.options.get("full_gradient_interval")
         if isinstance(interval, int):
             assert (PROBLEM.samples // trial.batch_size) % interval == 0
+        assert config.training.batch_doublings == trial.doublings
+        assert config.training.averaging == trial.averaging
         samples = config.optimizer.options.get("curvature_samples", trial.batch_size)
         assert samples == pytest.approx(trial.row.curvature_share * trial.batch_size, abs=0.5)
 
@@ -41,6 +43,7 @@ def test_adams_first_eight_are_the_grid():
     }
     assert {trial.batch_size for trial in trials} == {100}
     assert {trial.batch_size for trial in trials_for("adam", 24, PROBLEM, 0)} == {100, 50, 25}
+    assert {(trial.doublings, trial.averaging) for trial in trials} == {(0, "none")}
 
 
 @pytest.mark.parametrize("optimizer", ["sqgn", "sgn"])
@@ -51,8 +54,10 @@ def test_values_are_tried_equally_often(optimizer):
             seen = Counter(getattr(trial.row, key) for trial in trials)
             assert set(seen) == set(values)
             assert set(seen.values()) == {12 // len(values)}
-    assert Counter(trial.batch_size for trial in trials) == {100: 4, 50: 4, 25: 4}
+    assert Counter(trial.batch_size for trial in trials) == {100: 3, 50: 3, 200: 3, 25: 3}
     assert Counter(trial.schedule for trial in trials) == {"constant": 6, "cosine": 6}
+    assert Counter(trial.doublings for trial in trials) == {0: 6, 2: 6}
+    assert Counter(trial.averaging for trial in trials) == {"none": 6, "ema": 6}
     assert trials_for(optimizer, 12, PROBLEM, 2) != trials
 
 
@@ -62,6 +67,11 @@ def test_damping_follows_the_number_of_pixels():
         for problem in (Problem(1000, 800, 100), Problem(10_000, 800, 100))
     )
     assert large == pytest.approx([10 * one for one in small])
+
+
+def test_batches_are_never_larger_than_the_training_split():
+    trials = trials_for("sqgn", 12, Problem(10, 150, 100), 0)
+    assert {trial.batch_size for trial in trials} == {150, 100, 50, 25}
 
 
 def test_an_epoch_of_odd_batches_is_not_halved():
