@@ -23,6 +23,9 @@ pack() {
     [ "${#names[@]}" -eq 0 ] || tar -czf "$out/results.tar.gz" -C "$out" "${names[@]}"
 }
 trap pack EXIT
+# What installing took is part of the piece.
+minutes="$(awk -v all="${MINUTES:-9}" -v spent="$SECONDS" \
+    'BEGIN { left = all - spent / 60; printf "%g", left < 1 ? 1 : left }')"
 "${seistomo[@]}" benchmark tomography --out "$out" --size "${SIZE:-paper}" \
     --optimizers "${OPTIMIZERS:-adam-1e-2,sqgn}" --repeats "${REPEATS:-1}" \
-    --minutes "${MINUTES:-9}" "$@"
+    --minutes "$minutes" "$@"

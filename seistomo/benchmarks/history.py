@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 STUCK_ACCURACY = 0.2
-"""A run below this is stuck: guessing scores 0.1, and 0.11 by always naming the digit 1."""
+"""A run below this may be stuck: guessing scores 0.1, and 0.11 by always naming the digit 1."""
+CHANCE_LOSS, CHANCE_MARGIN = math.log(10), 0.05
+"""Cross-entropy of guessing; how near to it a run is stuck, and not merely slow."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,15 @@ class EpochEntry:
     learning_rate: float
     gradient_evaluations: float
     ggn_products: float
+
+    @property
+    def is_guess(self) -> bool:
+        """Whether the network does no better than guessing, in accuracy and in loss.
+
+        A small learning rate may take epochs to pass 20 %, with a loss far from that of guessing.
+        """
+        near = abs(self.test_loss - CHANCE_LOSS) < CHANCE_MARGIN
+        return self.test_accuracy < STUCK_ACCURACY and near
 
 
 @dataclass(frozen=True)
@@ -86,7 +97,7 @@ class RunResult:
     @property
     def stuck(self) -> bool:
         """Whether the run ended no better than guessing, or diverged."""
-        return bool(self.diverged) or self.last.test_accuracy < STUCK_ACCURACY
+        return bool(self.diverged) or self.last.is_guess
 
     @property
     def accuracy(self) -> float:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from seistomo.benchmarks.history import STUCK_ACCURACY, EpochEntry, Milestone, RunResult
+from seistomo.benchmarks.history import EpochEntry, Milestone, RunResult
 from seistomo.benchmarks.mnist_data import Samples
 from seistomo.benchmarks.settings import EPOCH_ITERATIONS, RunSettings
 from seistomo.errors import InputError
@@ -165,7 +165,7 @@ class MnistRun:
         self.history.append(entry)
         if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
             self.diverged = f"the loss was {test_loss:g} after epoch {entry.epoch}"
-        stuck = entry.epoch == STUCK_EPOCHS and accuracy < STUCK_ACCURACY
+        stuck = entry.epoch == STUCK_EPOCHS and entry.is_guess
         if (stuck or self.diverged) and self.restarts < self.settings.restarts:
             self.restarts += 1
             self.lost_seconds += entry.seconds

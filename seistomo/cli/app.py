@@ -39,6 +39,10 @@ class _Commands(TyperGroup):
         raise typer.Exit(status)
 
 
+# Benchmarks that go on where they were.
+RESUMABLE = (["mnist"], ["tomography"], ["generalization"])
+
+
 def _interrupted() -> int:
     words = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
     message = "interrupted; what was finished is kept"
@@ -53,7 +57,7 @@ def _interrupted() -> int:
         message += f"; go on with: seistomo {shlex.join(words)} --resume"
     if words[:1] == ["train"] and "--overwrite" in sys.argv:
         message += " (before the first epoch was done: with --overwrite again)"
-    if words[:2] in (["benchmark", "mnist"], ["benchmark", "generalization"]):
+    if words[:1] == ["benchmark"] and words[1:2] in RESUMABLE:
         message += f"; go on with: seistomo {shlex.join(words)}"
     typer.echo(message, err=True)
     return 130

@@ -21,9 +21,9 @@ A configuration is a TOML file with the sections below; every key may be left ou
 line, `CONFIG` is a path or the name of a preset ({presets}), and any key can be overridden:
 `--set training.epochs=3`, `--set survey.source_x='[100.0, 900.0]'`,
 `--set velocity.families.salt=2`. Unknown keys and values that are not allowed are refused, with
-the nearest known name. So is a `--set` of models, survey or simulation that would change nothing
-beside the other settings (`survey.frequency` of an Ormsby wavelet, say); of such a key in a file
-you are warned. The resolved configuration is stored in every data set and every run
+the nearest known name. So is a `--set` that would change nothing beside the other settings
+(`survey.frequency` of an Ormsby wavelet, say); of such a key in a file you are warned.
+The resolved configuration is stored in every data set and every run
 (`seistomo info FILE --config` prints it).
 """
 

@@ -12,7 +12,10 @@ from torch import Tensor, nn
 from seistomo.optim.errors import OptimizerError
 from seistomo.optim.objective import Loss
 
-_REPEATABLE: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+# How often a few samples are seen again: what draws one time in ten is found two times in three.
+_DRAWS = 10
+# Which modes of its layers a model has shown to be repeatable in.
+_REPEATABLE: weakref.WeakKeyDictionary[nn.Module, set[tuple]] = weakref.WeakKeyDictionary()
 _MEANS: weakref.WeakSet[Callable] = weakref.WeakSet()
 
 
@@ -25,18 +28,21 @@ def require_repeatable(model: nn.Module, give_inputs: Callable[[], Tensor]) -> N
     model
         The network.
     give_inputs
-        Returns a few samples; called where the model is not known yet.
+        Returns a few samples; called where the model, in the modes of its layers, is not known yet.
     """
-    if model in _REPEATABLE:
+    modes = tuple(module.training for module in model.modules())
+    known = _REPEATABLE.setdefault(model, set())
+    if modes in known:
         return
     inputs = give_inputs()
-    first, second = model(inputs), model(inputs)
-    if isinstance(first, Tensor) and not _close(first, second):
+    first = model(inputs)
+    again = (model(inputs) for _ in range(_DRAWS))
+    if isinstance(first, Tensor) and not all(_close(first, one) for one in again):
         raise OptimizerError(
             "model: gives other outputs for the same inputs, which curvature and variance"
             " reduction do not allow; turn off what draws at random (.eval())"
         )
-    _REPEATABLE.add(model)
+    known.add(modes)
 
 
 @torch.no_grad()
@@ -51,7 +57,7 @@ def require_mean(loss: Loss, outputs: Tensor, targets: Tensor) -> None:
         Of some samples, [sample, ...].
     """
     count = len(targets)
-    if _known(loss) or count < 2 or not isinstance(outputs, Tensor):
+    if is_known_mean(loss) or count < 2 or not isinstance(outputs, Tensor):
         return
     half = count // 2
     whole = loss(outputs, targets)
@@ -69,7 +75,8 @@ def require_mean(loss: Loss, outputs: Tensor, targets: Tensor) -> None:
         return
 
 
-def _known(loss: Loss) -> bool:
+def is_known_mean(loss: Loss) -> bool:
+    """Return whether `require_mean` has found a loss to be one."""
     try:
         return loss in _MEANS
     except TypeError:

@@ -61,6 +61,20 @@ class PairHistory:
         self.state["scales"][slot] = step.dot(change) / change.dot(change)
         self.state["stored"] += 1
 
+    def drop_newest(self) -> None:
+        """Forget the pair that was stored last."""
+        state, length = self.state, len(self.state["steps"])
+        if state["stored"] > length:
+            # The pair that it took the place of is gone: oldest first, as in a ring never filled.
+            turn = -(state["stored"] % length)
+            state["steps"], state["changes"] = (
+                state[name].roll(turn, 0) for name in ("steps", "changes")
+            )
+            state["products"] = state["products"].roll((turn, turn), (0, 1))
+            state["scales"] = state["scales"].roll(turn)
+            state["stored"] = length
+        state["stored"] -= 1
+
     def initial_scale(self) -> Tensor:
         """Return the scale of H₀ = scale · I: the mean of sᵀv / vᵀv over the pairs."""
         return self.state["scales"][: len(self)].mean()

@@ -12,8 +12,9 @@ from seistomo.optim.options import require_count
 from seistomo.optim.partwise import PartwiseObjective
 from seistomo.optim.ranks import Ranks
 
-# Samples of a full gradient that are forwarded at once, where batches are smaller.
-FULL_GRADIENT_PIECE = 1000
+# Samples of a full gradient that are forwarded at once, where batches are smaller: so many, and no
+# more than so many batches, whose graph fits into memory or not by the model.
+FULL_GRADIENT_PIECE, FULL_GRADIENT_BATCHES = 1000, 4
 
 
 class ModelObjective(PartwiseObjective):
@@ -34,7 +35,7 @@ class ModelObjective(PartwiseObjective):
         Place in the epoch, and how the work is done; see `PartwiseObjective`.
     micro_batch
         Samples forwarded at once; left out: a batch is forwarded whole, and the rest of the
-        training set in pieces of the batch's size or 1,000 samples, whichever is more.
+        training set in pieces of four batches up to 1,000 samples, or of a larger batch.
 
     Examples
     --------
@@ -79,17 +80,19 @@ class ModelObjective(PartwiseObjective):
             jacobian_mode=jacobian_mode,
         )
         self.inputs, self.targets = inputs, targets
-        self._at_once = micro_batch or max(self.batch_size, FULL_GRADIENT_PIECE)
+        piece = min(FULL_GRADIENT_PIECE, FULL_GRADIENT_BATCHES * self.batch_size)
+        self._at_once = micro_batch or max(self.batch_size, piece)
 
     def parts(self, samples: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield inputs and targets of the samples; see `PartwiseObjective.parts`."""
-        device = self.targets.device
-        for part in samples.split(self._at_once):
-            if len(part) == len(self.inputs) and torch.equal(part, self.training_samples):
-                yield self.inputs, self.targets
-            else:
-                rows = part.to(device)
-                yield self.inputs[rows], self.targets[rows]
+        if len(samples) == len(self.inputs) <= self._at_once and torch.equal(
+            samples, self.training_samples
+        ):
+            yield self.inputs, self.targets
+            return
+        # One transfer for all parts: on a GPU each waits for the work before it.
+        for rows in samples.to(self.targets.device).split(self._at_once):
+            yield self.inputs[rows], self.targets[rows]
 
 
 def epoch_objectives(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from seistomo.optim.assumptions import require_mean, require_repeatable
+from seistomo.optim.assumptions import is_known_mean, require_mean, require_repeatable
 from seistomo.optim.curvature import Mode, PartwiseLinearization, WeightedPart
 from seistomo.optim.errors import OptimizerError
 from seistomo.optim.network_at import (
@@ -142,6 +142,7 @@ class PartwiseObjective(ABC):
         """Return loss, gradient and Gauss–Newton products; see `Objective`."""
         self._require_repeatable()
         samples = self._wanted(samples)
+        self._require_mean(samples)
 
         def count(kind: str) -> None:
             setattr(self, kind, getattr(self, kind) + len(samples) / self.batch_size)
@@ -216,7 +217,9 @@ class PartwiseObjective(ABC):
         return total
 
     def _weighted_parts(self, samples: Tensor) -> Iterator[WeightedPart]:
-        self._ranks.require_alike(self.model, samples)
+        # At the start of each epoch anew: its order is drawn by each rank for itself.
+        anew = samples is self.samples and self.batch_index == 0
+        self._ranks.require_alike(self.model, samples, anew)
         share = self._ranks.share(samples)
         if not len(share):
             return
@@ -237,6 +240,19 @@ class PartwiseObjective(ABC):
         few = self._ranks.share(self.samples)[:8]
         if len(few):
             require_repeatable(self.model, lambda: next(self.parts(few))[0])
+
+    @torch.no_grad()
+    def _require_mean(self, samples: Tensor) -> None:
+        """Refuse a loss that is no mean, where curvature is of some samples or taken in parts."""
+        share = self._ranks.share(samples)
+        if is_known_mean(self._given_loss) or not len(share):
+            return
+        _, first = next(iter(self.parts(share)))
+        if len(first) < len(samples) or len(samples) < self.sample_count:
+            inputs, targets = next(iter(self.parts(share[:8])))
+            outputs = self.model(inputs)
+            self._ell(outputs, targets)  # Refuses what is no scalar.
+            require_mean(self._given_loss, outputs, targets)
 
     def _wanted(self, samples: Tensor | Sequence[int] | None) -> Tensor:
         if samples is None:

@@ -37,15 +37,18 @@ class Ranks:
         self.rank = dist.get_rank(group) if started else 0
         self.count = dist.get_world_size(group) if started else 1
 
-    def require_alike(self, model: nn.Module, samples: Tensor) -> None:
+    def require_alike(self, model: nn.Module, samples: Tensor, anew: bool = False) -> None:
         """Refuse ranks that hold other weights, or ask for other samples, than the others.
 
-        Looked at once a model: after that, equal steps keep the weights equal.
+        Weights are looked at once a model: after that, equal steps keep them equal. So are
+        samples, and wherever they are to be looked at ``anew``.
         """
-        if self.count == 1 or model in _ALIKE:
+        known = model in _ALIKE
+        if self.count == 1 or (known and not anew):
             return
         places = torch.arange(1, len(samples) + 1, dtype=torch.float64)
-        sums = [parameter.detach().double().sum().cpu() for parameter in model.parameters()]
+        parameters = () if known else model.parameters()
+        sums = [parameter.detach().double().sum().cpu() for parameter in parameters]
         own = torch.stack([*sums, samples.double().cpu().dot(places)])
         device = next(model.parameters()).device
         extremes = torch.cat([own, -own]).to(device)

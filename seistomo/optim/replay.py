@@ -114,6 +114,8 @@ def find_replay(
 ) -> Replay | None:
     """Return a replay that gives what is known, or None where the network has none.
 
+    None too where what is known is not finite.
+
     A trace that no longer does, since the model was changed, is made anew. Tracing takes some
     tenths of a second, so a model is traced `MOST_TRACES` times and no more.
 
@@ -126,6 +128,9 @@ def find_replay(
     witness
         A vector v, and J v.
     """
+    if not (outputs.isfinite().all() and witness[1].isfinite().all()):
+        # Nothing can be compared; that says nothing of the traces.
+        return None
     known = _KNOWN.setdefault(model, _Known())
     key = _key(model, names, values, inputs)
     for trace in (known.traces.get(key), None):

@@ -26,7 +26,12 @@ from seistomo.optim.objective import Objective
 from seistomo.optim.preconditioner import inverse_gradient_preconditioner
 from seistomo.optim.quadratic_model import QuadraticModel, quadratic_model
 from seistomo.optim.sgn_settings import STEIHAUG, Settings
-from seistomo.optim.trust_region import next_iteration_bound, next_radius, reduction_ratio
+from seistomo.optim.trust_region import (
+    is_lost_in_rounding,
+    next_iteration_bound,
+    next_radius,
+    reduction_ratio,
+)
 
 TAKEN = "taken"
 STATIONARY = "stationary"
@@ -138,7 +143,8 @@ class SGN(ObjectiveOptimizer):
     Attributes
     ----------
     report
-        Of the last step. ``status``: ``taken``, ``stationary`` (no gradient), ``not_finite``,
+        Of the last step. ``status``: ``taken``, ``stationary`` (no gradient, or one that
+        promises less than the loss can show), ``not_finite``,
         ``breakdown`` (no curvature along the gradient), ``rejected``, ``no_descent`` or
         ``failed`` (line search). ``damping``: its ρ. ``cg_status cg_iterations cg_residual``: see
         `seistomo.optim.cg.CGResult`. ``cg_bound``: the most iterations that were allowed.
@@ -278,12 +284,14 @@ class SGN(ObjectiveOptimizer):
         slope = float(model.gradient.dot(step))
         if not math.isfinite(slope):
             return _Outcome(NOT_FINITE)
-        settings = self._settings
+        settings, epsilon = self._settings, torch.finfo(step.dtype).eps
         if settings.line_search and not slope < 0:
             return _Outcome(NO_DESCENT)
         if not (settings.line_search or settings.needs_ratio):
             return _Outcome(TAKEN, 1.0)
         loss, weights = float(model.loss), self.weights()
+        if settings.line_search and is_lost_in_rounding(-slope, loss, epsilon):
+            return _Outcome(STATIONARY)
 
         def loss_at(length: float) -> float:
             return float(objective.loss(self.at(weights + length * step)))
@@ -291,7 +299,7 @@ class SGN(ObjectiveOptimizer):
         whole, ratio = loss_at(1.0), None
         if settings.needs_ratio:
             predicted = model.predicted_reduction(found, right_hand_side, rate)
-            ratio = reduction_ratio(loss, whole, predicted, torch.finfo(step.dtype).eps)
+            ratio = reduction_ratio(loss, whole, predicted, epsilon)
             self.report["predicted_reduction"] = predicted
         if settings.line_search:
             return _searched(loss_at, whole, loss, slope, ratio)

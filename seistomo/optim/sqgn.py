@@ -37,7 +37,8 @@ class SQGN(ObjectiveOptimizer):
     H the inverse of the Gauss–Newton matrix plus λ I as far as L curvature pairs know it. A pair
     is (s, v), v = (JᵀBJ + λ I) s with B = ∇²ℓ, taken at the weights after the step. Where there
     is no pair yet, H is 10⁻⁷ I. What the paper leaves out is as in its authors' code; the
-    defaults are the paper's.
+    defaults are the paper's but for ``first_step`` and ``undo_above``, which are ours: with
+    ``"code"`` or ``"paper"`` and 0 every step is as published.
 
     Every K steps the gradient over the training set is taken; that pass gives the batches'
     gradients at w̃ as well, so a step costs one gradient of the batch (none where it follows that
@@ -87,19 +88,20 @@ class SQGN(ObjectiveOptimizer):
     undo_above
         Where a batch's loss is more than this many times the median of the last ten, and above it
         by more than they differ, the last step is taken back and the next ones are kept shorter
-        for a while (see `seistomo.optim.step_guard`). Not in the paper; 0: never.
+        for a while; its pair goes, too (see `seistomo.optim.step_guard`). Not in the paper;
+        0: never.
     seed
         Of the generator that draws T; its state is part of the optimizer's.
 
     Attributes
     ----------
     report
-        Of the last step. ``finite``: whether loss, gradient and step were; else no step was
-        taken, and a full gradient taken for it is taken again at the next. ``undone``: whether
-        the last step was taken back; a full gradient taken there is taken again, too.
-        ``step_length``: |s|. ``fraction``: the part of α d that was taken. ``pair``: "stored",
-        "not due", or why it was refused. ``pairs``: how many the history has. ``refused``: how
-        many were refused so far, by reason.
+        Of the last step. ``finite``: whether loss, gradient and step were, or a step was taken
+        back all the same; else no step was taken, and a full gradient taken for it is taken
+        again at the next. ``undone``: whether the last step was taken back; a full gradient
+        taken there is taken again, too. ``step_length``: |s|. ``fraction``: the part of α d that
+        was taken. ``pair``: "stored", "not due", or why it was refused. ``pairs``: how many the
+        history has. ``refused``: how many were refused so far, by reason.
 
     Raises
     ------
@@ -164,7 +166,7 @@ class SQGN(ObjectiveOptimizer):
         found = self._gradient(objective)
         if "pairs" not in self.memory:
             pairs = PairHistory.new(self._history_length, found.gradient)
-            self.memory |= {"pairs": pairs, "iteration": 0, "refused": {}}
+            self.memory |= {"pairs": pairs, "iteration": 0, "refused": {}, "paired": False}
         step, shortened = self._planned_step(found)
         step, part, undone = self._guard.guarded(step, found.loss, self.memory)
         finite = torch.isfinite(step).all() & (torch.isfinite(found.loss) | undone)
@@ -218,6 +220,9 @@ class SQGN(ObjectiveOptimizer):
             told += pair_measures(*pair)
         was_finite, was_undone, fraction, length, *measures = torch.stack(told).tolist()
         history, refused = PairHistory(self.memory["pairs"]), self.memory["refused"]
+        if was_undone and self.memory.get("paired"):
+            # Taken where the loss had leapt, where units may be off and curvature next to nothing.
+            history.drop_newest()
         outcome = NOT_DUE
         if pair is not None:
             reason = refusal(measures, step.dtype)
@@ -226,6 +231,7 @@ class SQGN(ObjectiveOptimizer):
             else:
                 refused[reason] = refused.get(reason, 0) + 1
             outcome = reason or STORED
+        self.memory["paired"] = outcome == STORED
         self.report = {
             "finite": bool(was_finite),
             "undone": bool(was_undone),

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Batch losses whose median is the usual loss.
-_RECENT = 10
+# Batch losses whose median is the usual loss, and how many there must be at least.
+_RECENT, _FEWEST = 10, 5
 # Median distances from that median within which a loss is as usual as they are: six standard
 # deviations where they are normal.
 _SPREAD = 9.0
@@ -25,8 +25,8 @@ class StepGuard:
     A batch's loss is known before its step, so nothing is computed for it. Where it is more than
     ``factor`` times that median, and above it by more than batches differ anyway, the step before
     is taken back; a limit on the length of steps begins at half of it, and grows by a quarter with
-    every step from there on. Two steps in a row are never taken back. All work stays on the device
-    of the loss.
+    every step from there on. Nothing is taken back before there were five losses, nor two steps in
+    a row. All work stays on the device of the loss.
 
     Parameters
     ----------
@@ -63,14 +63,22 @@ class StepGuard:
         moves = torch.isfinite(taken).all() & torch.isfinite(loss)
         state["limit"] = torch.where(back, _SHRINK * moved, _GROW * limit)
         state["losses"] = torch.where(back | ~torch.isfinite(loss), recent, known)
-        state["last"] = torch.where(~back & moves, taken, 0)
+        state["last"] = torch.where(back, 0, torch.where(moves, taken, last))
         return taken, torch.where(back, 0, part), back
 
     def _highest(self, recent: Tensor) -> Tensor:
-        """Return the highest usual loss; nan, which nothing is above, where there was none yet."""
-        median = recent.nanmedian()
-        spread = (recent - median).abs().nanmedian()
-        return torch.maximum(self._factor * median, median + _SPREAD * spread)
+        """Return the highest usual loss."""
+        known = (~recent.isnan()).sum()
+        median = _median(recent, known)
+        spread = _median((recent - median).abs(), known)
+        margin = torch.maximum((self._factor - 1) * median.abs(), _SPREAD * spread)
+        return torch.where(known < _FEWEST, torch.inf, median + margin)
+
+
+def _median(values: Tensor, known: Tensor) -> Tensor:
+    """Return the median of those that are not nan; unlike torch's without waiting for a GPU."""
+    middle = ((known - 1) // 2).clamp(min=0)
+    return values.sort().values.gather(0, middle.reshape(1))[0]
 
 
 def _fresh(like: Tensor) -> dict[str, Tensor]:

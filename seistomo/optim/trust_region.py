@@ -8,6 +8,8 @@ import math
 
 POOR, GOOD = 1 / 4, 3 / 4
 SHRINK, GROW = 2 / 3, 3 / 2
+# Its square must not vanish in float32.
+_SMALLEST_RADIUS = 1e-15
 
 
 def reduction_ratio(
@@ -33,9 +35,14 @@ def reduction_ratio(
     """
     if not math.isfinite(trial_loss):
         return -math.inf
-    if not predicted > 10 * epsilon * abs(loss):
+    if not predicted > 0 or is_lost_in_rounding(predicted, loss, epsilon):
         return None
     return (loss - trial_loss) / predicted
+
+
+def is_lost_in_rounding(reduction: float, loss: float, epsilon: float) -> bool:
+    """Return whether a loss is too coarse for a reduction; parameters as in `reduction_ratio`."""
+    return reduction <= 10 * epsilon * abs(loss)
 
 
 def next_radius(radius: float, ratio: float | None, at_boundary: bool, largest: float) -> float:
@@ -47,7 +54,7 @@ def next_radius(radius: float, ratio: float | None, at_boundary: bool, largest: 
     if ratio is None:
         return radius
     if ratio < POOR:
-        return radius / 4
+        return max(radius / 4, _SMALLEST_RADIUS)
     if ratio > GOOD and at_boundary:
         return min(2 * radius, largest)
     return radius

@@ -55,8 +55,10 @@ def check_interval(config: Config, optimizer: torch.optim.Optimizer, samples: in
     doublings = config.training.batch_doublings
     if not doublings or not isinstance(interval, int):
         return
-    for epoch, count in enumerate(batch_counts(config.training, samples)):
-        if count % interval:
+    counts = batch_counts(config.training, samples)
+    for epoch, count in enumerate(counts):
+        # Where it does not divide the first epoch either, that is the optimizer's to say.
+        if count % interval and not counts[0] % interval:
             batches = "1 batch" if count == 1 else f"{count} batches"
             raise InputError(
                 f"optimizer.options.{name} = {interval}: with training.batch_doublings ="

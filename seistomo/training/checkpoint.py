@@ -23,6 +23,8 @@ CONTINUING = ("optimizer", "schedule", "random", "averaging")
 # Settings that may change on resume: they leave what was done so far as it is.
 FREE_KEYS = {
     "training.epochs",
+    # What was averaged of a shorter run is dropped; see `WeightAverage.restore`.
+    "training.averaging_epochs",
     "training.patience",
     "training.device",
     "training.threads",
@@ -136,9 +138,6 @@ class Checkpoint:
         """Return this without what only continuing needs, so that others need not keep it."""
         return replace(self, **{key: {} for key in CONTINUING})
 
-    def _is_within_growth(self, config: Config) -> bool:
-        return self.progress.batch > 0 and config.training.batch_doublings > 0
-
     @property
     def is_best(self) -> bool:
         """Whether this is the end of the epoch with the best loss so far."""
@@ -169,14 +168,25 @@ class Checkpoint:
         if config.training.epochs != theirs.training.epochs and self._is_within_growth(config):
             raise InputError(
                 f"training.epochs = {config.training.epochs}: with training.batch_doublings it"
-                f" changes the batches of epoch {self.progress.epoch + 1}, which the run"
+                f" may change the batches of epoch {self.progress.epoch + 1}, which the run"
                 f" {path.parent} has begun; finish that with {theirs.training.epochs}"
+            )
+        ours, before = (one.training.averaging_epochs for one in (config, theirs))
+        begins = max(0, config.training.epochs - ours)
+        if ours != before and config.training.averaging == "tail" and begins < self.progress.epoch:
+            raise InputError(
+                f"training.averaging_epochs = {ours}: the mean would begin after epoch {begins},"
+                f" and the run {path.parent}, started with {before}, has done"
+                f" {self.progress.epoch} already; ask for more training.epochs, or start anew"
             )
         if config.training.epochs < self.progress.epoch:
             raise InputError(
                 f"training.epochs = {config.training.epochs}: the run {path.parent} has done"
                 f" {self.progress.epoch} already"
             )
+
+    def _is_within_growth(self, config: Config) -> bool:
+        return self.progress.batch > 0 and config.training.batch_doublings > 0
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:

@@ -265,12 +265,17 @@ class SplitData:
         rows = self.processes.share(len(self)) if self.owned else np.arange(len(self))
         where = self._device if self.place == "device" else "cpu"
         gathers, velocity = self._empty(len(rows), where)
-        one_gather, one_velocity = self._empty(1)
-        shown = bar(self.samples[rows], description="scaling data", leave=False)
-        for place, sample in enumerate(shown):
-            self._read(int(sample), one_gather[0], one_velocity[0])
+
+        def keep(place: int) -> None:
+            one_gather, one_velocity = self._empty(1)
+            self._read(int(self.samples[rows[place]]), one_gather[0], one_velocity[0])
             gathers[place].copy_(one_gather[0])
             velocity[place].copy_(one_velocity[0])
+
+        jobs = [partial(_begin, keep, place) for place in range(len(rows))]
+        reading = read_ahead(jobs, self._readers, self._readers)
+        for done in bar(reading, total=len(rows), description="scaling data", leave=False):
+            done.result()
         return gathers, velocity
 
     def _empty(
@@ -355,6 +360,10 @@ class EpochData:
         groups = [rows[first : first + size] for first in range(0, len(rows), size)]
         for batch in self._split.batches(groups, self._augmentation):
             yield batch.take(torch.arange(len(batch)))
+
+
+def _begin(work: Callable[[int], None], place: int, submit: Submit) -> Future:
+    return submit(work, place)
 
 
 def _select(values: Tensor, rows: Tensor) -> Tensor:

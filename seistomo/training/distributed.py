@@ -266,10 +266,10 @@ class SharedRanks(Ranks):
         owners = self._owners[torch.searchsorted(self._samples, samples)]
         return samples[owners == self.rank]
 
-    def require_alike(self, model: nn.Module, samples: Tensor) -> None:
+    def require_alike(self, model: nn.Module, samples: Tensor, anew: bool = False) -> None:
         """Refuse ranks that differ; see `seistomo.optim.Ranks`."""
         with collective():
-            super().require_alike(model, samples)
+            super().require_alike(model, samples, anew)
 
     def sum(self, tensors: list[Tensor]) -> tuple[Tensor, ...]:
         """Return the tensors, summed over the ranks in one message."""

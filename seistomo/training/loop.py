@@ -15,7 +15,7 @@ from seistomo.networks import parameter_count
 from seistomo.optim import ObjectiveOptimizer, OptimizerError
 from seistomo.progress import bar, quietly, say
 from seistomo.training.augmentation import Corruption
-from seistomo.training.batches import batch_counts, batch_groups, batch_size
+from seistomo.training.batches import batch_count, batch_counts, batch_groups, batch_size
 from seistomo.training.checkpoint import (
     CONTINUING,
     Checkpoint,
@@ -240,10 +240,10 @@ class _Loop:
         return EpochData(split, groups, mirrored, Corruption.of(settings, epoch))
 
     def _growth(self) -> float:
-        """Return the batch size of the epoch in hand as a multiple of the first one's."""
+        """Return the size of the batches of the epoch in hand as a multiple of the first one's."""
         samples, epoch = len(self.session.train_split), self.session.progress.epoch
-        first, now = (batch_size(self.settings, number, samples) for number in (0, epoch))
-        return now / first
+        first, now = (batch_count(self.settings, number, samples) for number in (0, epoch))
+        return first / now
 
     def _step(self, objective: BatchObjective) -> torch.Tensor | float | None:
         # An optimizer of ours does not call the objective as a closure, which would tell.

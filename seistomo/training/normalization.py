@@ -197,6 +197,11 @@ class Normalization:
         )
 
 
+# Settings that runs differ in without a difference here.
+_NO_MATTER = {"seed", "epochs", "batch_size", "batch_doublings", "schedule", "averaging"}
+_LEARNT: dict[tuple, Normalization] = {}
+
+
 def learn_normalization(data: DatasetReader, config: TrainingConfig) -> Normalization:
     """Learn the scalings from the training split, in one or two passes of bounded memory.
 
@@ -212,6 +217,20 @@ def learn_normalization(data: DatasetReader, config: TrainingConfig) -> Normaliz
     InputError
         If the training data are not finite, do not differ, or lie where the outputs cannot.
     """
+    # Runs of one process on one data set learn the same: passes over large ones take minutes.
+    key = (str(data.path), data.path.stat().st_mtime_ns, data.identity, _what_matters(config))
+    if key not in _LEARNT:
+        learnt = _learn(data, config)
+        _LEARNT.clear()
+        _LEARNT[key] = learnt
+    return _LEARNT[key]
+
+
+def _what_matters(config: TrainingConfig) -> str:
+    return config.model_dump_json(exclude=_NO_MATTER)
+
+
+def _learn(data: DatasetReader, config: TrainingConfig) -> Normalization:
     rows = data.indices("train")
     mean_velocity, low, high = _velocity_statistics(data, rows)
     if config.velocity_scaling == "bounds":

@@ -95,7 +95,7 @@ def test_the_mute_follows_the_speed_at_the_surface():
             "tomography",
             [*land, 'velocity.layer_speeds="rising"', "velocity.velocity_cap=3600.0"],
         ),
-        "given": load_config("tomography", [*land, "training.mute_speed=1700.0"]),
+        "given": with_overrides(load_config("tomography", land), ["training.mute_speed=1700.0"]),
     }
     found = {
         name: VARIANTS["gain-mute-top"].applied(config).training.mute_speed

@@ -5,8 +5,8 @@ import pytest
 from seistomo.benchmarks.history import EpochEntry, Milestone, RunResult
 
 
-def entry(epoch, seconds, accuracy):
-    return EpochEntry(epoch, 60 * epoch, seconds, 1.0, 0.5, accuracy, 0.1, 60.0 * epoch, 0.0)
+def entry(epoch, seconds, accuracy, loss=0.5):
+    return EpochEntry(epoch, 60 * epoch, seconds, 1.0, loss, accuracy, 0.1, 60.0 * epoch, 0.0)
 
 
 def result(*ends, **kept):
@@ -36,8 +36,11 @@ def test_what_is_seen_within_an_epoch_counts_too():
 
 
 def test_stuck_is_no_better_than_guessing_or_not_finite():
-    assert result((1.0, 0.1135)).stuck
-    assert not result((1.0, 0.21)).stuck
+    assert result((1.0, 0.1135, 2.31)).stuck
+    assert not result((1.0, 0.21, 2.31)).stuck
+    # Slow, not stuck: its loss has a long way to go yet, or is below that of guessing.
+    assert not result((1.0, 0.19, 9.1)).stuck
+    assert not result((1.0, 0.19, 2.1)).stuck
     assert result((1.0, 0.9), diverged="nan").stuck
 
 

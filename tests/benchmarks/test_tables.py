@@ -47,9 +47,9 @@ def test_a_row_shows_what_was_measured_beside_the_paper():
 
 
 def test_what_the_paper_does_not_say_is_left_open():
-    own = MeasuredRow("mine", 1.0, [run(0.1), run(0.9, epochs=3)])
+    own = MeasuredRow("mine", 1.0, [run(0.1, 2.3), run(0.9, 2.3, epochs=3)])
     _, _, row = cells(markdown_table([own]))
-    expected = "mine|1|3 to 25|–|0.100 ± 0.000|–|50.00 ± 56.57|–|10.0|–|–|2|0|1"
+    expected = "mine|1|3 to 25|–|2.300 ± 0.000|–|50.00 ± 56.57|–|10.0|–|–|2|0|1"
     assert "|".join(row) == expected
     partly = MeasuredRow("SQGN", 0.1, [run(0.9)], replace(SQGN_BASELINE, loss=None, seconds=None))
     assert cells(markdown_table([partly], ADAM))[2].count("–") == 2
@@ -57,7 +57,7 @@ def test_what_the_paper_does_not_say_is_left_open():
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_is_said(bad):
-    row = MeasuredRow("SGD", 1.0, [run(0.1, bad, diverged="x"), run(0.1)])
+    row = MeasuredRow("SGD", 1.0, [run(0.1, bad, diverged="x"), run(0.1, 2.3)])
     assert "not finite" in markdown_table([row])
     assert row.summary()["stuck"] == 2
 

@@ -29,7 +29,13 @@ def test_a_loss_that_is_no_mean_is_refused_where_it_is_parted(name):
     objective = make(LOSSES[name], samples=torch.arange(5), batches=[torch.arange(5)])
     with pytest.raises(OptimizerError, match="must be a mean over samples"):
         objective.full_gradient()
-    make(LOSSES[name]).gradient()  # One batch that is all there is, in one part.
+    with pytest.raises(OptimizerError, match="must be a mean over samples"):
+        make(LOSSES[name], micro_batch=5).linearize()
+    with pytest.raises(OptimizerError, match="must be a mean over samples"):
+        make(LOSSES[name]).linearize(samples=torch.arange(6))
+    # One batch that is all there is, in one part.
+    make(LOSSES[name]).gradient()
+    make(LOSSES[name]).linearize()
 
 
 def test_a_mean_is_looked_at_once():
@@ -71,6 +77,24 @@ def test_a_network_that_draws_at_random_is_refused():
     with pytest.raises(OptimizerError, match="other outputs"):
         optimizer.step(objective)
     assert torch.equal(objective.model.weight, before)
+
+
+class Training(nn.Linear):
+    """Random while it trains, now and then, in a way that no layer shows."""
+
+    def forward(self, x):
+        seldom = self.training and torch.rand(()) < 0.3
+        return super().forward(x * 0.9 if seldom else x)
+
+
+def test_a_network_is_looked_at_in_each_of_its_modes():
+    objective = make(model=Training(3, 4).eval())
+    objective.linearize()
+    objective.model.train()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        with pytest.raises(OptimizerError, match="other outputs for the same inputs"):
+            objective.linearize()
 
 
 def test_a_batch_must_be_the_one_of_its_number():

@@ -556,7 +556,7 @@ def test_a_missing_objective_is_refused(variant):
     ("loss", "message"),
     [
         (None, "loss = None: must be a function"),
-        (nn.MSELoss(reduction="none"), r"loss: returns shape \[20, 2\], not a scalar"),
+        (nn.MSELoss(reduction="none"), r"loss: returns shape \[\d+, 2\], not a scalar"),
         (lambda outputs, targets: None, "loss: returns NoneType, not a scalar"),
     ],
 )

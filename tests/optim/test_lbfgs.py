@@ -58,6 +58,22 @@ def test_inverse_product_is_the_dense_bfgs_inverse_of_the_newest_pairs(count):
     assert len(history) == min(count, 4)
 
 
+@pytest.mark.parametrize("count", [2, 4, 5, 7, 8, 13])
+def test_without_the_newest_pair_it_goes_on_as_if_that_had_never_been(count):
+    _, pairs = pairs_of_a_quadratic(count + 2)
+    history = filled(4, pairs[:count])
+    history.drop_newest()
+    # Of a full history the oldest pair had made room for it.
+    kept = pairs[max(0, count - 4) : count - 1]
+    for further in (None, *pairs[count:]):
+        if further is not None:
+            history.store(*further)
+            kept = [*kept, further][-4:]
+        assert len(history) == len(kept)
+        computed = torch.stack([history.inverse_product(e) for e in torch.eye(SIZE).double()])
+        torch.testing.assert_close(computed, dense_inverse(kept), rtol=1e-9, atol=1e-11)
+
+
 def test_inverse_product_is_the_two_loop_recursion():
     _, pairs = pairs_of_a_quadratic(11, seed=3)
     vector = torch.linspace(-1, 1, SIZE, dtype=torch.float64)

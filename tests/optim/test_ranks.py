@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from seistomo.optim import ModelObjective, Ranks, make_optimizer, optimizer_names
+from seistomo.optim import ModelObjective, OptimizerError, Ranks, make_optimizer, optimizer_names
 from seistomo.progress import set_quiet
 
 PROCESSES = 3
@@ -288,6 +288,31 @@ def test_shares_of_a_batch_are_its_parts(monkeypatch):
         found.append(Ranks().share(samples))
     assert [len(share) for share in found] == [3, 2, 2]
     assert torch.equal(torch.cat(found).sort().values, samples)
+
+
+def test_samples_are_looked_at_anew_where_asked(monkeypatch):
+    lengths, other = [], 0.0
+
+    def all_reduce(message, op, group):
+        lengths.append(len(message))
+        message[0] += other
+
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda group: 2)
+    monkeypatch.setattr(dist, "get_rank", lambda group: 0)
+    monkeypatch.setattr(dist, "all_reduce", all_reduce)
+    model, samples = torch.nn.Linear(1, 1), torch.arange(4)
+    for anew in (False, False, True):
+        Ranks().require_alike(model, samples, anew)
+    # Two parameters and the samples, then the samples alone: the most and the least of each.
+    assert lengths == [6, 2]
+    other = 1.0
+    Ranks().require_alike(model, samples)
+    with pytest.raises(OptimizerError, match="ranks: have different samples"):
+        Ranks().require_alike(model, samples, True)
+    objective = ModelObjective(model, torch.nn.functional.mse_loss, *torch.ones(2, 4, 1))
+    with pytest.raises(OptimizerError, match="ranks: have different samples"):
+        objective.gradient()
 
 
 if __name__ == "__main__":

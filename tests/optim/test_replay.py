@@ -203,3 +203,10 @@ def test_a_model_is_not_traced_for_ever():
         inputs = torch.ones(samples, 6, dtype=torch.float64)
         vector = [torch.ones_like(p) for p in model.parameters()]
         assert (find(model, inputs, vector) is None) == (samples > MOST_TRACES)
+
+
+def test_numbers_that_are_not_finite_use_up_no_trace():
+    model, inputs, vector = make(lambda: nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 2)))
+    for _ in range(MOST_TRACES + 1):
+        assert find(model, inputs * torch.nan, vector) is None
+    assert find(model, inputs, vector) is not None

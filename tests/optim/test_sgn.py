@@ -688,3 +688,23 @@ def test_bad_options_are_named_at_construction(options, said):
     with pytest.raises(OptimizerError, match=said) as caught:
         SGN(network().parameters(), **options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{}, {"solver": "steihaug"}, {"line_search": False}])
+def test_at_the_minimum_it_stays_and_trusts_its_model(options):
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(40, 3, generator=generator)
+    targets = inputs @ torch.tensor([[1.0], [-2.0], [0.5]])
+    targets += torch.randn(40, 1, generator=generator)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Linear(3, 1)
+    optimizer = SGN(model.parameters(), **options)
+    for _ in range(150):
+        optimizer.step(ModelObjective(model, mean_squared, inputs, targets))
+        assert optimizer.report["status"] in ("taken", "stationary")
+    weights_there = flatten(list(model.parameters())).detach()
+    best = torch.linalg.lstsq(torch.cat([inputs, torch.ones(40, 1)], 1), targets).solution.flatten()
+    torch.testing.assert_close(weights_there, best, rtol=1e-3, atol=1e-4)
+    assert optimizer.report["damping"] < 1
+    assert optimizer.report["radius"] is None or optimizer.report["radius"] > 1e-3

@@ -10,6 +10,7 @@ from seistomo.optim import SQGN, ModelObjective
 from seistomo.optim.step_guard import StepGuard
 
 STEP = torch.tensor([3.0, 4.0], dtype=torch.float64)
+CALM = [1.0, 1.02, 0.99, 1.01, 1.0]
 
 
 def play(losses, factor=2.0, step=STEP):
@@ -22,23 +23,23 @@ def play(losses, factor=2.0, step=STEP):
 
 
 def test_steps_pass_unchanged_while_the_loss_is_usual():
-    seen, memory = play([1.0, 1.9, 0.2, 0.7, 1.1])
+    seen, memory = play([1.0, 1.9, 0.2, 0.7, 1.1, 1.4, 0.9])
     assert all(torch.equal(taken, STEP) and part == 1 and not back for taken, part, back in seen)
     assert memory["guard"]["limit"] == math.inf
 
 
 def test_a_step_is_taken_back_once_and_the_next_are_kept_short():
-    seen, _ = play([1.0, 1.0, 2.1, 1.0, 1.0, 1.0, 1.0, 1.0])
-    assert [back for *_, back in seen] == [False, False, True, *[False] * 5]
-    assert torch.equal(seen[2][0], -STEP)
-    lengths = [float(taken.norm()) for taken, *_ in seen[3:]]
+    seen, _ = play([*CALM, 2.1, 1.0, 1.0, 1.0, 1.0, 1.0])
+    assert [back for *_, back in seen] == [*[False] * 5, True, *[False] * 5]
+    assert torch.equal(seen[5][0], -STEP)
+    lengths = [float(taken.norm()) for taken, *_ in seen[6:]]
     assert lengths == pytest.approx([2.5, 2.5 * 1.25, 2.5 * 1.25**2, 2.5 * 1.25**3, 5.0])
-    assert [part for _, part, _ in seen[3:]] == pytest.approx([length / 5 for length in lengths])
+    assert [part for _, part, _ in seen[6:]] == pytest.approx([length / 5 for length in lengths])
 
 
 def test_two_steps_in_a_row_are_never_taken_back():
-    seen, memory = play([1.0, 9.0, 9.0, 9.0])
-    assert [back for *_, back in seen] == [False, True, False, True]
+    seen, memory = play([*CALM, 9.0, 9.0, 9.0])
+    assert [back for *_, back in seen[5:]] == [True, False, True]
     # What was taken back for is no usual loss.
     assert memory["guard"]["losses"].tolist()[-2:] == [1.0, 9.0]
 
@@ -49,24 +50,41 @@ def test_a_loss_that_rises_slowly_becomes_usual():
 
 
 def test_what_batches_differ_by_is_usual():
-    calm, noisy = [1.0, 1.02, 0.99, 1.01, 1.0], [1.0, 1.5, 0.6, 1.3, 0.8]
-    assert play([*calm, 2.5])[0][-1][-1]
+    noisy = [1.0, 1.5, 0.6, 1.3, 0.8]
+    assert play([*CALM, 2.5])[0][-1][-1]
     assert not play([*noisy, 2.5])[0][-1][-1]
     assert play([*noisy, 25.0])[0][-1][-1]
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_is_not_remembered(loss):
-    seen, memory = play([1.0, loss, 1.0])
-    assert [back for *_, back in seen] == [False, loss == math.inf, False]
-    assert memory["guard"]["losses"].tolist()[-2:] == [1.0, 1.0]
+    seen, memory = play([*CALM, loss, 1.0])
+    assert [back for *_, back in seen[5:]] == [loss == math.inf, False]
+    assert memory["guard"]["losses"].tolist()[-6:] == [*CALM, 1.0]
     seen, memory = play([1.0], step=torch.tensor([1.0, math.nan], dtype=torch.float64))
     assert not memory["guard"]["last"].any(), "a step that is no number is not taken"
 
 
 def test_zero_takes_nothing_back():
-    seen, _ = play([1.0, 1e30, 1.0], factor=0)
+    for losses in ([*CALM, 1e30, 1.0], [-loss for loss in [*CALM, -1e30]]):
+        seen, _ = play(losses, factor=0)
+        assert not any(back for *_, back in seen)
+
+
+def test_losses_below_zero_may_differ_by_as_much():
+    below = [-loss for loss in CALM]
+    assert not play([*below, -0.1])[0][-1][-1]
+    assert play([*below, 0.1])[0][-1][-1]
+
+
+def test_nothing_is_taken_back_before_five_losses():
+    seen, _ = play([1.0, 1.0, 1.0, 1.0, 50.0])
     assert not any(back for *_, back in seen)
+
+
+def test_a_step_may_be_taken_back_past_a_batch_without_a_loss():
+    seen, _ = play([*CALM, math.nan, 9.0])
+    assert [back for *_, back in seen[5:]] == [False, True]
 
 
 def run(undo_above, steps=150, interval="never"):
@@ -108,13 +126,15 @@ def test_an_undone_step_leads_back_to_where_it_began():
     model = nn.Linear(2, 1)
     optimizer = SQGN(model.parameters(), 0.1, damping=1.0, full_gradient_interval="never")
     inputs, targets = torch.ones(4, 2), torch.zeros(4, 1)
-    for _ in range(3):
-        start = optimizer.weights()
+    for _ in range(6):
+        start, pairs = optimizer.weights(), optimizer.report.get("pairs", 0)
         optimizer.step(ModelObjective(model, nn.functional.mse_loss, inputs, targets))
     assert not torch.equal(optimizer.weights(), start)
     optimizer.step(ModelObjective(model, nn.functional.mse_loss, inputs, targets + 1e3))
     assert optimizer.report["undone"]
     assert optimizer.report["fraction"] == 0
+    # The pair of the step that was taken back has gone, that of the way back has come.
+    assert optimizer.report["pairs"] == pairs + 1
     torch.testing.assert_close(optimizer.weights(), start)
 
 
@@ -124,7 +144,7 @@ def test_a_full_gradient_of_an_undone_step_is_taken_again():
     inputs, targets = torch.ones(8, 2), torch.zeros(8)
     batches = torch.arange(8).split(2)
     costs = []
-    for epoch, shift in enumerate((0.0, 1e3)):
+    for epoch, shift in enumerate((0.0, 0.0, 1e3)):
         for number in range(4):
             objective = ModelObjective(
                 model,
@@ -136,6 +156,6 @@ def test_a_full_gradient_of_an_undone_step_is_taken_again():
                 batch_index=number,
             )
             optimizer.step(objective)
-            assert optimizer.report["undone"] == (epoch == 1 and number == 0)
+            assert optimizer.report["undone"] == (epoch == 2 and number == 0)
             costs.append(objective.gradient_evaluations)
-    assert costs == [4, 1, 1, 1, 4, 4, 1, 1]
+    assert costs == [4, 1, 1, 1, 4, 1, 1, 1, 4, 4, 1, 1]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from seistomo.benchmarks.generalization.wavelets import wavelet_settings
 from seistomo.config import Config, parse_config
-from seistomo.config.families import FAMILIES
+from seistomo.config.families import FAMILIES, OPENFWI_FAMILIES
 from seistomo.errors import InputError
 from seistomo.evaluation.corruption import Corruption
 from seistomo.progress import quietly
@@ -157,10 +157,25 @@ def family_conditions(config: Config) -> list[Condition]:
     known = [name for name in FAMILIES if config.velocity.draws(name)]
     unknown = [name for name in FAMILIES if name not in known]
     return [
-        Condition(f"family-{name}", name, group, (f"velocity.families={name}",))
+        Condition(f"family-{name}", name, group, *_family(config, name))
         for group, names in (("trained", known), ("other", unknown))
         for name in names
     ]
+
+
+def _family(config: Config, name: str) -> tuple[tuple[str, ...], Corruption, str]:
+    """Return the settings, corruption and note of a family's row.
+
+    The speeds of OpenFWI's families are of no run: where its bounds are narrower, they are drawn
+    within them.
+    """
+    settings, velocity = (f"velocity.families={name}",), config.velocity
+    low, high = velocity.openfwi_velocity
+    within = max(low, velocity.minimum), min(high, velocity.maximum)
+    if name not in OPENFWI_FAMILIES or within == (low, high) or within[0] >= within[1]:
+        return settings, Corruption(), ""
+    note = f"speeds from {within[0]:g} to {within[1]:g} m/s, the run's bounds"
+    return (*settings, f"velocity.openfwi_velocity={list(within)}"), Corruption(), note
 
 
 def configured(

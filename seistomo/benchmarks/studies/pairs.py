@@ -1,4 +1,4 @@
-"""SQGN with its three sources of curvature pairs: why Gauss–Newton products are the better one.
+"""SQGN with its three sources of curvature pairs, one beside the other.
 
 Gauss–Newton products (Thiele et al. 2021), Hessian products (Byrd et al. 2016) and differences
 of gradients (Schraudolph et al. 2007), everything else alike.

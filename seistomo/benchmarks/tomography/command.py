@@ -12,6 +12,7 @@ from seistomo.benchmarks.machine import describe_machine
 from seistomo.benchmarks.operations import count_operations
 from seistomo.benchmarks.store import RUNS, BenchmarkFolder
 from seistomo.benchmarks.tomography.budget import Budget, TimeIsUpError
+from seistomo.benchmarks.tomography.examples import validation_loss
 from seistomo.benchmarks.tomography.outcome import Outcome
 from seistomo.benchmarks.tomography.page import About, write_results
 from seistomo.benchmarks.tomography.rounds import run_in_rounds
@@ -100,6 +101,8 @@ class TomographyBenchmark:
     ----------
     options
         What to do.
+    studied
+        Whether it is the ground of a study; see `size_config`.
 
     Raises
     ------
@@ -107,8 +110,8 @@ class TomographyBenchmark:
         For options that cannot be, or a folder with other settings.
     """
 
-    def __init__(self, options: TomographyOptions):
-        self.options = options
+    def __init__(self, options: TomographyOptions, studied: bool = False):
+        self.options, self._studied = options, studied
         self.budget = Budget(60 * options.minutes if options.minutes else math.inf)
         self.device = choose_device(options.device)
         self.base = self._base_config()
@@ -153,7 +156,7 @@ class TomographyBenchmark:
             "training.threads": options.threads,
             "training.memory_limit": options.memory_limit,
         }
-        base = size_config(options.size, options.settings, options.data)
+        base = size_config(options.size, options.settings, options.data, self._studied)
         return with_overrides(
             base, [f"{key}={value}" for key, value in own.items() if value is not None]
         )
@@ -252,13 +255,16 @@ class TomographyBenchmark:
         say(table)
         best = min(
             (row for row in self._measured(found) if row.whole),
-            key=lambda row: sum(row.scores("loss")) / len(row.whole),
+            key=validation_loss,
             default=None,
         )
         if best is None:
             return f"{out / 'index.md'}: all runs diverged"
         rmse, ssim = (sum(best.scores(n)) / len(best.whole) for n in ("rmse", "ssim"))
-        line = f"{out / 'index.md'}: {best.row.label}: RMSE {rmse:.0f} m/s, SSIM {ssim:.3f}"
+        line = (
+            f"{out / 'index.md'}: lowest validation loss: {best.row.label}; on the test split RMSE"
+            f" {rmse:.0f} m/s, SSIM {ssim:.3f}"
+        )
         if not complete:
             done = sum(one.epochs for outcomes in found.values() for one in outcomes)
             wanted = len(self.rows) * self.options.repeats * self.base.training.epochs

@@ -26,7 +26,7 @@ def choose_rows(rows: Sequence[MeasuredRow]) -> list[tuple[MeasuredRow, Outcome]
     chosen on the test split.
     """
     best: dict[str, MeasuredRow] = {}
-    for row in sorted((row for row in rows if row.whole), key=_validation_loss):
+    for row in sorted((row for row in rows if row.whole), key=validation_loss):
         best.setdefault(row.row.optimizer, row)
     order = [*METHODS, *(name for name in best if name not in METHODS)]
     chosen = [best[name] for name in order if name in best][:MOST_METHODS]
@@ -103,6 +103,6 @@ def build_comparisons(
     ]
 
 
-def _validation_loss(row: MeasuredRow) -> float:
+def validation_loss(row: MeasuredRow) -> float:
     """Return the mean validation loss of a row's runs after their last epoch."""
     return float(np.mean([one.history[-1].validation_loss for one in row.whole]))

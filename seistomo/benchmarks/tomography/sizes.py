@@ -71,7 +71,9 @@ SIZES = {
 }
 
 
-def size_config(size: str, settings: Sequence[str] = (), data: Path | None = None) -> Config:
+def size_config(
+    size: str, settings: Sequence[str] = (), data: Path | None = None, studied: bool = False
+) -> Config:
     """Return the configuration that all rows start from.
 
     Parameters
@@ -82,6 +84,9 @@ def size_config(size: str, settings: Sequence[str] = (), data: Path | None = Non
         ``section.key=value`` strings of the user's.
     data
         A data set that is there already: what describes data is then its own.
+    studied
+        Whether a study turns settings of network and training, so that some of the user's may
+        have an effect in its variants alone.
 
     Raises
     ------
@@ -96,7 +101,7 @@ def size_config(size: str, settings: Sequence[str] = (), data: Path | None = Non
     preset = load_config(SIZES[size].preset)
     config = with_overrides(preset, [*SIZES[size].overrides, *settings])
     # The size's own may be idle beside the user's: nobody asked for them.
-    require_effect(config, settings)
+    require_effect(config, [text for text in settings if not (studied and _is_turned(text))])
     if data is None:
         return config
     with open_dataset(data) as reader:
@@ -112,6 +117,10 @@ def size_config(size: str, settings: Sequence[str] = (), data: Path | None = Non
 def velocity_span(config: Config) -> float:
     """Return the m/s that make one unit of scaled velocity."""
     return config.velocity.maximum - config.velocity.minimum
+
+
+def _is_turned(setting: str) -> bool:
+    return setting.strip().startswith(("network.", "training."))
 
 
 def _check(setting: str, data: Path | None) -> None:

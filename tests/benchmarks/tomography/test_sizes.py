@@ -53,3 +53,12 @@ def test_a_given_data_set_decides_what_describes_data(data, base):
     assert config.training.gather_scaling == "gain"
     with pytest.raises(InputError, match="is decided by --data"):
         size_config("small", ["survey.sources=3"], data)
+
+
+@pytest.mark.parametrize("setting", ["training.ssim_weight=0.1", "network.latent=8"])
+def test_what_has_an_effect_in_a_study_alone_is_refused_without_one(setting):
+    with pytest.raises(InputError, match="has no effect"):
+        size_config("small", [setting])
+    assert size_config("small", [setting], studied=True)
+    with pytest.raises(InputError, match="has no effect"):
+        size_config("small", ["simulation.water_speed=1500"], studied=True)

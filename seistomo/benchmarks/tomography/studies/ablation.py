@@ -125,10 +125,10 @@ class Ablation:
             return f"{page}: nothing is trained to the end yet; {again}"
         say(self._write(complete))
         scored = [one for one in self._measured() if one.whole]
-        best = min(scored, key=lambda one: one.mean("rmse"))
+        best = min(scored, key=lambda one: one.validation_loss)
         line = (
-            f"{page}: lowest RMSE {best.mean('rmse'):.0f} m/s, SSIM {best.mean('ssim'):.3f}:"
-            f" {best.row.name}, {best.name}"
+            f"{page}: lowest validation loss: {best.row.name}, {best.name}; on the test split RMSE"
+            f" {best.mean('rmse'):.0f} m/s, SSIM {best.mean('ssim'):.3f}"
         )
         return line if complete else f"{line}; not complete, {again}"
 

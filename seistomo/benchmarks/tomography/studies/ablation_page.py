@@ -95,6 +95,13 @@ class MeasuredVariant:
         found = {one.seed: one.scores[checkpoint][metric] for one in self.whole}
         return {seed: value for seed, value in found.items() if value is not None}
 
+    @property
+    def validation_loss(self) -> float:
+        """The mean over the runs of their best validation loss, (m/s)²."""
+        return statistics.fmean(
+            min(entry.validation_loss for entry in one.history) for one in self.whole
+        )
+
     def mean(self, metric: str) -> float:
         """Return the mean of a score over the runs."""
         return statistics.fmean(self.scores(metric).values())

@@ -1,8 +1,11 @@
 """Seconds of optimizer time to the best-tuned Adam's validation loss; all tuned alike."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from seistomo.benchmarks.machine import describe_machine
 from seistomo.benchmarks.tomography.budget import TimeIsUpError
 from seistomo.benchmarks.tomography.command import TomographyOptions
 from seistomo.benchmarks.tomography.runs import run_variants
@@ -13,7 +16,13 @@ from seistomo.benchmarks.tomography.studies.race_length import (
     stop_at_pace,
 )
 from seistomo.benchmarks.tomography.studies.race_page import AboutRace, write_race
-from seistomo.benchmarks.tomography.studies.race_result import Finish, Tried, best_of
+from seistomo.benchmarks.tomography.studies.race_result import (
+    CONTROL,
+    REFERENCE,
+    Finish,
+    Tried,
+    best_of,
+)
 from seistomo.benchmarks.tomography.studies.race_trials import (
     PREFIX,
     TRIALS,
@@ -24,15 +33,20 @@ from seistomo.benchmarks.tomography.studies.race_trials import (
     trials_for,
 )
 from seistomo.benchmarks.tomography.studies.study import Study
+from seistomo.device import choose_device
 from seistomo.errors import InputError
 from seistomo.progress import say
+from seistomo.training.device import torch_settings
 
 NAME = "race"
 REPEATS = 5
 # Optimizer time of a run if nothing is said, s.
 SECONDS = {"paper": 600.0, "small": 120.0, "tiny": 0.5}
 # What trials differ in, or what would end runs in its own way.
-TAKEN = ("training.schedule", "training.patience")
+TAKEN = (
+    *("training.schedule", "training.patience"),
+    *("training.batch_doublings", "training.averaging"),
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +94,8 @@ class Race:
                 raise InputError(f"--set {setting}: the race decides that itself")
         usual = SECONDS.get(options.size, math.nan)
         self.seconds = usual if race.seconds is None else race.seconds
-        self.study = Study(NAME, options, {"trial_seconds": self.seconds})
+        own = {"trial_seconds": self.seconds, "clock": _clock(options)}
+        self.study = Study(NAME, options, own)
         before = self.study.before()
         # Who has run stays in the table.
         self.optimizers = list(dict.fromkeys([*before.get("optimizers", []), *asked]))
@@ -140,10 +155,18 @@ class Race:
             one.trial.name: one.trial.config(base, one.epochs) for one in best.values() if one
         }
         found = run_variants(place, configs, repeats, stop_at(self.seconds))
-        return {
+        finishes = {
             name: Finish(name, tried[name], one, found[one.trial.name] if one else [])
             for name, one in best.items()
         }
+        return {**finishes, CONTROL: self._control(best[REFERENCE], tried[REFERENCE], repeats)}
+
+    def _control(self, best: Tried, tried: Sequence[Tried], seeds: Sequence[int]) -> Finish:
+        """Run Adam's best settings with half the epochs: a cosine arrives at its end alone."""
+        name, epochs = f"{best.trial.name}-half", max(1, best.epochs // 2)
+        configs = {name: best.trial.config(self.study.base, epochs)}
+        found = run_variants(self.study.place, configs, seeds, stop_at(self.seconds))
+        return Finish(CONTROL, tried, best, found[name], control=True)
 
     def _try(self, trial: Trial) -> Tried:
         """Train a trial, on the first seed; the test split is left alone."""
@@ -176,6 +199,14 @@ class Race:
             command=options.command,
         )
         return write_race(self.study.folder, self.study.results, list(finishes.values()), about)
+
+
+def _clock(options: TomographyOptions) -> dict[str, Any]:
+    """Return what seconds were measured on: others cannot be compared with them."""
+    device = choose_device(options.device)
+    with torch_settings(device, options.threads, 0):
+        machine = describe_machine(device)
+    return {key: machine[key] for key in ("processor", "cores", "threads", "gpu") if key in machine}
 
 
 def run_race(options: TomographyOptions, race: RaceOptions) -> str:

@@ -11,7 +11,7 @@ from seistomo.benchmarks.tomography.studies.race_length import seconds_to
 from seistomo.benchmarks.tomography.studies.race_trials import Trial
 from seistomo.errors import InputError
 
-REFERENCE = "adam"
+REFERENCE, CONTROL = "adam", "adam-half"
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,15 @@ class Finish:
         The one whose settings were run again; None where all diverged.
     outcomes
         Of the runs with new seeds.
+    control
+        Whether it is none of the contestants, but Adam's best settings again with half the epochs.
     """
 
     name: str
     tried: Sequence[Tried]
     best: Tried | None
     outcomes: Sequence[Outcome]
+    control: bool = False
 
     @cached_property
     def whole(self) -> list[Outcome]:

@@ -36,7 +36,7 @@ HALF_AN_EPOCH = "half"
 CHOICES: dict[str, dict[str, tuple[Any, ...]]] = {
     "sqgn": {
         "learning_rate": (0.1, 0.3, 0.03, 1.0),
-        DAMPING: (1e-8, 1e-4, 1e-3, 1e-2),
+        DAMPING: (1e-11, 1e-4, 1e-3, 1e-2),
         SHARE: (1.0, 0.3, 0.1),
         INTERVAL: ("epoch", "never", HALF_AN_EPOCH),
         "history": (20, 10, 5, 40),
@@ -102,7 +102,8 @@ class Trial:
         if self.averaging != "none":
             text += ", moving average"
         if self.row.curvature_share < 1:
-            text += f", curvature of {self.row.curvature_share:g} of them"
+            which = "the first ones" if self.doublings else "them"
+            text += f", curvature of {self.row.curvature_share:g} of {which}"
         return text + options
 
     def config(self, base: Config, epochs: int) -> Config:

@@ -33,7 +33,7 @@ class Study:
 
     def __init__(self, name: str, options: TomographyOptions, own: Mapping[str, Any] | None = None):
         self.name, self.options = name, options
-        benchmark = TomographyBenchmark(options)
+        benchmark = TomographyBenchmark(options, studied=True)
         self.base, self.budget, self.device = benchmark.base, benchmark.budget, benchmark.device
         self.folder, self.place = benchmark.folder, benchmark.place
         self.make_data = benchmark.make_data
