@@ -20,7 +20,7 @@ def test_studies_share_data_and_equal_runs_with_the_table(tmp_path, monkeypatch)
     out = tmp_path / "out"
     done = call(out, f"{TINY} --study ablation --variants gain --repeats 1 --epochs 1")
     assert done.exit_code == 0, done.output
-    assert done.stdout.startswith(f"{out / 'study-ablation.md'}: lowest RMSE")
+    assert done.stdout.startswith(f"{out / 'study-ablation.md'}: lowest validation loss: ")
     made = (out / "data.h5").stat().st_mtime_ns
     race = "--study race --optimizers adam,sqgn --trials 1 --trial-seconds 0.05 --repeats 1"
     done = call(out, f"{TINY} {race}")

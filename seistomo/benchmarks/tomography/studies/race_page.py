@@ -223,7 +223,10 @@ def _record(finishes: Sequence[Finish], target: float, about: AboutRace) -> dict
         "samples": dict(about.counts),
         "machine": dict(about.machine),
         "command": about.command,
-        "optimizers": {one.name: _summary(one, finishes, target) for one in finishes},
+        "optimizers": {
+            one.name: _summary(one, finishes, target) for one in finishes if not one.control
+        },
+        "controls": {one.name: _summary(one, finishes, target) for one in finishes if one.control},
     }
 
 

@@ -45,7 +45,7 @@ def without_times(out):
 def test_every_variant_stands_beside_the_baseline_of_its_seed(options, drawn):
     line = run_ablation(options, ["ssim", "gain", "mirror-test"])
     content, found = summary(options.out)
-    assert line.startswith(f"{options.out / 'study-ablation.md'}: lowest RMSE")
+    assert line.startswith(f"{options.out / 'study-ablation.md'}: lowest validation loss: ")
     assert content["complete"]
     assert content["checkpoint"] == "best"
     names = [name for _, name in found]

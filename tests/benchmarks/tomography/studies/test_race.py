@@ -83,12 +83,18 @@ def test_tunes_on_validation_alone_and_runs_the_best_with_new_seeds(options, dra
             assert history[-1].epoch == trial["epochs"] == trial["schedule_epochs"] >= 2
         costs = [trial["seconds"] for trial in one["trials"]]
         assert one["tuning_seconds"] == pytest.approx(sum(costs))
-    assert not scored
+    # Nor that of others than the best, and Adam's with half the epochs.
+    assert scored == {f"{found['optimizers']['adam']['best']}-half-s{seed}" for seed in (5, 6)}
+    [control] = found["controls"].values()
+    assert control["best"] == found["optimizers"]["adam"]["best"]
+    halves = [run["epochs"] for run in control["runs"]]
+    assert max(halves) <= max(1, control["settings"]["schedule_epochs"] // 2)
     adam = found["optimizers"]["adam"]
     losses = [run["validation_loss"] for run in adam["runs"]]
     assert found["target"] == pytest.approx(sum(losses) / 2)
     [(curves, target)] = drawn
-    assert (list(curves), target) == (["Adam", "SGD"], found["target"])
+    assert list(curves) == ["Adam", "SGD", "Adam, half the time"]
+    assert target == found["target"]
     _is_a_cosine_to_the_end(options.out / "runs" / "race-adam-1-s4")
     page = (options.out / "study-race.md").read_text()
     assert "| Adam 2 |" in page
@@ -148,7 +154,7 @@ def test_more_is_added_and_nothing_is_run_twice(options, monkeypatch):
     trained.clear()
     again = replace(options, optimizers="adam", repeats=1, overwrite=True)
     run_race(again, replace(TRIALS, trials=1))
-    assert set(trained) == {"race-adam-1-s4", "race-adam-1-s5"}
+    assert set(trained) == {"race-adam-1-s4", "race-adam-1-s5", "race-adam-1-half-s5"}
     assert list(summary(options.out)["optimizers"]) == ["adam"]
 
 

@@ -21,7 +21,8 @@ def test_runs_that_never_arrive_are_said_so(finishes):
     )
     assert "1.05 times it, 2 of 3 runs arrive" in verdicts[0]
     assert "0 of 1 runs arrive, median never" in verdicts[1]
-    assert "SSIM at the end is lower: 0.515 against 0.520" in verdicts[0]
+    assert "SSIM at the end: 0.515 ± 0.007 against 0.520 ± 0.000" in verdicts[0]
+    assert verdicts[0].endswith("SSIM where they arrive: 0.515 ± 0.007.")
 
 
 def test_the_record_keeps_them_too(finishes):
