@@ -1,7 +1,7 @@
 """Table, page and numbers of the benchmark."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -98,8 +98,8 @@ def build_page(
         " the run's grid, bounds, survey and simulation but for what the row says; seed"
         f" {facts['seed']}.\n\n{format_table(list(_lines(results)))}{READING}"
     )
-    notes = [f"- {scores.label}: {scores.note}." for scores in results if scores.note]
-    notes += [f"- {condition.label}, left out: {condition.reason}." for condition in skipped]
+    notes = _together((scores.label, scores.note) for scores in results if scores.note)
+    notes += _together((one.label, f"left out, {one.reason}") for one in skipped)
     if notes:
         page += "\n" + "\n".join(notes) + "\n"
     return (
@@ -149,6 +149,14 @@ def _plus_minus(value: float | None) -> str:
 
 def _signed(value: float, digits: int) -> str:
     return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _together(notes: Iterable[tuple[str, str]]) -> list[str]:
+    """Return a line for each note, with the labels of all rows that it is of."""
+    labels: dict[str, list[str]] = {}
+    for label, note in notes:
+        labels.setdefault(note, []).append(label)
+    return [f"- {', '.join(those)}: {note}." for note, those in labels.items()]
 
 
 def _record(scores: ConditionScores, reference: ConditionScores) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def test_rows_say_what_may_be_compared(results):
     assert other[-1] == "–"
     assert other[-3] == "100"
     assert other[3:5] == [f"{250**2 * 320 / 1e8:.3g}", "250"]
-    assert "Marmousi crops, left out: no file." in page
+    assert "Marmousi crops: left out, no file." in page
     assert "- style_a: drawn." in page
     assert "**Worse records**" in page
     assert "trained on layers, salt (data set ab12)" in page

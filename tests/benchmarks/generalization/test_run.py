@@ -97,7 +97,7 @@ def test_what_is_killed_goes_on_to_the_same_end(options, tmp_path, monkeypatch):
 def test_without_a_section_the_row_is_left_out_and_said_so(options):
     plain = {**vars(options), "marmousi": None, "marmousi_file": FileOptions(), "data": None}
     page = run_generalization(GeneralizationOptions(**plain))
-    assert "Marmousi crops, left out: no file of a section was given (--marmousi)" in page
+    assert "Marmousi crops: left out, no file of a section was given (--marmousi)" in page
     assert "its data set was not given" in page
     assert "| new models, own settings " in page
 
