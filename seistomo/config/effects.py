@@ -81,24 +81,14 @@ def _velocity(keys: str, holds: Callable[[Config], bool], needs: str) -> _Rule:
     return _Rule("velocity", tuple(keys.split()), holds, needs)
 
 
-def _training(keys: str, key: str, *values: str) -> _Rule:
-    """Keys of ``[training]`` that do nothing unless another one has one of some values."""
+def _chosen(section: str, keys: str, choice: str, *values: str) -> _Rule:
+    """Keys of a section that do nothing unless its key ``choice`` has one of some values."""
     needs = " or ".join(f'"{value}"' for value in values)
     return _Rule(
-        "training",
+        section,
         tuple(keys.split()),
-        lambda config: getattr(config.training, key) in values,
-        f"training.{key} = {needs}",
-    )
-
-
-def _network(keys: str, name: str) -> _Rule:
-    """Keys of one network alone."""
-    return _Rule(
-        "network",
-        tuple(keys.split()),
-        lambda config: config.network.name == name,
-        f'network.name = "{name}"',
+        lambda config: getattr(getattr(config, section), choice) in values,
+        f"{section}.{choice} = {needs}",
     )
 
 
@@ -109,28 +99,18 @@ def _families(keys: str, *families: str) -> _Rule:
 
 _FAULTED_BLOCKS = tuple(name for name in OPENFWI_FAMILIES if "fault" in name)
 _RULES = (
-    _Rule(
-        "survey",
-        ("frequency",),
-        lambda config: config.survey.wavelet == "ricker",
-        'survey.wavelet = "ricker"',
-    ),
-    _Rule(
-        "simulation",
-        ("water_speed", "water_density", "salt_density"),
-        lambda config: config.simulation.density == "gardner",
-        'simulation.density = "gardner"',
-    ),
-    _network("channels kernels pools", "tomography"),
-    _network("encoder_channels latent decoder_channels", "unet"),
-    _training("asinh_scale", "gather_scaling", "asinh"),
-    _training("gain_power", "gather_scaling", "gain"),
-    _training("mute_speed", "mute", "direct", "top"),
-    _training("ssim_weight", "loss", "mse+ssim"),
-    _training("averaging_decay", "averaging", "ema"),
-    _training("averaging_epochs", "averaging", "tail"),
-    _training("final_learning_rate", "schedule", "linear", "cosine", "plateau"),
-    _training("plateau_factor plateau_patience", "schedule", "plateau"),
+    _chosen("survey", "frequency", "wavelet", "ricker"),
+    _chosen("simulation", "water_speed water_density salt_density", "density", "gardner"),
+    _chosen("network", "channels kernels pools", "name", "tomography"),
+    _chosen("network", "encoder_channels latent decoder_channels", "name", "unet"),
+    _chosen("training", "asinh_scale", "gather_scaling", "asinh"),
+    _chosen("training", "gain_power", "gather_scaling", "gain"),
+    _chosen("training", "mute_speed", "mute", "direct", "top"),
+    _chosen("training", "ssim_weight", "loss", "mse+ssim"),
+    _chosen("training", "averaging_decay", "averaging", "ema"),
+    _chosen("training", "averaging_epochs", "averaging", "tail"),
+    _chosen("training", "final_learning_rate", "schedule", "linear", "cosine", "plateau"),
+    _chosen("training", "plateau_factor plateau_patience", "schedule", "plateau"),
     _velocity(
         " ".join(key for key in VelocityConfig.model_fields if key not in _OF_ANY_MODEL),
         lambda config: config.velocity.imported is None,

@@ -203,7 +203,9 @@ class _Loop:
         session, progress = self.session, self.session.progress
         unit = session.normalization.velocity.span**2
         every = self.settings.checkpoint_iterations
-        epoch, growth = self._epoch_data(), self._growth()
+        epoch = self._epoch_data()
+        # Batches of the first epoch's size that make one of this epoch's.
+        growth = batch_count(self.settings, 0, len(session.train_split)) / len(epoch)
         ranks, clock = session.ranks(epoch), session.train_split.clock
         mark, waited = time.perf_counter(), clock.seconds
         for batch in epoch.from_batch(progress.batch):
@@ -238,12 +240,6 @@ class _Loop:
         groups = batch_groups(settings.seed, epoch, len(split), size)
         mirrored = mirrored_rows(settings.seed, epoch, len(split)) if settings.mirror else None
         return EpochData(split, groups, mirrored, Corruption.of(settings, epoch))
-
-    def _growth(self) -> float:
-        """Return the size of the batches of the epoch in hand as a multiple of the first one's."""
-        samples, epoch = len(self.session.train_split), self.session.progress.epoch
-        first, now = (batch_count(self.settings, number, samples) for number in (0, epoch))
-        return first / now
 
     def _step(self, objective: BatchObjective) -> torch.Tensor | float | None:
         # An optimizer of ours does not call the objective as a closure, which would tell.

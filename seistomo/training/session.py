@@ -12,7 +12,7 @@ from seistomo.optim import OptimizerError, Ranks, make_optimizer
 from seistomo.progress import say, warn
 from seistomo.training.augmentation import corrupts
 from seistomo.training.averaging import WeightAverage
-from seistomo.training.batches import batch_counts, batch_size, check_interval
+from seistomo.training.batches import batch_count, batch_size, check_interval
 from seistomo.training.checkpoint import Checkpoint, Progress
 from seistomo.training.data import EpochData, SplitData
 from seistomo.training.device import convolution_type, random_state, restore_random_state
@@ -142,7 +142,7 @@ class Session:
             self.device,
             self.micro_batch,
             share,
-            batch_counts(settings, len(self._train))[0],
+            batch_count(settings, 0, len(self._train)),
         )
         self.micro_batch = estimate.micro_batch
         return estimate
@@ -185,11 +185,9 @@ class Session:
     def _batches_in_words(self) -> str:
         """Return how many batches an epoch has, and of how many samples."""
         settings, samples = self.config.training, len(self._train)
-        first = batch_counts(settings, samples)[0]
-        text = f"{first} batches an epoch of at most {batch_size(settings, 0, samples)}"
-        last = batch_size(settings, settings.epochs - 1, samples)
-        grows = last > batch_size(settings, 0, samples)
-        return f"{text}, of {last} at the end" if grows else text
+        first, last = (batch_size(settings, epoch, samples) for epoch in (0, settings.epochs - 1))
+        text = f"{batch_count(settings, 0, samples)} batches an epoch of at most {first}"
+        return f"{text}, of {last} at the end" if last > first else text
 
     def checkpoint(self) -> Checkpoint:
         """Return the present state (sharing its tensors)."""

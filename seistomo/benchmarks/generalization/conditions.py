@@ -157,14 +157,14 @@ def family_conditions(config: Config) -> list[Condition]:
     known = [name for name in FAMILIES if config.velocity.draws(name)]
     unknown = [name for name in FAMILIES if name not in known]
     return [
-        Condition(f"family-{name}", name, group, *_family(config, name))
+        _family(config, name, group)
         for group, names in (("trained", known), ("other", unknown))
         for name in names
     ]
 
 
-def _family(config: Config, name: str) -> tuple[tuple[str, ...], Corruption, str]:
-    """Return the settings, corruption and note of a family's row.
+def _family(config: Config, name: str, group: str) -> Condition:
+    """Return a family's row.
 
     The speeds of OpenFWI's families are of no run: where its bounds are narrower, they are drawn
     within them.
@@ -173,9 +173,10 @@ def _family(config: Config, name: str) -> tuple[tuple[str, ...], Corruption, str
     low, high = velocity.openfwi_velocity
     within = max(low, velocity.minimum), min(high, velocity.maximum)
     if name not in OPENFWI_FAMILIES or within == (low, high) or within[0] >= within[1]:
-        return settings, Corruption(), ""
+        return Condition(f"family-{name}", name, group, settings)
     note = f"speeds from {within[0]:g} to {within[1]:g} m/s, the run's bounds"
-    return (*settings, f"velocity.openfwi_velocity={list(within)}"), Corruption(), note
+    settings += (f"velocity.openfwi_velocity={list(within)}",)
+    return Condition(f"family-{name}", name, group, settings, note=note)
 
 
 def configured(
