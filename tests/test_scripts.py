@@ -1,5 +1,6 @@
 """The set-up scripts, with a stand-in for the environment that they make."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -231,3 +232,28 @@ def test_a_piece_of_the_tomography_benchmark_takes_another_command(project, tmp_
     assert len(lines) == 1
     assert lines[0].startswith(f"python -m seistomo benchmark tomography --out {tmp_path}/out")
     assert "--size paper" in lines[0]
+
+
+def test_pieces_of_the_tomography_benchmark_bring_home_its_results(tmp_path):
+    """With the real command, at a size that takes seconds."""
+    command = tmp_path / "command"
+    command.write_text(f'#!/bin/bash\nexec "{sys.executable}" -m seistomo "$@"\n')
+    command.chmod(0o755)
+    script = PROJECT / "scripts" / "tomography-results.sh"
+    settings = {"SIZE": "tiny", "SEISTOMO": "./command"}
+    environment = {**os.environ, **settings, "PYTHONPATH": str(PROJECT)}
+    arguments = ["bash", str(script), "out", "--threads", "1", "--epochs", "1"]
+    history = tmp_path / "out" / "runs" / "sqgn-s0" / "history.csv"
+    made = []
+    for _ in range(2):
+        subprocess.run(arguments, cwd=tmp_path, env=environment, check=True, capture_output=True)
+        made.append(history.stat().st_mtime_ns)
+        with tarfile.open(tmp_path / "out" / "results.tar.gz") as archive:
+            names = {name.removeprefix("./") for name in archive.getnames()}
+            table = json.load(archive.extractfile("./table-4.json"))
+        assert {"index.md", "figure-2-epoch.png", "figure-3.png"} < names
+        assert not any(name.endswith((".h5", ".pt")) for name in names)
+        assert [row["name"] for row in table["rows"]] == ["adam-1e-2", "sqgn"]
+        assert [row["epochs"] for row in table["rows"]] == [[1], [1]]
+    # The second piece finds all done.
+    assert made[0] == made[1]

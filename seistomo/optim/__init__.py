@@ -6,7 +6,7 @@ from seistomo.optim.model_objective import ModelObjective, epoch_objectives
 from seistomo.optim.objective import FullGradient, Linearization, Objective
 from seistomo.optim.partwise import PartwiseObjective
 from seistomo.optim.ranks import Ranks
-from seistomo.optim.registry import make_optimizer, optimizer_names
+from seistomo.optim.registry import make_optimizer, optimizer_names, options_in_effect
 from seistomo.optim.sgn import SGN
 from seistomo.optim.sqgn import SQGN
 from seistomo.optim.svrg import SVRG
@@ -26,4 +26,5 @@ __all__ = [
     "epoch_objectives",
     "make_optimizer",
     "optimizer_names",
+    "options_in_effect",
 ]

@@ -66,6 +66,23 @@ def make_optimizer(
         raise OptimizerError(f"optimizer {name} with {shown}: {_one_line(error)}") from error
 
 
+def options_in_effect(
+    optimizer: torch.optim.Optimizer, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return all options of an optimizer's constructor by name: what it was given, else defaults.
+
+    Parameters
+    ----------
+    optimizer
+        The optimizer.
+    options
+        What its constructor was given.
+    """
+    arguments = inspect.signature(type(optimizer)).parameters.values()
+    defaults = {a.name: a.default for a in arguments if a.default is not a.empty}
+    return defaults | dict(options)
+
+
 def _import(path: str) -> type[torch.optim.Optimizer]:
     module_path, _, class_name = path.rpartition(".")
     if not module_path:

@@ -1,13 +1,12 @@
 """Which samples make each batch: drawn anew each epoch, of a size that may grow."""
 
-import inspect
-
 import numpy as np
 import torch
 
 from seistomo.config import Config
 from seistomo.config.training import TrainingConfig
 from seistomo.errors import InputError
+from seistomo.optim import options_in_effect
 
 
 def batch_size(settings: TrainingConfig, epoch: int, samples: int) -> int:
@@ -50,8 +49,7 @@ def check_interval(config: Config, optimizer: torch.optim.Optimizer, samples: in
         Naming the first epoch whose batches the interval does not divide.
     """
     name = "full_gradient_interval"
-    argument = inspect.signature(type(optimizer)).parameters.get(name)
-    interval = config.optimizer.options.get(name, argument and argument.default)
+    interval = options_in_effect(optimizer, config.optimizer.options).get(name)
     doublings = config.training.batch_doublings
     if not doublings or not isinstance(interval, int):
         return

@@ -6,7 +6,6 @@ lifetimes but take no memory or time: so any network is counted as autograd trea
 """
 
 import copy
-import inspect
 import resource
 import sys
 import weakref
@@ -21,7 +20,7 @@ from torch.utils._pytree import tree_iter
 
 from seistomo.config import Config
 from seistomo.errors import InputError
-from seistomo.optim import SGN, SQGN, SVRG
+from seistomo.optim import SGN, SQGN, SVRG, options_in_effect
 from seistomo.optim.curvature import LinearizedPart, WeightedPart
 from seistomo.optim.network_at import NetworkAt, twice_differentiable
 from seistomo.training.losses import squared_error
@@ -116,8 +115,7 @@ def optimizer_vectors(
         Batches of an epoch, for intervals of an epoch.
     """
     kind = type(optimizer)
-    arguments = inspect.signature(kind).parameters
-    given = {name: argument.default for name, argument in arguments.items()} | dict(options)
+    given = options_in_effect(optimizer, options)
     interval = given.get("full_gradient_interval")
     # A snapshot holds the gradients of the batches until the next and the full one.
     steps = {"epoch": batches_per_epoch, "never": -1}.get(interval, interval)

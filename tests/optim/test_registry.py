@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from seistomo.optim import SGN, SQGN, SVRG, OptimizerError, make_optimizer, optimizer_names
+from seistomo.optim import (
+    SGN,
+    SQGN,
+    SVRG,
+    OptimizerError,
+    make_optimizer,
+    optimizer_names,
+    options_in_effect,
+)
 
 
 def parameters():
@@ -109,3 +117,12 @@ def test_learning_rate_left_out_is_the_optimizers_own():
     weights = [torch.zeros(3, requires_grad=True)]
     assert make_optimizer("sgn", weights).param_groups[0]["lr"] == 1
     assert make_optimizer("sqgn", weights).param_groups[0]["lr"] == 0.1
+
+
+def test_options_in_effect_are_those_given_and_the_defaults():
+    given = {"history": 3}
+    found = options_in_effect(make_optimizer("sqgn", parameters(), options=given), given)
+    assert found["history"] == 3
+    assert found["full_gradient_interval"] == 10
+    assert found["damping"] == 0.1
+    assert "params" not in found
