@@ -54,7 +54,8 @@ def test_values_are_tried_equally_often(optimizer):
             seen = Counter(getattr(trial.row, key) for trial in trials)
             assert set(seen) == set(values)
             assert set(seen.values()) == {12 // len(values)}
-    assert Counter(trial.batch_size for trial in trials) == {100: 3, 50: 3, 200: 3, 25: 3}
+    sizes = {"sqgn": {25: 6, 50: 6}, "sgn": {100: 3, 50: 3, 200: 3, 25: 3}}
+    assert Counter(trial.batch_size for trial in trials) == sizes[optimizer]
     assert Counter(trial.schedule for trial in trials) == {"constant": 6, "cosine": 6}
     assert Counter(trial.doublings for trial in trials) == {0: 6, 2: 6}
     assert Counter(trial.averaging for trial in trials) == {"none": 6, "ema": 6}
@@ -70,7 +71,7 @@ def test_damping_follows_the_number_of_pixels():
 
 
 def test_batches_are_never_larger_than_the_training_split():
-    trials = trials_for("sqgn", 12, Problem(10, 150, 100), 0)
+    trials = trials_for("sgn", 12, Problem(10, 150, 100), 0)
     assert {trial.batch_size for trial in trials} == {150, 100, 50, 25}
 
 
