@@ -13,6 +13,7 @@ from torch import Tensor
 
 # sᵀv must exceed |s| |v| times this many units of rounding, or its sign is chance.
 _ROUNDING_UNITS = 10.0
+_COLUMNS = 2**20
 
 
 class PairHistory:
@@ -67,9 +68,8 @@ class PairHistory:
         if state["stored"] > length:
             # The pair that it took the place of is gone: oldest first, as in a ring never filled.
             turn = -(state["stored"] % length)
-            state["steps"], state["changes"] = (
-                state[name].roll(turn, 0) for name in ("steps", "changes")
-            )
+            for name in ("steps", "changes"):
+                _roll_rows(state[name], turn)
             state["products"] = state["products"].roll((turn, turn), (0, 1))
             state["scales"] = state["scales"].roll(turn)
             state["stored"] = length
@@ -97,6 +97,12 @@ class PairHistory:
         right = upper.diagonal() * first - (changes @ kept).roll(-oldest)
         second = _solve(upper.T, right, upper=False)
         return kept + second.roll(oldest) @ steps
+
+
+def _roll_rows(rows: Tensor, turn: int) -> None:
+    """Roll rows in place, some columns at a time: a second history may not fit into memory."""
+    for part in rows.split(_COLUMNS, dim=1):
+        part.copy_(part.roll(turn, 0))
 
 
 def unit_vector(vector: Tensor) -> Tensor:
