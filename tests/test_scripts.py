@@ -243,11 +243,12 @@ def test_pieces_of_the_tomography_benchmark_bring_home_its_results(tmp_path):
     settings = {"SIZE": "tiny", "SEISTOMO": "./command"}
     environment = {**os.environ, **settings, "PYTHONPATH": str(PROJECT)}
     arguments = ["bash", str(script), "out", "--threads", "1", "--epochs", "1"]
-    history = tmp_path / "out" / "runs" / "sqgn-s0" / "history.csv"
+    runs = tmp_path / "out" / "runs"
+    histories = [runs / name / "history.csv" for name in ("adam-1e-2-s0", "sqgn-s0")]
     made = []
     for _ in range(2):
         subprocess.run(arguments, cwd=tmp_path, env=environment, check=True, capture_output=True)
-        made.append(history.stat().st_mtime_ns)
+        made.append([history.stat().st_mtime_ns for history in histories])
         with tarfile.open(tmp_path / "out" / "results.tar.gz") as archive:
             names = {name.removeprefix("./") for name in archive.getnames()}
             table = json.load(archive.extractfile("./table-4.json"))

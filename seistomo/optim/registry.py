@@ -71,6 +71,8 @@ def options_in_effect(
 ) -> dict[str, Any]:
     """Return all options of an optimizer's constructor by name: what it was given, else defaults.
 
+    The learning rate ``lr`` is not an option (see `make_optimizer`) and left out.
+
     Parameters
     ----------
     optimizer
@@ -80,6 +82,7 @@ def options_in_effect(
     """
     arguments = inspect.signature(type(optimizer)).parameters.values()
     defaults = {a.name: a.default for a in arguments if a.default is not a.empty}
+    defaults.pop("lr", None)
     return defaults | dict(options)
 
 

@@ -125,6 +125,7 @@ def optimizer_vectors(
     if kind is SQGN:
         curvature = given["curvature"]
         means = 2 if curvature == "hessian" else 0
+        # Work: 6 by count, and more by a measured step at the paper's size.
         return Vectors(
             state=2 * given["history"] + steps + 2 + means, work=10, passes=_passes(curvature)
         )
