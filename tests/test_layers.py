@@ -65,35 +65,6 @@ def test_importing_optim_loads_no_other_part():
     assert done.stdout.strip() == "[]"
 
 
-def test_files_stay_small():
-    lengths = {path: len(path.read_text().splitlines()) for path in MODULES}
-    assert all(length <= 400 for length in lengths.values()), lengths
-
-
-# Tests of what no single module answers for.
-WITHOUT_MODULE = {
-    "bad_input",
-    "contract",
-    "docs",
-    "example",
-    "layers",
-    "physics",
-    "resume",
-    "scripts",
-    "transit",
-}
-
-
-def test_tests_mirror_the_package():
-    tests = Path(__file__).parent
-    for path in tests.rglob("test_*.py"):
-        name = path.stem.removeprefix("test_")
-        module = PACKAGE / path.parent.relative_to(tests) / name
-        mirrored = module.with_suffix(".py").is_file() or module.is_dir()
-        mirrored |= name == path.parent.name  # tests/.../figures/test_figures.py
-        assert mirrored or name in WITHOUT_MODULE, f"{path} mirrors no module of the package"
-
-
 def test_every_package_is_listed_for_the_build():
     listed = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["tool"]["setuptools"]
     folders = {path.parent.relative_to(PACKAGE.parent) for path in MODULES}

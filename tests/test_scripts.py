@@ -1,11 +1,9 @@
 """The set-up scripts, with a stand-in for the environment that they make."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -130,27 +128,6 @@ def test_the_figure_of_the_physics_options_can_be_made_again(project, tmp_path):
     assert "--samples 25 --shots 0" in lines[-1]
 
 
-def test_the_mnist_results_can_be_made_again(project, tmp_path):
-    (tmp_path / "my data").mkdir()
-    arguments = ("out put", "my data")
-    lines = calls(project, "mnist-results.sh", *arguments, folder=tmp_path, SEEDS="7")
-    cost, *others = [line for line in lines if line.startswith("seistomo")]
-    # Beside the folder of the runs, which takes nothing else in.
-    assert cost == (
-        f"seistomo benchmark optimizer-cost --problem mnist --out {tmp_path}/out put-cost"
-    )
-    start = f"seistomo benchmark mnist --out {tmp_path}/out put --data {tmp_path}/my data "
-    assert all(line.startswith(start) for line in others)
-    whats = [line.removeprefix(start).split("--")[1].strip() for line in others]
-    tables = ["table 1", "table 1", "table 2", "table 3", "table ablation"]
-    assert whats == ["study race", *tables, "study pairs", "study sensitivity", "study stuck"]
-    assert others[-1].endswith("--seeds 7")
-    (tmp_path / "out put-cost").mkdir()
-    (tmp_path / "out put-cost" / "optimizer-cost-mnist.json").touch()
-    again = calls(project, "mnist-results.sh", *arguments, folder=tmp_path)
-    assert not any("optimizer-cost" in line for line in again)
-
-
 def test_a_task_of_a_job_array_makes_its_part(project, tmp_path):
     slurm = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_SUBMIT_DIR": str(project)}
     arguments = ("tomography", "my parts", "--set", "dataset.samples=96000")
@@ -201,60 +178,3 @@ def test_the_nodes_of_a_job_train_together(project, tmp_path):
     assert "--nnodes 2 --nproc-per-node 4 " in lines[1]
     assert "-m seistomo train salt --data big.h5 --out my run --resume --optimizer" in lines[1]
     assert lines[1].endswith("sqgn OMP_NUM_THREADS=8")
-
-
-def test_a_piece_of_the_tomography_benchmark_packs_what_must_not_be_lost(project, tmp_path):
-    out = tmp_path / "my results"
-    (out / "runs" / "sqgn-s0").mkdir(parents=True)
-    kept = ["table-4.json", "figure-3.png", "runs/sqgn-s0/history.csv"]
-    for name in (*kept, "data.h5", "runs/sqgn-s0/checkpoint.pt", "runs/.sqgn-s0.lock"):
-        (out / name).touch()
-    settings = {"MINUTES": "8", "SIZE": "tiny"}
-    arguments = ("my results", "--device", "cpu")
-    lines = calls(project, "tomography-results.sh", *arguments, folder=tmp_path, **settings)
-    command = f"seistomo benchmark tomography --out {out} --size tiny --optimizers adam-1e-2,sqgn"
-    start, _, rest = lines[-1].partition(" --minutes ")
-    assert start == f"{command} --repeats 1"
-    minutes, rest = rest.split(maxsplit=1)
-    # What the script itself took is part of them.
-    assert 7.5 < float(minutes) <= 8
-    assert rest == "--device cpu"
-    with tarfile.open(out / "results.tar.gz") as archive:
-        assert sorted(name.removeprefix("./") for name in archive.getnames()) == sorted(kept)
-
-
-def test_a_piece_of_the_tomography_benchmark_takes_another_command(project, tmp_path):
-    # Its path has a space in it, which a command of several words cannot have.
-    link = tmp_path / "python"
-    link.symlink_to(project / ".venv" / "bin" / "python")
-    command = f"{link} -m seistomo"
-    lines = calls(project, "tomography-results.sh", "out", folder=tmp_path, SEISTOMO=command)
-    assert len(lines) == 1
-    assert lines[0].startswith(f"python -m seistomo benchmark tomography --out {tmp_path}/out")
-    assert "--size paper" in lines[0]
-
-
-def test_pieces_of_the_tomography_benchmark_bring_home_its_results(tmp_path):
-    """With the real command, at a size that takes seconds."""
-    command = tmp_path / "command"
-    command.write_text(f'#!/bin/bash\nexec "{sys.executable}" -m seistomo "$@"\n')
-    command.chmod(0o755)
-    script = PROJECT / "scripts" / "tomography-results.sh"
-    settings = {"SIZE": "tiny", "SEISTOMO": "./command"}
-    environment = {**os.environ, **settings, "PYTHONPATH": str(PROJECT)}
-    arguments = ["bash", str(script), "out", "--threads", "1", "--epochs", "1"]
-    runs = tmp_path / "out" / "runs"
-    histories = [runs / name / "history.csv" for name in ("adam-1e-2-s0", "sqgn-s0")]
-    made = []
-    for _ in range(2):
-        subprocess.run(arguments, cwd=tmp_path, env=environment, check=True, capture_output=True)
-        made.append([history.stat().st_mtime_ns for history in histories])
-        with tarfile.open(tmp_path / "out" / "results.tar.gz") as archive:
-            names = {name.removeprefix("./") for name in archive.getnames()}
-            table = json.load(archive.extractfile("./table-4.json"))
-        assert {"index.md", "figure-2-epoch.png", "figure-3.png"} < names
-        assert not any(name.endswith((".h5", ".pt")) for name in names)
-        assert [row["name"] for row in table["rows"]] == ["adam-1e-2", "sqgn"]
-        assert [row["epochs"] for row in table["rows"]] == [[1], [1]]
-    # The second piece finds all done.
-    assert made[0] == made[1]

@@ -32,10 +32,10 @@ START_TIMEOUT, FAREWELL_TIMEOUT = 1800.0, 30.0
 class Store(Protocol):
     """What of ``torch.distributed.Store`` is used."""
 
-    def set(self, key: str, value: str) -> None: ...  # noqa: D102
-    def get(self, key: str) -> bytes: ...  # noqa: D102
-    def add(self, key: str, amount: int) -> int: ...  # noqa: D102
-    def check(self, keys: list[str]) -> bool: ...  # noqa: D102
+    def set(self, key: str, value: str) -> None: ...
+    def get(self, key: str) -> bytes: ...
+    def add(self, key: str, amount: int) -> int: ...
+    def check(self, keys: list[str]) -> bool: ...
 
 
 class OtherRankError(InputError):

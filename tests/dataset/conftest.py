@@ -74,7 +74,7 @@ def tiny():
 @pytest.fixture(scope="session")
 def _processes():
     context = multiprocessing.get_context("forkserver")
-    modules = ("cli", "dataset.generate", "benchmarks", "evaluation")
+    modules = ("cli", "dataset.generate", "experiments", "evaluation")
     context.set_forkserver_preload([f"seistomo.{name}" for name in modules])
     return context
 

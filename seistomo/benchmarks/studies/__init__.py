@@ -1,1 +1,0 @@
-"""Studies on MNIST that go beyond the paper's tables."""
