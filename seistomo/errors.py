@@ -15,3 +15,12 @@ class TrainingDivergedError(InputError):
 
 class DiskFullError(InputError):
     """There is not enough room for a file; what was there before is untouched."""
+
+
+def shortened(text: object, limit: int = 300) -> str:
+    """Return ``text`` on one line, its middle left out where it is longer than ``limit``."""
+    line = " ".join(str(text).split())
+    if len(line) <= limit:
+        return line
+    kept = limit - 5
+    return f"{line[: kept * 2 // 3]} ... {line[len(line) - (kept - kept * 2 // 3) :]}"

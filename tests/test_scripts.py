@@ -91,7 +91,8 @@ def test_quickstart_without_a_folder_stays_in_the_project(project, tmp_path):
 def test_tests_install_the_tools_once_and_take_arguments(project, tmp_path):
     first = calls(project, "test.sh", "-k", "salt", folder=tmp_path)
     assert installations(first) == [".[dev]"]
-    assert first[-1] == "python -m pytest -k salt"
+    assert first[-1].startswith("python -m pytest ")
+    assert first[-1].endswith(" -k salt")
     second = calls(project, "test.sh", folder=tmp_path)
     assert installations(second) == []
     # What the tests need holds what the quickstart needs.

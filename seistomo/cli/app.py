@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from seistomo import __version__
-from seistomo.config.document import field_help
+from seistomo.config.keys import field_help
 from seistomo.errors import InputError
 
 

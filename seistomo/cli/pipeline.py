@@ -21,11 +21,11 @@ from seistomo.cli.app import (
     overrides,
     require_one_of,
 )
-from seistomo.config.document import field_help, keys_help
+from seistomo.config.keys import field_help, keys_text
 from seistomo.progress import counted, set_quiet
 
 
-@app.command(epilog=keys_help(("network", "training", "optimizer")))
+@app.command(epilog="Keys for --set: seistomo config network training optimizer")
 def train(
     config: ConfigArgument,
     data: DataOption,
@@ -197,3 +197,29 @@ def info(
 
     set_quiet(quiet)
     typer.echo(describe(path, check=check, config=config))
+
+
+@app.command("config")
+def config_keys(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SECTION|WORD...]", help="Only these sections, or keys that say this."
+        ),
+    ] = None,
+    quiet: QuietFlag = False,
+) -> None:
+    """Print the keys of a configuration: default, meaning, what is allowed, what each needs.
+
+    A configuration is a TOML file; every key may be left out. CONFIG of the other commands is its
+    path or a preset's name, and `--set section.key=value` overrides a key: `--set
+    training.epochs=3`, `--set survey.source_x='[100.0, 900.0]'`, `--set velocity.families.salt=2`.
+
+    Example: seistomo config survey wavelet
+    """
+    from seistomo.config import preset_names
+
+    set_quiet(quiet)
+    if not words:
+        typer.echo(f"Presets: {', '.join(preset_names())}\n")
+    typer.echo(keys_text(words or ()))

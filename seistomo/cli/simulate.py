@@ -18,12 +18,12 @@ from seistomo.cli.app import (
     overrides,
     require_one_of,
 )
-from seistomo.config.document import field_help, keys_help
+from seistomo.config.keys import field_help
 from seistomo.errors import InputError
 from seistomo.progress import counted, set_quiet
 
 
-@app.command(epilog=keys_help(("velocity", "survey", "simulation", "dataset")))
+@app.command(epilog="Keys for --set: seistomo config velocity survey simulation dataset")
 def simulate(
     config: ConfigArgument,
     out: Annotated[Path, typer.Option("--out", help="Data set to write (HDF5).")],

@@ -1,13 +1,9 @@
 """The one schema of the project: pydantic models, one a section, read from TOML."""
 
-from seistomo.config.dataset import DatasetConfig
-from seistomo.config.evaluation import EvaluationConfig
 from seistomo.config.load import load_config, parse_config, preset_names, with_overrides
 from seistomo.config.network import NetworkConfig
-from seistomo.config.optimizer import OptimizerConfig
-from seistomo.config.schema import Config
-from seistomo.config.simulation import SimulationConfig
-from seistomo.config.survey import SurveyConfig
+from seistomo.config.schema import Config, DatasetConfig, EvaluationConfig, OptimizerConfig
+from seistomo.config.survey import SimulationConfig, SurveyConfig
 from seistomo.config.training import TrainingConfig
 from seistomo.config.velocity import VelocityConfig
 

@@ -1,21 +1,27 @@
 """Read a configuration from TOML, change it by dotted keys, refuse it in one clear line."""
 
-import difflib
 import json
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from seistomo.config.effects import changed_keys, in_words, keys_without_effect
+from seistomo.config.keys import (
+    FIELDS,
+    SECTIONS,
+    changed_keys,
+    idle_keys,
+    nearest,
+    nearest_key,
+)
 from seistomo.config.schema import Config
-from seistomo.errors import InputError
+from seistomo.errors import InputError, shortened
 from seistomo.progress import warn
 
-# Tables whose keys are free: checked by their own validators or by the optimizer's constructor.
-OPTIMIZER_NAME = "optimizer.name="
+_TOO_DEEP = "not valid: nested too deeply, or text that is no UTF-8"
+# Tables whose keys are free: a key set inside one is added to its default.
 FREE_TABLES = ("velocity.families", "velocity.salt_shapes", "optimizer.options")
 
 
@@ -43,23 +49,11 @@ def load_config(
     """
     text, overrides = _read(source) if str(source) else "", list(overrides)
     config = parse_config(text, overrides, origin=str(source) or "defaults")
-    require_effect(config, overrides)
+    for line in idle_keys(config, map(_dotted, overrides)):
+        raise InputError(shortened(f"--set {line}"))
     if warns and text:
         _warn_of_idle_keys(text, str(source))
     return config
-
-
-def require_effect(config: Config, overrides: Iterable[str]) -> None:
-    """Refuse overrides that change nothing beside the other settings of ``config``.
-
-    Raises
-    ------
-    InputError
-        Naming the keys and what they would need.
-    """
-    keys = [_dotted(override) for override in overrides]
-    for line in in_words(keys_without_effect(config, keys)):
-        raise InputError(f"--set {line}")
 
 
 def parse_config(text: str, overrides: Iterable[str] = (), origin: str = "config") -> Config:
@@ -67,8 +61,41 @@ def parse_config(text: str, overrides: Iterable[str] = (), origin: str = "config
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{origin}: not valid TOML: {error}") from None
+        raise InputError(f"{origin}: not valid TOML: {shortened(error, 150)}") from None
+    except RecursionError:
+        raise InputError(f"{origin}: {_TOO_DEEP}") from None
     return _build(values, overrides, origin)
+
+
+def with_overrides(config: Config, overrides: Iterable[str]) -> Config:
+    """Return a copy of ``config`` with ``section.key=value`` strings applied and checked."""
+    stated = config.model_dump(exclude_none=True, exclude_unset=True)
+    return _build(stated, overrides, origin="--set")
+
+
+def preset_names() -> list[str]:
+    """Return the names of the configurations that travel with the package."""
+    return sorted(item.name.removesuffix(".toml") for item in _presets() if item.suffix == ".toml")
+
+
+def _presets() -> list[Path]:
+    installed = Path(__file__).resolve().parents[1] / "presets"
+    folder = installed if installed.is_dir() else installed.parents[1] / "configs"
+    return list(folder.iterdir())
+
+
+def _read(source: str | Path) -> str:
+    path = Path(source)
+    try:
+        if not path.is_file():
+            path = next((item for item in _presets() if item.name == f"{source}.toml"), path)
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+        raise InputError(
+            f"config {shortened(source, 100)}: {shortened(reason, 80)}; give a TOML file or one of:"
+            f" {', '.join(preset_names())}"
+        ) from None
 
 
 def _warn_of_idle_keys(text: str, source: str) -> None:
@@ -78,8 +105,8 @@ def _warn_of_idle_keys(text: str, source: str) -> None:
     except InputError:
         # Not a whole configuration without its overrides.
         return
-    for line in in_words(keys_without_effect(config, changed_keys(config))):
-        warn(f"{source}: {line}")
+    for line in idle_keys(config, changed_keys(config)):
+        warn(shortened(f"{source}: {line}"))
 
 
 def _dotted(override: str) -> str:
@@ -96,8 +123,12 @@ def _build(values: dict[str, Any], overrides: Iterable[str], origin: str) -> Con
     try:
         # Strict JSON: lists are tuples and 3 is 3.0, but true is not 1 and "3" is no number.
         return Config.model_validate_json(json.dumps(values, default=str), strict=True)
+    except RecursionError:
+        raise InputError(f"{origin}: {_TOO_DEEP}") from None
     except ValidationError as error:
-        raise InputError(f"{origin}: {_first_problem(error)}") from None
+        if error.errors()[0]["type"] == "json_invalid":
+            raise InputError(f"{origin}: {_TOO_DEEP}") from None
+        raise InputError(shortened(f"{origin}: {_first_problem(error)}")) from None
 
 
 def _leave_other_optimizer(values: dict[str, Any], overrides: Sequence[str]) -> None:
@@ -105,103 +136,57 @@ def _leave_other_optimizer(values: dict[str, Any], overrides: Sequence[str]) -> 
 
     A learning rate for Adam says nothing about SQGN, which has its own default.
     """
-    names = [text.partition("=")[2] for text in overrides if text.startswith(OPTIMIZER_NAME)]
+    names = [text.partition("=")[2] for text in overrides if _dotted(text) == "optimizer.name"]
     section = values.get("optimizer")
     if not names or not isinstance(section, dict):
         return
-    default = Config.model_fields["optimizer"].annotation().name
-    if names[-1].strip().strip("\"'") != section.get("name", default):
+    if names[-1].strip().strip("\"'") != section.get("name", FIELDS["optimizer.name"].default):
         values["optimizer"] = {}
-
-
-def with_overrides(config: Config, overrides: Iterable[str]) -> Config:
-    """Return a copy of ``config`` with ``section.key=value`` strings applied and checked."""
-    stated = config.model_dump(exclude_none=True, exclude_unset=True)
-    return _build(stated, overrides, origin="--set")
-
-
-def preset_names() -> list[str]:
-    """Return the names of the configurations that travel with the package."""
-    return sorted(item.name.removesuffix(".toml") for item in _presets() if item.suffix == ".toml")
-
-
-def field_keys() -> Iterator[str]:
-    """Yield every dotted key of the configuration, ``section.key``."""
-    for section, info in Config.model_fields.items():
-        for key in info.annotation.model_fields:
-            yield f"{section}.{key}"
-
-
-def _presets() -> list[Path]:
-    installed = Path(__file__).resolve().parents[1] / "presets"
-    folder = installed if installed.is_dir() else installed.parents[1] / "configs"
-    return list(folder.iterdir())
-
-
-def _read(source: str | Path) -> str:
-    path = Path(source)
-    if not path.is_file():
-        path = next((item for item in _presets() if item.name == f"{source}.toml"), path)
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
-        raise InputError(
-            f"config {source}: {reason}; give a TOML file or one of: {', '.join(preset_names())}"
-        ) from None
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
+    shown = shortened(override, 100)
     if not equals or len(parts) < 2 or not all(parts):
-        raise InputError(f"--set {override}: must look like section.key=value")
-    value = _value(text)
+        raise InputError(f"--set {shown}: must look like section.key=value")
     table = values
     for depth, part in enumerate(parts[:-1], start=1):
         table = table.setdefault(part, _default_table(".".join(parts[:depth])))
         if not isinstance(table, dict):
-            raise InputError(f"--set {override}: {part} is not a section")
-    table[parts[-1]] = value
+            raise InputError(f"--set {shown}: {part} is not a section")
+    table[parts[-1]] = _value(text)
 
 
 def _value(text: str) -> Any:
     try:
         values = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text.strip()
     return values["value"] if len(values) == 1 else text.strip()
 
 
 def _default_table(key: str) -> dict[str, Any]:
-    """Return what a key inside a table with free keys is added to: the table's default."""
-    if key not in FREE_TABLES:
-        return {}
-    section, name = key.split(".")
-    return dict(Config.model_fields[section].annotation.model_fields[name].default)
+    return dict(FIELDS[key].default) if key in FREE_TABLES else {}
 
 
 def _refuse_unknown_keys(values: Mapping[str, Any], origin: str) -> None:
-    known = list(field_keys())
-    sections = {key.split(".")[0] for key in known}
     for section, content in values.items():
-        if section not in sections:
-            raise InputError(f"{origin}: unknown section [{section}]{_nearest(section, sections)}")
+        if section not in SECTIONS:
+            close = nearest(section, SECTIONS)
+            hint = f"did you mean {close}?" if close else f"sections: {', '.join(SECTIONS)}"
+            raise InputError(f"{origin}: unknown section [{shortened(section, 60)}]; {hint}")
         if not isinstance(content, Mapping):
-            raise InputError(f"{origin}: {section} = {content!r}: must be a section [{section}]")
+            shown = shortened(repr(content), 80)
+            raise InputError(f"{origin}: {section} = {shown}: must be a section [{section}]")
         for key in content:
-            dotted = f"{section}.{key}"
-            if dotted not in known:
-                raise InputError(f"{origin}: unknown key {dotted}{_nearest(dotted, known)}")
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    known = sorted(known)
-    # A right key in the wrong section is nearer than a wrong key in the right one.
-    leaf = name.rpartition(".")[2]
-    same_leaf = [key for key in known if "." in key and key.rpartition(".")[2] == leaf]
-    close = same_leaf or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
+            if f"{section}.{key}" not in FIELDS:
+                close = nearest_key(section, key)
+                raise InputError(
+                    f"{origin}: unknown key {section}.{shortened(key, 60)};"
+                    f"{f' did you mean {close}?' if close else ''}"
+                    f" `seistomo config {section}` lists the keys of [{section}]"
+                )
 
 
 def _first_problem(error: ValidationError) -> str:
@@ -211,20 +196,14 @@ def _first_problem(error: ValidationError) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error" and "=" in message:
         return message + tail
-    names = [str(part) for part in problem["loc"]]
-    key = ".".join(names)
+    key = ".".join(map(str, problem["loc"]))
     value = problem["input"]
-    shown = "" if isinstance(value, BaseModel) else f" = {value!r}"
+    shown = "" if isinstance(value, BaseModel) else f" = {shortened(repr(value), 80)}"
     first = message[:1].lower() + message[1:]
-    return f"{key}{shown}: {first}{_description(names)}{tail}"
+    return f"{key}{shown}: {shortened(first, 120)}{_description(key)}{tail}"
 
 
-def _description(names: list[str]) -> str:
-    model: Any = Config
-    for name in names[:2]:
-        info = getattr(model, "model_fields", {}).get(name)
-        if info is None:
-            return ""
-        model = info.annotation
-        text = info.description
-    return f" ({text.rstrip('.')})" if len(names) > 1 and text else ""
+def _description(key: str) -> str:
+    """Return what the schema says of the key that a value inside it belongs to."""
+    info = FIELDS.get(_dotted(key))
+    return f" ({shortened(info.description.rstrip('.'), 90)})" if info else ""

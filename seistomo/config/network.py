@@ -4,10 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from seistomo.config.base import Section
+from seistomo.config.section import Section, chosen, setting
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**6)]
 Triple = tuple[Count, Count, Count]
+_TOMOGRAPHY = chosen("network.name", "tomography")
+_UNET = chosen("network.name", "unet")
 
 
 class NetworkConfig(Section):
@@ -17,47 +19,52 @@ class NetworkConfig(Section):
     and `decoder_channels` the unet's. The start of the output is described for both.
     """
 
-    name: Literal["tomography", "unet"] = Field(
+    name: Literal["tomography", "unet"] = setting(
         "tomography",
-        description="The published 3D CNN with its dense layer, or an encoder-decoder in the manner"
-        " of InversionNet.",
+        "The published 3D CNN with its dense layer, or an encoder-decoder in the manner of"
+        " InversionNet.",
     )
-    channels: tuple[Count, ...] = Field(
-        (10, 20, 30, 40), description="Output channels of each 3D convolution."
+    channels: tuple[Count, ...] = setting(
+        (10, 20, 30, 40), "Output channels of each 3D convolution.", needs=_TOMOGRAPHY
     )
-    kernels: tuple[Triple, ...] = Field(
+    kernels: tuple[Triple, ...] = setting(
         ((5, 4, 4), (5, 4, 4), (5, 4, 4), (4, 4, 4)),
-        description="Kernel of each convolution [source, receiver, time].",
+        "Kernel of each convolution [source, receiver, time].",
+        needs=_TOMOGRAPHY,
     )
-    pools: tuple[Triple, ...] = Field(
+    pools: tuple[Triple, ...] = setting(
         ((1, 3, 3), (2, 3, 3), (2, 3, 3), (2, 3, 3)),
-        description="Max pooling after each convolution [source, receiver, time].",
+        "Max pooling after each convolution [source, receiver, time].",
+        needs=_TOMOGRAPHY,
     )
-    encoder_channels: tuple[Count, ...] = Field(
+    encoder_channels: tuple[Count, ...] = setting(
         (16, 32, 64, 96, 128),
+        "Channels of each 2D level of the encoder; each halves receivers and time. Long axes get"
+        " more levels, as wide as the last.",
+        needs=_UNET,
         min_length=1,
-        description="Channels of each 2D level of the encoder; each halves receivers and time. Long"
-        " axes get more levels, as wide as the last.",
     )
-    latent: Count = Field(256, description="Numbers between encoder and decoder.")
-    decoder_channels: tuple[Count, ...] = Field(
+    latent: Count = setting(256, "Numbers between encoder and decoder.", needs=_UNET)
+    decoder_channels: tuple[Count, ...] = setting(
         (128, 96, 64, 32, 16),
+        "Channels of each level of the decoder; each but the first doubles the image. Large"
+        " models get more levels, as wide as the first.",
+        needs=_UNET,
         min_length=1,
-        description="Channels of each level of the decoder; each but the first doubles the image."
-        " Large models get more levels, as wide as the first.",
     )
-    output_bias: Literal["mean", "zero"] = Field(
-        "mean", description="Start of the last bias: the mean training model, or zero (published)."
+    output_bias: Literal["mean", "zero"] = setting(
+        "mean", "Start of the last bias: the mean training model, or zero (published)."
     )
-    output_scale: float = Field(
-        0.05, gt=0, description="Factor on the last layer's Glorot weights; 1 is as published."
+    output_scale: float = setting(
+        0.05, "Factor on the last layer's Glorot weights; 1 is as published.", gt=0, le=1e6
     )
 
-    output_coarsening: int = Field(
+    output_coarsening: int = setting(
         1,
-        ge=1,
-        description="Nodes of the model from one output of the last layer to the next, with linear"
+        "Nodes of the model from one output of the last layer to the next, with linear"
         " interpolation between: above 1, less noise from node to node; 1 is as published.",
+        ge=1,
+        le=1000,
     )
 
     @model_validator(mode="after")

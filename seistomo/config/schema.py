@@ -1,19 +1,70 @@
-"""The whole configuration: its sections and the checks that span them."""
+"""The whole configuration: its smaller sections, and the checks that span sections."""
 
 from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import Field, model_validator
 
-from seistomo.config.base import Section
-from seistomo.config.dataset import DatasetConfig
-from seistomo.config.evaluation import EvaluationConfig
 from seistomo.config.network import NetworkConfig
-from seistomo.config.optimizer import OptimizerConfig
-from seistomo.config.simulation import SimulationConfig
-from seistomo.config.survey import SurveyConfig
+from seistomo.config.section import Section, setting
+from seistomo.config.survey import SimulationConfig, SurveyConfig
 from seistomo.config.training import TrainingConfig
 from seistomo.config.velocity import VelocityConfig
+
+_Share = Annotated[int, Field(ge=0, le=1000)]
+
+
+class DatasetConfig(Section):
+    """Samples, their split and their storage."""
+
+    samples: int = setting(960, "Number of samples (model and gathers).", ge=1, le=10**9)
+    seed: int = setting(0, "Seed; sample i depends on the seed and i alone.", ge=0, lt=2**63)
+    split: tuple[_Share, _Share, _Share] = setting(
+        (5, 1, 1), "Shares [train, validation, test]; a sample keeps its split as the set grows."
+    )
+    storage: Literal["float16", "float32"] = setting(
+        "float16", "Type of the stored gathers; float16 with a scale a sample."
+    )
+    shard_samples: int = setting(
+        32, "Samples a shard; a killed run loses at most the shard in hand.", ge=1, le=10**6
+    )
+
+    @model_validator(mode="after")
+    def _splits_hold_samples(self) -> "DatasetConfig":
+        train, validation, test = self.split
+        if train < 1 or validation + test < 1:
+            raise ValueError(
+                f"dataset.split = {list(self.split)}: needs a training share and a validation or"
+                " test share of at least 1"
+            )
+        return self
+
+
+class OptimizerConfig(Section):
+    """An optimizer by registered name or import path."""
+
+    name: str = setting(
+        "adam", "Registered name (adam, sgd, sgn, sqgn, svrg), or package.module.Class."
+    )
+    learning_rate: float | None = setting(
+        None, "Learning rate (α); left out: the optimizer's own default.", gt=0, le=1e6
+    )
+    options: dict[str, Any] = setting({}, "Further arguments of the optimizer's constructor.")
+
+
+class EvaluationConfig(Section):
+    """Scores and figures."""
+
+    salt_threshold: float = setting(
+        4225.0, "Speed above which a pixel counts as salt, m/s (salt IoU).", gt=0
+    )
+    mirror: bool = setting(
+        False,
+        "Average each prediction with the one from the mirrored gathers, mirrored back; for"
+        " networks trained with training.mirror. Validation scores in training do not.",
+    )
+    batch_size: int = setting(16, "Samples predicted at once.", ge=1, le=10**6)
 
 
 class Config(Section):

@@ -1,4 +1,4 @@
-"""``[survey]``: where the sources and receivers are, the wavelet and the recording."""
+"""``[survey]``: sources, receivers and recording; ``[simulation]``: the wave equation."""
 
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -6,78 +6,82 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from seistomo.config.base import Section
+from seistomo.config.section import Section, chosen, setting
 
-Metres = Annotated[float, Field(allow_inf_nan=False)]
-Hertz = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Hertz = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class SurveyConfig(Section):
     """Acquisition geometry in metres, wavelet and recording time."""
 
-    sources: int = Field(31, ge=1, description="Number of sources.")
-    receivers: int = Field(256, ge=1, description="Number of receivers.")
-    source_x: tuple[Metres, ...] | None = Field(
+    sources: int = setting(31, "Number of sources.", ge=1, le=10_000)
+    receivers: int = setting(256, "Number of receivers.", ge=1, le=100_000)
+    source_x: tuple[float, ...] | None = setting(
         None,
-        description="First and last source position, m, with the sources evenly spaced between"
-        " them; or every position (as many as sources); left out: the whole width.",
+        "First and last source position, m, with the sources evenly spaced between them; or"
+        " every position (as many as sources); left out: the whole width.",
     )
-    receiver_x: tuple[Metres, ...] | None = Field(
+    receiver_x: tuple[float, ...] | None = setting(
         None,
-        description="First and last receiver position, m, with the receivers evenly spaced between"
-        " them; or every position (as many as receivers); left out: the whole width.",
+        "First and last receiver position, m, with the receivers evenly spaced between them; or"
+        " every position (as many as receivers); left out: the whole width.",
     )
-    source_depth: float = Field(0.0, ge=0, description="Depth of the sources, m.")
-    receiver_depth: float = Field(0.0, ge=0, description="Depth of the receivers, m.")
-    source_jitter: float = Field(
+    source_depth: float = setting(0.0, "Depth of the sources, m.", ge=0, le=1e6)
+    receiver_depth: float = setting(0.0, "Depth of the receivers, m.", ge=0, le=1e6)
+    source_jitter: float = setting(
         0.0,
+        "Each sample's sources lie within this distance in x of their positions, m: drawn"
+        " uniformly, kept inside the model.",
         ge=0,
-        allow_inf_nan=False,
-        description="Each sample's sources lie within this distance in x of their positions, m:"
-        " drawn uniformly, kept inside the model.",
+        le=1e6,
     )
-    receiver_jitter: float = Field(
+    receiver_jitter: float = setting(
         0.0,
+        "Each sample's receivers lie within this distance in x of their positions, m: drawn"
+        " uniformly, kept inside the model.",
         ge=0,
-        allow_inf_nan=False,
-        description="Each sample's receivers lie within this distance in x of their positions, m:"
-        " drawn uniformly, kept inside the model.",
+        le=1e6,
     )
-    wavelet: Literal["ricker", "ormsby", "file"] = Field(
+    wavelet: Literal["ricker", "ormsby", "file"] = setting(
         "ricker",
-        description="Source wavelet: Ricker's of `frequency`, Ormsby's of `corner_frequencies`,"
-        " or the one in `wavelet_file`.",
+        "Source wavelet: Ricker's of `frequency`, Ormsby's of `corner_frequencies`, or the one"
+        " in `wavelet_file`.",
     )
-    frequency: float = Field(8.0, gt=0, description="Peak frequency of the Ricker wavelet, Hz.")
-    corner_frequencies: tuple[Hertz, Hertz, Hertz, Hertz] | None = Field(
+    frequency: float = setting(
+        8.0,
+        "Peak frequency of the Ricker wavelet, Hz.",
+        needs=chosen("survey.wavelet", "ricker"),
+        gt=0,
+        le=1e6,
+    )
+    corner_frequencies: tuple[Hertz, Hertz, Hertz, Hertz] | None = setting(
         None,
-        description="The Ormsby wavelet's spectrum rises between the first two frequencies, is"
-        " flat between the middle two and falls between the last two, Hz.",
+        "The Ormsby wavelet's spectrum rises between the first two frequencies, is flat between"
+        " the middle two and falls between the last two, Hz.",
     )
-    wavelet_file: str | None = Field(
+    wavelet_file: str | None = setting(
         None,
-        description="Wavelet of your own (.txt, .csv or .npy): one column of samples every"
-        " `time_step`, or two columns, time in s and sample.",
+        "Wavelet of your own (.txt, .csv or .npy): one column of samples every `time_step`, or"
+        " two columns, time in s and sample.",
     )
-    amplitude: float = Field(
+    amplitude: float = setting(
         1.0,
-        allow_inf_nan=False,
-        description="Peak of the wavelet, in the unit of the recorded field (docs/physics.md);"
-        " a wavelet from a file is multiplied by it.",
+        "Peak of the wavelet, in the unit of the recorded field (docs/physics.md); a wavelet"
+        " from a file is multiplied by it.",
     )
-    delay: float | None = Field(
+    delay: float | None = setting(
         None,
-        ge=0,
-        allow_inf_nan=False,
-        description="Time of the wavelet's peak after the start of the record, s (of time 0 in"
+        "Time of the wavelet's peak after the start of the record, s (of time 0 in"
         " `wavelet_file`); left out: 1.5 periods of a Ricker wavelet, as many of the middle of an"
         " Ormsby wavelet's lower ramp (or the inverse width of its narrower ramp, if that is"
         " longer), 0 for a file.",
+        ge=0,
+        le=1e6,
     )
-    time_step: float = Field(0.006, gt=0, description="Sampling interval of the records, s.")
-    time_samples: int = Field(300, ge=8, description="Number of samples recorded.")
-    dead_traces: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="Share of traces that record nothing, drawn anew for each sample."
+    time_step: float = setting(0.006, "Sampling interval of the records, s.", gt=0, le=10)
+    time_samples: int = setting(300, "Number of samples recorded.", ge=8, le=10**6)
+    dead_traces: Annotated[float, Field(ge=0, lt=1)] = setting(
+        0.0, "Share of traces that record nothing, drawn anew for each sample."
     )
 
     @model_validator(mode="after")
@@ -166,6 +170,49 @@ class SurveyConfig(Section):
     @property
     def _jitters(self) -> list[tuple[str, float]]:
         return [("source", self.source_jitter), ("receiver", self.receiver_jitter)]
+
+
+_GARDNER = chosen("simulation.density", "gardner")
+
+
+class SimulationConfig(Section):
+    """Finite-difference modelling."""
+
+    accuracy: Literal[2, 4, 6, 8] = setting(4, "Order of the finite differences in space.")
+    grid_spacing: float | None = setting(
+        None, "Spacing of the modelling grid, m; left out: the spacing of the models.", gt=0, le=1e4
+    )
+    free_surface: bool = setting(
+        False,
+        "The models' top reflects as the sea's or land's surface does (no pressure); else it"
+        " absorbs. Sources and receivers must then be a cell of the modelling grid deep.",
+    )
+    density: Literal["constant", "gardner"] = setting(
+        "constant",
+        "Density of the models: constant, or by Gardner's relation from the speed (acoustic"
+        " equation of variable density).",
+    )
+    water_speed: float = setting(
+        1540.0, 'What is slower is water, m/s (density = "gardner").', needs=_GARDNER, gt=0, le=1e4
+    )
+    water_density: float = setting(
+        1025.0, 'Density of water, kg/m³ (density = "gardner").', needs=_GARDNER, gt=0, le=1e4
+    )
+    salt_density: float | None = setting(
+        None,
+        'Density of what is faster than evaluation.salt_threshold, kg/m³ (density = "gardner";'
+        " rock salt: 2160); left out: by Gardner's relation.",
+        needs=_GARDNER,
+        gt=0,
+        le=1e4,
+    )
+    pml_width: int = setting(10, "Width of the absorbing edges, cells.", ge=4, le=200)
+    models_per_call: int = setting(
+        4, "Models whose shots are propagated together (memory against speed).", ge=1, le=10**4
+    )
+    noise_snr: float | None = setting(
+        None, "Signal-to-noise ratio of added white noise, dB; left out: no noise.", ge=-100, le=200
+    )
 
 
 def _spread(x: tuple[float, ...], count: int) -> np.ndarray:

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from seistomo.config import Config
-from seistomo.config.load import with_overrides
+from seistomo.config import Config, with_overrides
 from seistomo.config.velocity import HIGHEST, LOWEST_IMPORTED
 from seistomo.dataset.store.velocity_file import VelocityReader, open_velocity
 from seistomo.errors import InputError

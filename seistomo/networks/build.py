@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from seistomo.config.network import NetworkConfig
+from seistomo.config import NetworkConfig
 from seistomo.networks.encoder_decoder import EncoderDecoder
 from seistomo.networks.tomography import TomographyNetwork
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from seistomo.config import VelocityConfig
-from seistomo.config.families import OPENFWI_FAMILIES
+from seistomo.config.velocity import OPENFWI_FAMILIES
 from seistomo.velocity.blocks import Blocks
 from seistomo.velocity.earth import Earth
 from seistomo.velocity.extent import Extent

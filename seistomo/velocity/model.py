@@ -19,7 +19,7 @@ class VelocityModel:
     salt_mask
         Whether a cell is salt, bool [depth, x].
     family
-        One of ``seistomo.config.families.FAMILIES``.
+        One of ``seistomo.config.velocity.FAMILIES``.
     parameters
         Everything drawn, as JSON-able values with units in their names.
     """

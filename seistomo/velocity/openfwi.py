@@ -17,7 +17,7 @@ def draw_openfwi(
     curve_rng: np.random.Generator,
     fault_rng: np.random.Generator,
 ) -> tuple[Blocks | Style, dict]:
-    """Draw the earth of one of ``seistomo.config.families.OPENFWI_FAMILIES``.
+    """Draw the earth of one of ``seistomo.config.velocity.OPENFWI_FAMILIES``.
 
     Parameters
     ----------

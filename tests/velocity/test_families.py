@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from seistomo.config import VelocityConfig
-from seistomo.config.families import GEOLOGICAL_FAMILIES
+from seistomo.config.velocity import GEOLOGICAL_FAMILIES
 from seistomo.velocity import draw_earth
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from seistomo.config import VelocityConfig
-from seistomo.config.families import FAMILIES
+from seistomo.config.velocity import FAMILIES
 from seistomo.velocity import draw_model
 
 COUNT = 120

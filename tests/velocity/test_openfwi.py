@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from seistomo.config import VelocityConfig, load_config
-from seistomo.config.families import OPENFWI_FAMILIES
+from seistomo.config.velocity import OPENFWI_FAMILIES
 from seistomo.simulation import Simulator, check_simulation
 from seistomo.velocity import draw_earth, draw_model
 from seistomo.velocity.cells import LEAST_CELLS

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from seistomo.config import VelocityConfig
-from seistomo.config.families import OPENFWI_FAMILIES
+from seistomo.config.velocity import OPENFWI_FAMILIES
 from seistomo.velocity import draw_model
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seistomo.config.evaluation import EvaluationConfig
+from seistomo.config import EvaluationConfig
 from seistomo.dataset.exchange.crops import CropOptions, Place, grid_places, random_places
 from seistomo.dataset.exchange.files import open_files, tell
 from seistomo.dataset.exchange.prepare import Preparation
