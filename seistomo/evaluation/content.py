@@ -104,11 +104,12 @@ def _predictions(
     examples = choose_examples(scores["ssim"], scores["salt_iou"])
     rows = list(examples.values())
     threshold = run.config.evaluation.salt_threshold
-    cases = build_cases(data, list(examples), table.indices[rows], predicted[rows], threshold)
+    cases = build_cases(data, list(examples), table.indices[rows], {"": predicted[rows]}, threshold)
     path = folder / "predictions.png"
     figures.save(figures.predictions_figure(cases, data.depth, data.x), path)
     described = "; ".join(
-        f"{case.label}, SSIM {case.ssim:.2f}, RMSE {case.rmse:.0f} m/s" for case in cases
+        f"{case.label}, SSIM {scores['ssim'][row]:.2f}, RMSE {scores['rmse'][row]:.0f} m/s"
+        for case, row in zip(cases, rows, strict=True)
     )
     return ReportFigure(
         path,
@@ -154,7 +155,7 @@ def _depth(folder: Path, data: DatasetReader, table: ScoreTable) -> ReportFigure
 def _convergence(folder: Path, history: Mapping[str, NDArray], table: ScoreTable) -> ReportFigure:
     path = folder / "convergence.png"
     baseline = table.summary()["baseline"]
-    figures.save(figures.convergence_figure({"run": history}, baseline), path)
+    figures.save(figures.curves_figure({"run": [history]}, baseline=baseline), path)
     losses, ssim = history["train_loss"], history["ssim"]
     similarity = f", the validation SSIM from {ssim[0]:.2f} to {ssim[-1]:.2f}"
     return ReportFigure(

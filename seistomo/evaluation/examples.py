@@ -1,6 +1,6 @@
 """Which samples stand for the others in the figure of predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,44 +42,29 @@ def build_cases(
     data: DatasetReader,
     labels: Sequence[str],
     indices: Sequence[int],
-    predictions: Sequence[NDArray[np.float32]],
+    predictions: Mapping[str, NDArray[np.float32]],
     salt_threshold: float,
 ) -> list[Case]:
-    """Return the cases of a figure of predictions.
+    """Return the cases of `figures.predictions_figure`.
 
-    Parameters
-    ----------
-    data
-        Where the reference models are; its velocity bounds are the SSIM range.
-    labels
-        What each case is an example of; may be empty text.
-    indices
-        Row of each case in the data set.
-    predictions
-        Predicted velocity [depth, x] of each case, m/s.
-    salt_threshold
-        Speed above which a pixel is salt, m/s.
+    ``labels`` say what each sample, a row of ``data``, is an example of, or are empty;
+    ``predictions`` [sample, depth, x] in m/s are by method; salt is faster than the threshold, m/s.
     """
     references = data.read_velocity(indices)
     data_range = data.config.velocity.maximum - data.config.velocity.minimum
-    scores = sample_scores(np.stack(predictions), references, data_range, salt_threshold)
+    scores = {
+        method: sample_scores(models, references, data_range, salt_threshold)
+        for method, models in predictions.items()
+    }
+    families = data.families(indices)
     return [
         Case(
-            label=f"{label}: sample {index}, {family}" if label else f"Sample {index}, {family}",
-            reference=reference,
-            prediction=np.asarray(prediction),
-            ssim=float(ssim),
-            rmse=float(rmse),
-            salt=reference > salt_threshold,
+            f"{label}: sample {index}, {family}" if label else f"Sample {index}, {family}",
+            references[row],
+            {method: models[row] for method, models in predictions.items()},
+            {method: float(found["ssim"][row]) for method, found in scores.items()},
+            {method: float(found["rmse"][row]) for method, found in scores.items()},
+            references[row] > salt_threshold,
         )
-        for label, index, family, reference, prediction, ssim, rmse in zip(
-            labels,
-            indices,
-            data.families(indices),
-            references,
-            predictions,
-            scores["ssim"],
-            scores["rmse"],
-            strict=True,
-        )
+        for row, (label, index, family) in enumerate(zip(labels, indices, families, strict=True))
     ]

@@ -94,8 +94,8 @@ def plot(
         raise InputError(f"shots = {shots}: a figure of kind {drawn} shows no gathers")
     if held == "run":
         names = _short_names(paths)
-        histories = {name: run_history(p) for name, p in zip(names, paths, strict=True)}
-        figure = figures.convergence_figure(histories)
+        histories = {name: [run_history(p)] for name, p in zip(names, paths, strict=True)}
+        figure = figures.curves_figure(histories)
     elif held == "predictions":
         figure = _predictions(paths, samples)
     elif held == "several data":
@@ -213,7 +213,7 @@ def _predictions(paths: Sequence[str | Path], samples: Selection) -> figures.Fig
             )
         threshold = float(attributes["salt_threshold"])
         labels, rows = _chosen_predictions(data, velocity, indices, samples, threshold)
-        cases = build_cases(data, labels, indices[rows], velocity[rows], threshold)
+        cases = build_cases(data, labels, indices[rows], {"": velocity[rows]}, threshold)
         return figures.predictions_figure(cases, data.depth, data.x)
 
 

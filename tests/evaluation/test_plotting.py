@@ -16,7 +16,7 @@ def drawn(monkeypatch):
     def record(name):
         return lambda *arguments: calls.append((name, arguments)) or name
 
-    for name in ("overview", "models", "gathers", "convergence", "predictions"):
+    for name in ("overview", "models", "gathers", "curves", "predictions"):
         monkeypatch.setattr(plotting.figures, f"{name}_figure", record(name))
     monkeypatch.setattr(plotting.figures, "save", lambda figure, path: path)
     return calls
@@ -123,8 +123,8 @@ def test_predictions_stand_beside_their_references(drawn, predictions, fake_run,
     assert [case.label for case in cases] == ["Sample 7, faults", "Sample 1, salt"]
     np.testing.assert_array_equal(cases[1].reference, models[1])
     expected = fake_run.error(models[[1]], np.array([1]))[0]
-    np.testing.assert_allclose(cases[1].prediction, expected)
-    assert cases[1].rmse == pytest.approx(30 * np.sin(1), rel=1e-4)
+    np.testing.assert_allclose(cases[1].predictions[""], expected)
+    assert cases[1].rmse[""] == pytest.approx(30 * np.sin(1), rel=1e-4)
     np.testing.assert_array_equal(cases[1].salt, models[1] > 4000)
 
 
@@ -132,7 +132,7 @@ def test_predictions_show_best_median_and_worst(drawn, predictions, fake_run, tm
     plot([predictions], tmp_path / "a.png")
     cases = drawn[0][1][0]
     assert [case.label.split(":")[0] for case in cases][:3] == ["Best", "Median", "Worst"]
-    ssim = [case.ssim for case in cases]
+    ssim = [case.ssim[""] for case in cases]
     assert ssim[0] >= ssim[1] >= ssim[2]
 
 

@@ -1,111 +1,183 @@
-"""Loss and SSIM against epochs and seconds, of one run or several (the SQGN paper's Figure 2)."""
+"""Loss and scores of runs against epochs and optimizer time: of one run, or of methods compared."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from numpy.typing import ArrayLike, NDArray
 
 from seistomo.evaluation.figures.style import (
     BASELINE,
+    PLAIN,
     PREDICTION,
     RUNS,
+    STEPS,
+    TIMES,
     VALIDATION,
     WIDTH,
     new_figure,
     styled,
 )
+from seistomo.progress import counted
 
-History = Mapping[str, NDArray]
+Columns = Mapping[str, ArrayLike]
 """Columns of a run's ``history.csv``, one value an epoch."""
+LOSS = "validation_loss"
+SCORES = {"ssim": "SSIM", "accuracy": "Accuracy (%)"}
+"""Scores that a curve is drawn of, the first that the runs have, and their names."""
 
 
 @styled
-def convergence_figure(
-    histories: Mapping[str, History],
+def curves_figure(
+    methods: Mapping[str, Sequence[Columns]],
+    against: str | Sequence[str] = ("epoch", "seconds"),
+    *,
     baseline: Mapping[str, float] | None = None,
-    baseline_label: str = "mean training model",
+    target: Mapping[str, float] | None = None,
+    split: str = "validation",
 ) -> Figure:
-    """Draw loss (Eq. 9, logarithmic) and validation SSIM, against epochs and against seconds.
+    """Draw the loss above the score, a panel for each axis, a colour a method, a line a run.
+
+    A single run shows its best epoch and the training loss in another colour; with several, the
+    training loss is dotted, or left out where methods have repeats. The axes are zoomed to where
+    methods differ: runs that end below are counted in the panel.
 
     Parameters
     ----------
-    histories
-        Runs by name. One run shows training and validation loss in two colours; with several
-        each has its colour, the training loss dotted.
+    methods
+        Histories of the runs by the method's name.
+    against
+        "epoch", "seconds" or both.
     baseline
-        ``loss`` in (m/s)² and ``ssim`` of the mean training model, drawn as lines.
-    baseline_label
-        What the lines are called in the legend.
+        ``loss`` and ``ssim`` of the mean training model, drawn dashed.
+    target
+        Levels to reach by column, drawn dashed; a dot is where a run meets its level first.
+    split
+        What losses and scores are of, for the labels.
     """
-    single = len(histories) == 1
-    legend_rows = 1 if single else 1 + len(histories) // 4
-    figure = new_figure(WIDTH, 4.6 + 0.2 * legend_rows)
-    grid = figure.subplots(2, 2, sharex="col", sharey="row")
-    for number, (name, history) in enumerate(histories.items()):
-        color = RUNS[number % len(RUNS)]
-        train = (PREDICTION, "solid", "training") if single else (color, (0, (1, 1)), None)
-        valid = (VALIDATION, "solid", "validation") if single else (color, "solid", name)
-        for column, axis in enumerate(("epoch", "seconds")):
-            _line(grid[0, column], history, axis, "train_loss", *train)
-            _line(grid[0, column], history, axis, "validation_loss", *valid)
-            _line(grid[1, column], history, axis, "ssim", *valid)
-            if single:
-                _mark_best(grid[0, column], history, axis)
-    for loss_axes, ssim_axes in grid.T:
-        loss_axes.set_yscale("log")
-        if baseline is not None:
-            style = {"color": BASELINE, "linestyle": "dashed", "linewidth": 1.2}
-            loss_axes.axhline(baseline["loss"], label=baseline_label, **style)
-            ssim_axes.axhline(baseline["ssim"], **style)
-        for axes in (loss_axes, ssim_axes):
-            axes.grid(visible=True, which="both" if axes is loss_axes else "major")
-    grid[0, 0].set_ylabel("Loss, Eq. 9 ((m/s)²)")
-    grid[1, 0].set_ylabel("SSIM, validation (1 is perfect)")
-    grid[1, 0].set_xlabel("Epoch")
-    grid[1, 1].set_xlabel("Optimizer time (s)")
-    _legend(figure, grid[0, 0], dotted=not single)
+    against = (against,) if isinstance(against, str) else against
+    runs = [run for repeats in methods.values() for run in repeats]
+    score = next((name for name in SCORES if all(name in run for run in runs)), None)
+    rows = [LOSS] if score is None else [LOSS, score]
+    legend_rows = 1 + (len(methods) + 1) // 4
+    figure = new_figure(WIDTH, 0.3 + 2.2 * len(rows) + 0.2 * legend_rows)
+    grid = figure.subplots(len(rows), len(against), squeeze=False, sharex="col", sharey="row")
+    for panels, row in zip(grid, rows, strict=True):
+        unit = {"accuracy": 0.01, LOSS: 1e8 if score == "ssim" else 1.0}.get(row, 1.0)
+        levels = [(baseline or {}).get("loss" if row == LOSS else row), (target or {}).get(row)]
+        for axes, axis in zip(panels, against, strict=True):
+            _draw_runs(axes, methods, axis, row, unit, levels[1])
+            for level, label in zip(levels, ("mean training model", "target"), strict=True):
+                if level is not None:
+                    dashed = {"color": BASELINE, "linestyle": "dashed", "linewidth": 1.2}
+                    axes.axhline(level / unit, label=label, zorder=1, **dashed)
+            axes.grid(visible=True)
+        lines = [level / unit for level in levels if level is not None]
+        if row == LOSS:
+            _scale_loss(panels[0], lines)
+            velocity = score == "ssim"
+            panels[0].set_ylabel("Loss, Eq. 9 (10⁸ (m/s)²)" if velocity else f"Loss, {split}")
+        else:
+            _scale_score(panels[0], [np.asarray(run[row], float) / unit for run in runs], lines)
+            panels[0].set_ylabel(f"{SCORES[row]}, {split}")
+    for axes, axis in zip(grid[-1], against, strict=True):
+        _scale_time(axes, [np.asarray(run[axis], float) for run in runs], axis)
+    entries: dict[str, Artist] = {}
+    for axes in grid[:, 0]:
+        lines, names = axes.get_legend_handles_labels()
+        entries |= dict(zip(names, lines, strict=True))
+    if len(methods) > 1 and len(runs) == len(methods):
+        dotted = Line2D([], [], color=BASELINE, linestyle=(0, (1, 1)))
+        entries["dotted: training"] = dotted
+    place = {"loc": "outside upper center", "ncols": min(len(entries), 4)}
+    figure.legend(entries.values(), entries, **place)
     return figure
 
 
-def _line(
+def _draw_runs(
     axes: Axes,
-    history: History,
-    against: str,
-    column: str,
-    color: str,
-    style: object,
-    label: str | None,
+    methods: Mapping[str, Sequence[Columns]],
+    axis: str,
+    row: str,
+    unit: float,
+    target: float | None,
 ) -> None:
-    values = np.asarray(history[column], dtype=float)
-    marker = "o" if np.isfinite(values).sum() < 3 else None
-    axes.plot(
-        history[against], values, color=color, linestyle=style, label=label, marker=marker, ms=3
-    )
+    repeated = any(len(runs) > 1 for runs in methods.values())
+    single = len(methods) == 1 and not repeated
+    for number, (name, runs) in enumerate(methods.items()):
+        color = VALIDATION if single else RUNS[number % len(RUNS)]
+        label = "validation" if single else name
+        for repeat, run in enumerate(runs):
+            at, values = (np.asarray(run[column], float) for column in (axis, row))
+            line = {"linewidth": 1.0 if repeated else 1.5, "markersize": 3}
+            line["marker"] = "o" if np.isfinite(values).sum() < 3 else None
+            if row == LOSS and not repeated:
+                look = {"color": color, "linestyle": (0, (1, 1))}
+                if single:
+                    look = {"color": PREDICTION, "label": "training"}
+                axes.plot(at, np.asarray(run["train_loss"], float) / unit, **look, **line)
+            axes.plot(at, values / unit, color=color, label=None if repeat else label, **line)
+            dot = {"marker": "o", "linestyle": "none", "color": color, "zorder": 4}
+            if target is not None:
+                met = np.flatnonzero(values <= target if row == LOSS else values >= target)[:1]
+                axes.plot(at[met], values[met] / unit, markersize=5, **dot)
+            if single and row == LOSS and np.isfinite(values).any():
+                # The epoch that best.pt keeps.
+                best = [int(np.nanargmin(values))]
+                dot |= {"markerfacecolor": "white", "markeredgewidth": 1.5, "markersize": 6}
+                axes.plot(at[best], values[best] / unit, label="best epoch", **dot)
 
 
-def _mark_best(axes: Axes, history: History, against: str) -> None:
-    """Mark the epoch with the lowest validation loss, the one that ``best.pt`` keeps."""
-    values = np.asarray(history["validation_loss"], dtype=float)
-    if np.isfinite(values).any():
-        best = int(np.nanargmin(values))
-        axes.plot(
-            history[against][best],
-            values[best],
-            linestyle="none",
-            marker="o",
-            ms=6,
-            mfc="white",
-            mec=VALIDATION,
-            mew=1.5,
-            label="best epoch",
-        )
+def _scale_loss(axes: Axes, levels: Sequence[float]) -> None:
+    """Scale logarithmically; first epochs and leaps far above the rest do not flatten it."""
+    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
+    values = values[np.isfinite(values) & (values > 0)]
+    axes.set_yscale("log")
+    ticks = LogLocator(subs=(1, 1.5, 2, 3, 5, 7), numticks=20)
+    if len(values):
+        usual = max([*levels, float(np.median(values))])
+        low, high = 0.93 * values.min(), min(1.08 * values.max(), 3 * usual)
+        axes.set_ylim(low, high)
+        ticks = MaxNLocator(6, steps=STEPS) if high < 6 * low else ticks
+    axes.yaxis.set_major_locator(ticks)
+    axes.yaxis.set_major_formatter(PLAIN)
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
-def _legend(figure: Figure, axes: Axes, dotted: bool) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    if dotted:
-        handles += axes.plot([], [], color=BASELINE, linestyle=(0, (1, 1)))
-        labels.append("dotted: training")
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 4))
+def _scale_score(
+    axes: Axes, scores: Sequence[NDArray[np.float64]], levels: Sequence[float]
+) -> None:
+    """Leave out what lies far below the usual end of a run, and say how many end there."""
+    values = np.concatenate([*scores, levels])
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return
+    low, high = values.min(), values.max()
+    ends = np.array([score[np.isfinite(score)][-1:].sum() for score in scores])
+    if len(ends) > 1:
+        spread = max(high - np.median(ends), 0.05 * (high - low))
+        low = max(low, min([np.median(ends) - 3 * spread, *levels]))
+    margin = max(0.05 * (high - low), 1e-3 * abs(high))
+    axes.set_ylim(low - margin, high + margin)
+    below = int(np.count_nonzero(ends < low - margin))
+    if below:
+        text = f"{counted(below, 'run')} below"
+        axes.annotate(text, (0.99, 0.02), xycoords="axes fraction", ha="right", fontsize=8)
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
+
+
+def _scale_time(axes: Axes, times: Sequence[NDArray[np.float64]], axis: str) -> None:
+    axes.set_xlabel(TIMES[axis])
+    ends = [time[-1] for time in times if len(time)]
+    if axis == "seconds" and max(ends) > 20 * min(ends) > 0:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))
+        axes.xaxis.set_major_formatter(PLAIN)
+        axes.xaxis.set_minor_locator(NullLocator())
+        return
+    axes.set_xlim(0, 1.02 * max(ends))
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=STEPS, integer=axis == "epoch"))

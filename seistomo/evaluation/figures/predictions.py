@@ -1,22 +1,18 @@
-"""Reference, prediction and difference side by side, a row a sample (the SQGN paper's Figure 3)."""
+"""Reference and predictions side by side, a row a sample (the SQGN paper's Figure 3)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from seistomo.evaluation.figures.sections import (
-    color_bar,
-    draw_section,
-    head_columns,
-    label_axes,
-    outline,
-)
+from seistomo.evaluation.figures.models import draw_section, label_axes, outline
 from seistomo.evaluation.figures.style import (
     DIFFERENCE_MAP,
     SALT_OUTLINE,
+    SPEED,
+    TEXT,
     WIDTH,
     new_figure,
     styled,
@@ -25,75 +21,72 @@ from seistomo.evaluation.figures.style import (
 
 @dataclass(frozen=True)
 class Case:
-    """One sample of the figure.
+    """One sample of the figure."""
 
-    Attributes
-    ----------
-    label
-        What it is an example of, and which sample it is: "Best: sample 12, salt".
-    reference, prediction
-        Velocity [depth, x], m/s.
-    ssim, rmse
-        Scores of the prediction; RMSE in m/s.
-    salt
-        True salt [depth, x], or None.
-    """
-
-    label: str
-    reference: NDArray[np.float32]
-    prediction: NDArray[np.float32]
-    ssim: float
-    rmse: float
-    salt: NDArray[np.bool_] | None = None
+    label: str  # what it is an example of, and which sample: "Best: sample 12, salt"
+    reference: NDArray[np.float32]  # [depth, x], m/s
+    predictions: Mapping[str, NDArray[np.float32]]  # by method, [depth, x], m/s
+    ssim: Mapping[str, float]
+    rmse: Mapping[str, float]  # m/s
+    salt: NDArray[np.bool_]  # true salt [depth, x]
 
 
 @styled
 def predictions_figure(cases: Sequence[Case], depth: NDArray, x: NDArray) -> Figure:
-    """Draw a row a case: reference, prediction, and prediction minus reference.
+    """Draw a row a case: the reference, the predictions, and of a single one the difference.
 
-    Reference and prediction share one colour scale, which spans the reference and 98 percent
-    of the prediction; the difference has its own, symmetric about zero and reaching its 99.5th
-    percentile. The outline is the true salt in all three.
-
-    Parameters
-    ----------
-    cases
-        The samples, from top to bottom.
-    depth, x
-        Positions of the nodes, m.
+    All models have one colour scale, which spans the references and 98 percent of the predictions;
+    all differences have another, symmetric about zero, which spans 99 percent of them. The outline
+    is the true salt.
     """
-    panel_width = 0.25 * WIDTH
-    panel_height = panel_width * len(depth) / len(x)
-    figure = new_figure(WIDTH, 0.55 + len(cases) * (panel_height + 0.4), layout="compressed")
-    rows = figure.subplots(len(cases), 3, squeeze=False, sharex=True, sharey=True)
-    for number, (row, case) in enumerate(zip(rows, cases, strict=True)):
-        _draw_case(row, case, depth, x)
-        for column, axes in enumerate(row):
-            label_axes(axes, x=number == len(cases) - 1, depth=column == 0)
-    head_columns(rows[0], ("Reference", "Prediction", "Difference"))
+    methods = list(cases[0].predictions)
+    single = len(methods) == 1
+    count = 1 + len(methods) + single
+    panel_height = min(0.86 / count, 0.24) * WIDTH * len(depth) / len(x)
+    height = 1.2 + len(cases) * (panel_height + 0.3)
+    figure = new_figure(WIDTH, height, layout="compressed")
+    grid = figure.subplots(len(cases), count, squeeze=False, sharex=True, sharey=True)
+    references = np.stack([case.reference for case in cases])
+    predicted = np.stack([model for case in cases for model in case.predictions.values()])
+    low, high = np.percentile(predicted, (1, 99))
+    limits = (min(references.min(), low), max(references.max(), high))
+    differences = [case.predictions[methods[0]] - case.reference for case in cases]
+    reach = max(float(np.percentile(np.abs(differences), 99)), 1.0)
+    for number, (row, case, difference) in enumerate(zip(grid, cases, differences, strict=True)):
+        image = draw_section(row[0], case.reference, depth, x, limits)
+        row[0].set_title(case.label)
+        for axes, name in zip(row[1:], methods, strict=False):
+            draw_section(axes, case.predictions[name], depth, x, limits)
+            axes.set_title(f"SSIM {case.ssim[name]:.2f}, RMSE {case.rmse[name]:.0f} m/s")
+        if single:
+            shown = draw_section(row[-1], difference, depth, x, (-reach, reach), DIFFERENCE_MAP)
+            mean = f"{float(difference.mean()):+.0f}".replace("-", "\N{MINUS SIGN}")
+            row[-1].set_title(f"mean {mean} m/s")
+        for axes in row:
+            is_difference = single and axes is row[-1]
+            outline(axes, case.salt, depth, x, TEXT if is_difference else SALT_OUTLINE)
+            label_axes(axes, x=number == len(cases) - 1, depth=axes is row[0])
+    headings = ["Reference", *(["Prediction"] if single else methods)]
+    _head_columns(grid[0], [*headings, "Difference"] if single else headings)
+    bar = {"location": "bottom", "aspect": 40, "pad": 0.01, "shrink": 0.9}
+    extend = _extend(predicted, limits)
+    models = grid[:, :2] if single else grid
+    figure.colorbar(image, ax=models, label=SPEED, extend=extend, **bar)
+    if single:
+        bar |= {"aspect": 20, "label": "prediction minus reference (m/s)"}
+        extend = _extend(np.asarray(differences), (-reach, reach))
+        figure.colorbar(shown, ax=grid[:, 2], extend=extend, **bar)
     return figure
 
 
-def _draw_case(row: NDArray, case: Case, depth: NDArray, x: NDArray) -> None:
-    reference_axes, prediction_axes, difference_axes = row
-    low, high = np.percentile(case.prediction, (1, 99))
-    limits = min(case.reference.min(), low), max(case.reference.max(), high)
-    draw_section(reference_axes, case.reference, depth, x, limits)
-    image = draw_section(prediction_axes, case.prediction, depth, x, limits)
-    below, above = case.prediction.min() < limits[0], case.prediction.max() > limits[1]
-    extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[(below, above)]
-    color_bar(prediction_axes, image, "m/s", extend)
+def _extend(values: NDArray, limits: tuple[float, float]) -> str:
+    """Tell at which ends of a colour bar values lie beyond."""
+    beyond = (bool(values.min() < limits[0]), bool(values.max() > limits[1]))
+    return {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[beyond]
 
-    difference = case.prediction - case.reference
-    reach = max(float(np.percentile(np.abs(difference), 99.5)), 1.0)
-    image = draw_section(difference_axes, difference, depth, x, (-reach, reach), DIFFERENCE_MAP)
-    beyond = np.abs(difference).max() > reach
-    color_bar(difference_axes, image, "m/s", "both" if beyond else "neither")
 
-    for axes in (reference_axes, prediction_axes):
-        outline(axes, case.salt, depth, x, SALT_OUTLINE)
-    outline(difference_axes, case.salt, depth, x, "#20262a")
-    reference_axes.set_title(case.label)
-    prediction_axes.set_title(f"SSIM {case.ssim:.2f}, RMSE {case.rmse:.0f} m/s")
-    mean = f"{float(difference.mean()):+.0f}".replace("-", "\N{MINUS SIGN}")
-    difference_axes.set_title(f"mean {mean} m/s")
+def _head_columns(row: NDArray, headings: Sequence[str]) -> None:
+    """Write a heading over each of the axes of the topmost row, above their own titles."""
+    for axes, heading in zip(row, headings, strict=True):
+        place = {"xytext": (0, 18), "xycoords": "axes fraction", "textcoords": "offset points"}
+        axes.annotate(heading, (0.5, 1.0), ha="center", weight="bold", **place)

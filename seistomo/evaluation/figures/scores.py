@@ -6,47 +6,32 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from seistomo.evaluation.figures.style import (
-    BASELINE,
-    ORACLE,
-    PREDICTION,
-    new_figure,
-    styled,
-)
+from seistomo.evaluation.figures.style import BASELINE, ORACLE, PREDICTION, new_figure, styled
 
-COLORS = {"prediction": PREDICTION, "baseline": BASELINE, "oracle_1d": ORACLE}
-LABELS = {
-    "prediction": "prediction",
-    "baseline": "mean training model",
-    "oracle_1d": "own lateral mean (oracle)",
+LOOKS = {
+    "prediction": ("prediction", PREDICTION, "solid"),
+    "baseline": ("mean training model", BASELINE, "dashed"),
+    "oracle_1d": ("own lateral mean (oracle)", ORACLE, "dotted"),
 }
-STYLES = {"prediction": "solid", "baseline": "dashed", "oracle_1d": "dotted"}
+"""Label, colour and line of each candidate."""
 
 
 @styled
 def ssim_histogram_figure(ssim: NDArray, baseline: NDArray) -> Figure:
-    """Draw how many samples reach which SSIM, beside the mean training model's.
-
-    Parameters
-    ----------
-    ssim, baseline
-        SSIM of the predictions and of the mean training model [sample].
-    """
+    """Draw how many samples reach which SSIM [sample], beside the mean training model's."""
     figure = new_figure(4.2, 4.0)
     axes = figure.subplots()
     low = np.floor(10 * min(ssim.min(), baseline.min(), 0.9)) / 10
     # Whole samples in even bins: about ten a bin where there are many, never finer than 0.02.
     count = int(np.clip(np.ceil(len(ssim) ** 0.5) * 2, 8, 50))
     bins = np.linspace(low, 1.0, count + 1)
-    for name, values, filled in (("baseline", baseline, False), ("prediction", ssim, True)):
-        color = COLORS[name]
+    for name, values in (("baseline", baseline), ("prediction", ssim)):
+        label, color, _ = LOOKS[name]
         mean = float(values.mean())
-        label = f"{LABELS[name]}, mean {mean:.2f}"
-        kind = {"histtype": "stepfilled", "alpha": 0.35} if filled else {"histtype": "step"}
-        axes.hist(values, bins, color=color, label=label, **kind)
-        if filled:
-            axes.hist(values, bins, color=color, histtype="step")
-        axes.axvline(mean, color=color, linestyle=STYLES["baseline"], linewidth=1)
+        axes.hist(values, bins, color=color, histtype="step", label=f"{label}, mean {mean:.2f}")
+        if name == "prediction":
+            axes.hist(values, bins, color=color, histtype="stepfilled", alpha=0.35)
+        axes.axvline(mean, color=color, linestyle="dashed", linewidth=1)
     axes.set_xlim(low, 1.0)
     axes.set_xlabel("SSIM of a sample (1 is perfect)")
     axes.set_ylabel("Samples")
@@ -57,19 +42,12 @@ def ssim_histogram_figure(ssim: NDArray, baseline: NDArray) -> Figure:
 
 @styled
 def rmse_depth_figure(rmse: Mapping[str, NDArray], depth: NDArray) -> Figure:
-    """Draw the RMSE against depth, depth down.
-
-    Parameters
-    ----------
-    rmse
-        RMSE over samples and x, [depth], m/s, of ``prediction``, ``baseline``, ``oracle_1d``.
-    depth
-        Depths of the nodes, m.
-    """
+    """Draw RMSE over samples and x [depth], m/s, of each candidate; depth, m, down."""
     figure = new_figure(4.2, 4.0)
     axes = figure.subplots()
     for name, values in rmse.items():
-        axes.plot(values, depth, color=COLORS[name], linestyle=STYLES[name], label=LABELS[name])
+        label, color, style = LOOKS[name]
+        axes.plot(values, depth, color=color, linestyle=style, label=label)
     axes.set_xlim(left=0)
     axes.set_ylim(depth[-1], depth[0])
     axes.set_xlabel("RMSE (m/s)")

@@ -1,15 +1,14 @@
-"""One look for all figures: colours, fonts, and how a figure is made and saved."""
+"""One look for all figures: colours, fonts, labels, and how a figure is made and saved."""
 
 import functools
 from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import Colormap, ListedColormap
+from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
-from skimage.color import lab2rgb, rgb2lab
+from matplotlib.ticker import FuncFormatter
 
 from seistomo.errors import InputError
 from seistomo.files import written_whole
@@ -26,9 +25,16 @@ PREDICTION = "#0072b2"
 VALIDATION = "#d55e00"
 BASELINE = "#5f6b73"
 ORACLE = "#b07aa1"
-SALT_OUTLINE = "#ffffff"
+SALT_OUTLINE, TEXT = "#ffffff", "#20262a"
+SOURCE_COLOR, RECEIVER_COLOR = "#d1342b", "#ffffff"
 RUNS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#3b3b3b", "#e69f00")
 """Colours of several runs in one figure (Okabe and Ito's, told apart by colour-blind readers)."""
+TIMES = {"epoch": "Epoch", "seconds": "Optimizer time (s)"}
+"""Labels of the axes that curves are drawn against."""
+SPEED = "P-wave velocity (m/s)"
+PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
+STEPS = (1, 2, 5, 10)
+"""Ticks without powers of ten, and the steps between them."""
 
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -46,10 +52,10 @@ STYLE = {
     "axes.linewidth": 0.7,
     "xtick.color": "#4a5257",
     "ytick.color": "#4a5257",
-    "xtick.labelcolor": "#20262a",
-    "ytick.labelcolor": "#20262a",
-    "text.color": "#20262a",
-    "axes.labelcolor": "#20262a",
+    "xtick.labelcolor": TEXT,
+    "ytick.labelcolor": TEXT,
+    "text.color": TEXT,
+    "axes.labelcolor": TEXT,
     "lines.linewidth": 1.5,
     "image.interpolation": "nearest",
     "figure.facecolor": "white",
@@ -57,26 +63,17 @@ STYLE = {
     "svg.hashsalt": "seistomo",
 }
 
-# Water dark blue, sediments blue to gold, salt dark red, as the field draws them. Lightness rises
-# to gold and falls again: that leaves the sediments twice the contrast of a map that only rises.
-_VELOCITY_ANCHORS = (
-    *("#1b1464", "#22578f", "#2e8f8b", "#8cbf6a", "#f7e07a", "#f49d4e", "#d1342b", "#8c0d3c"),
+# Water dark blue, sediments blue to gold, salt dark red, as the field draws them, in steps that are
+# even in CIELAB. Lightness rises to gold and falls again: that leaves the sediments twice the
+# contrast of a map that only rises.
+_VELOCITY_COLORS = (
+    "1b1464 20256f 233679 244684 22568f 28618f 2c6c8e 2e778d 2f828c 2e8d8b 469786 "
+    "5aa080 6ba97a 7ab373 88bc6c a1c56d bdce71 d9d775 f4df7a f7d170 f7bf64 f6ad58 "
+    "f39b4d ed8846 e6743e de5e37 d74730 cc312d bc2931 ac2035 9c1739 8c0d3c"
 )
-
-
-def _even_steps(anchors: tuple[str, ...], count: int = 256) -> np.ndarray:
-    """Interpolate colours in CIELAB so that equal steps of value are equal steps of colour."""
-    rgb = np.array([mpl.colors.to_rgb(anchor) for anchor in anchors])
-    lab = rgb2lab(rgb[None])[0]
-    fine = np.linspace(0, len(anchors) - 1, 4096)
-    path = np.stack([np.interp(fine, range(len(anchors)), lab[:, axis]) for axis in range(3)], -1)
-    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
-    wanted = np.linspace(0, length[-1], count)
-    even = np.stack([np.interp(wanted, length, path[:, axis]) for axis in range(3)], -1)
-    return np.clip(lab2rgb(even[None])[0], 0, 1)
-
-
-VELOCITY_MAP: Colormap = ListedColormap(_even_steps(_VELOCITY_ANCHORS), name="seistomo_velocity")
+VELOCITY_MAP: Colormap = LinearSegmentedColormap.from_list(
+    "seistomo_velocity", [f"#{color}" for color in _VELOCITY_COLORS.split()]
+)
 DIFFERENCE_MAP: Colormap = mpl.colormaps["RdBu_r"]
 GATHER_MAP: Colormap = mpl.colormaps["Greys"]
 
@@ -100,13 +97,7 @@ def new_figure(width: float = WIDTH, height: float = 4.0, layout: str = "constra
 
 
 def check_format(path: str | Path) -> Path:
-    """Return ``path``, refusing a suffix that is not a figure format.
-
-    Raises
-    ------
-    InputError
-        If the suffix is none of `FORMATS`.
-    """
+    """Return ``path``, refusing a suffix that is not a figure format."""
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"{path}: a figure is written as one of {', '.join(FORMATS)}")
@@ -114,15 +105,7 @@ def check_format(path: str | Path) -> Path:
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Write a figure; the file appears under its name only when it is whole.
-
-    Raises
-    ------
-    InputError
-        If the suffix is none of `FORMATS`, or the file cannot be written.
-    DiskFullError
-        If the disk fills up.
-    """
+    """Write a figure; the file appears under its name only when it is whole."""
     path = check_format(path)
     kind = path.suffix.lower()
     with written_whole(path) as partial, mpl.rc_context({**mpl.rcParamsDefault, **STYLE}):
