@@ -1,10 +1,13 @@
 """Objectives and optimizers for any PyTorch model; this package needs torch alone."""
 
 from seistomo.optim.base import ObjectiveOptimizer
-from seistomo.optim.errors import OptimizerError
-from seistomo.optim.model_objective import ModelObjective, epoch_objectives
+from seistomo.optim.checks import OptimizerError
+from seistomo.optim.model_objective import (
+    ModelObjective,
+    PartwiseObjective,
+    epoch_objectives,
+)
 from seistomo.optim.objective import FullGradient, Linearization, Objective
-from seistomo.optim.partwise import PartwiseObjective
 from seistomo.optim.ranks import Ranks
 from seistomo.optim.registry import make_optimizer, optimizer_names, options_in_effect
 from seistomo.optim.sgn import SGN

@@ -1,22 +1,28 @@
-"""What the optimizers of this package share: flat vectors, memory, and one way to step."""
+"""What the optimizers of this package share: options, memory, and one way to step."""
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from seistomo.optim.errors import OptimizerError
-from seistomo.optim.network_at import require_deterministic
-from seistomo.optim.objective import Objective
-from seistomo.optim.options import require_between
-from seistomo.optim.vectors import flatten, unflatten
+from seistomo.optim.checks import (
+    OptimizerError,
+    require_between,
+    require_count,
+    require_deterministic,
+    require_one_of,
+)
+from seistomo.optim.objective import Objective, flatten, unflatten
 
 MEMORY, MEMORY_OF = "memory", "memory_of"
 DTYPES = (torch.float32, torch.float64)
 # What a parameter group may say beside its options; torch's schedulers read initial_lr.
 GROUP_KEYS = ("params", "name", "param_names", "initial_lr")
+# Where the samples T come from that curvature is measured on.
+BATCH, TRAINING_SET = "batch", "training_set"
 
 
 class ObjectiveOptimizer(torch.optim.Optimizer):
@@ -28,10 +34,13 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
 
     Parameters
     ----------
-    params, defaults
-        As in torch. A group may set the options of ``defaults`` alone, and its name.
-    memory_options
-        The options that shape the memory, by name: a state that others shaped is refused.
+    params
+        Parameters or groups of them, as in torch. A group may set its ``lr`` and its name.
+    options
+        The constructor's options by name, ``lr`` among them; a subclass reads them as attributes
+        of ``self._options``.
+    shaping
+        The names of those that shape the memory: a state that others shaped is refused.
 
     Attributes
     ----------
@@ -45,15 +54,13 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
     """
 
     def __init__(
-        self,
-        params: Iterable[Any],
-        defaults: dict[str, Any],
-        memory_options: Mapping[str, Any] | None = None,
+        self, params: Iterable[Any], options: Mapping[str, Any], shaping: Collection[str] = ()
     ):
         self.memory: dict[str, Any] = {}
         self.report: dict[str, Any] = {}
-        self._memory_options = dict(memory_options or {})
-        super().__init__(params, defaults)
+        self._options = SimpleNamespace(**options)
+        self._shaping = {name: options[name] for name in shaping}
+        super().__init__(params, {"lr": options["lr"]})
         self._require_one_kind()
         self._size = self._count()
 
@@ -76,11 +83,13 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
         ------
         OptimizerError
             Without an objective, for one that cannot give what the optimizer asks for, inside
-            ``torch.autocast``, and if other parameters need a gradient than in the steps before.
+            ``torch.autocast`` or ``torch.inference_mode``, and if other parameters need a
+            gradient than in the steps before.
         """
+        name = type(self).__name__
         if not hasattr(closure, "loss_and_gradient"):
             raise OptimizerError(
-                f"{type(self).__name__}.step needs an objective, such as"
+                f"{name}.step needs an objective, such as"
                 " ModelObjective(model, loss, inputs, targets), not"
                 f" {'nothing' if closure is None else type(closure).__name__}"
             )
@@ -89,10 +98,19 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
             self._size = self._count()
         elif self._count() != self._size:
             raise OptimizerError(
-                f"{type(self).__name__}: {self._count()} weights need a gradient, {self._size} did"
+                f"{name}: {self._count()} weights need a gradient, {self._size} did"
                 " in the steps before; build a new optimizer"
             )
-        self._require_no_autocast()
+        if torch.is_inference_mode_enabled():
+            raise OptimizerError(
+                f"{name}.step: inside torch.inference_mode, where nothing has a gradient"
+            )
+        # It keeps the cast copies of the weights until its block ends: steps would not act.
+        if torch.is_autocast_enabled(self.parameters()[0].device.type):
+            raise OptimizerError(
+                f"{name}.step: inside torch.autocast, whose copies of the weights a"
+                " step does not reach; put autocast inside the model's forward"
+            )
         model = getattr(closure, "model", None)
         if model is not None:
             require_deterministic(model)
@@ -133,17 +151,34 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
             ]
         )
 
+    def _draw_samples(self, objective: Objective, memory: dict[str, Any]) -> Tensor | None:
+        """Draw T as global sample indices, int64 [sample]; None for the whole batch."""
+        count, source = self._options.curvature_samples, self._options.curvature_from
+        if source == TRAINING_SET:
+            pool = objective.training_samples
+        elif count is None or count >= objective.batch_size:
+            return None
+        else:
+            pool = objective.samples
+        generator = torch.Generator()
+        if "generator" in memory:
+            generator.set_state(memory["generator"])
+        else:
+            generator.manual_seed(self._options.seed)
+        places = torch.randperm(len(pool), generator=generator)[:count]
+        memory["generator"] = generator.get_state()
+        return pool[places.to(pool.device)]
+
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a parameter group, as in torch, before the first step."""
+        name = type(self).__name__
         if self.memory:
-            raise OptimizerError(
-                f"{type(self).__name__}: a parameter group cannot be added after the first step"
-            )
+            raise OptimizerError(f"{name}: a parameter group cannot be added after the first step")
         allowed = (*GROUP_KEYS, *self.defaults)
         for key in param_group:
             if key not in allowed:
                 raise OptimizerError(
-                    f"{type(self).__name__}: parameter group with {key}: not an option of a group;"
+                    f"{name}: parameter group with {key}: not an option of a group;"
                     f" allowed: {', '.join(allowed)}"
                 )
         require_between("lr", param_group.get("lr", self.defaults["lr"]), 0, 1e30)
@@ -157,7 +192,7 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
             MEMORY_OF: {
                 "optimizer": type(self).__name__,
                 "weights": self._count(),
-                "options": dict(self._memory_options),
+                "options": dict(self._shaping),
             },
         }
 
@@ -182,7 +217,7 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
         self._size = self._count()
 
     def __getstate__(self) -> dict[str, Any]:
-        own = (MEMORY, "report", "_memory_options", "_size")
+        own = (MEMORY, "report", "_options", "_shaping", "_size")
         return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
 
     def _count(self) -> int:
@@ -198,38 +233,43 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
                 f"{name}: this state is of {owner['weights']} weights that need a gradient, here"
                 f" {self._count()} do"
             )
-        for option, value in self._memory_options.items():
+        for option, value in self._shaping.items():
             saved = owner["options"].get(option)
             if saved != value:
                 raise OptimizerError(
                     f"{name}: {option} = {value}: this state was made with {option} = {saved}"
                 )
 
-    def _require_no_autocast(self) -> None:
-        # It keeps the cast copies of the weights until its block ends: steps would not act.
-        device = self.parameters()[0].device.type
-        if torch.is_autocast_enabled(device):
-            raise OptimizerError(
-                f"{type(self).__name__}.step: inside torch.autocast, whose copies of the weights a"
-                " step does not reach; put autocast inside the model's forward"
-            )
-
     def _require_one_kind(self) -> None:
-        own = self.parameters()
+        name, own = type(self).__name__, self.parameters()
         if not own:
-            raise OptimizerError(f"{type(self).__name__}: none of the parameters needs a gradient")
+            raise OptimizerError(f"{name}: none of the parameters needs a gradient")
         kinds = {(parameter.dtype, parameter.device.type) for parameter in own}
         if len(kinds) > 1 or not own[0].is_floating_point():
             shown = ", ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
             raise OptimizerError(
-                f"{type(self).__name__}: all parameters must be real, of one dtype and on one"
-                f" device, not {shown}"
+                f"{name}: all parameters must be real, of one dtype and on one device, not {shown}"
             )
         if own[0].dtype not in DTYPES:
             raise OptimizerError(
-                f"{type(self).__name__}: parameters of {own[0].dtype}: must be float32 or float64;"
+                f"{name}: parameters of {own[0].dtype}: must be float32 or float64;"
                 " keep the weights in float32 and use autocast inside the model's forward"
             )
+
+
+def options_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options among a constructor's ``locals()``."""
+    return {k: v for k, v in arguments.items() if k not in ("self", "params", "__class__")}
+
+
+def require_curvature_samples(count: int | None, source: str, seed: int) -> None:
+    """Refuse a number, a source, or a seed that T cannot be drawn by."""
+    require_one_of("curvature_from", source, (BATCH, TRAINING_SET))
+    require_count("seed", seed, 0)
+    if count is not None:
+        require_count("curvature_samples", count)
+    elif source != BATCH:
+        raise OptimizerError(f"curvature_from = {source}: needs curvature_samples, their number")
 
 
 def _moved(value: Any, like: Tensor) -> Any:

@@ -11,16 +11,19 @@ once more (Thiele et al. 2021, Algorithm 2), for layers without forward mode.
 """
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 import torch
+import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from seistomo.optim.network_at import NetworkAt, require_tensor, twice_differentiable
-from seistomo.optim.objective import Loss, Vector
+from seistomo.optim.checks import OptimizerError
+from seistomo.optim.objective import Loss, Parameters, Vector
 from seistomo.optim.ranks import Ranks
-from seistomo.optim.replay import Replay
+from seistomo.optim.replay import Tangent, find_replay, substituted, without_future_warnings
 
 Mode = Literal["auto", "forward", "reverse"]
 
@@ -28,38 +31,133 @@ Mode = Literal["auto", "forward", "reverse"]
 _WITHOUT_FORWARD: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
 
-class WeightedPart(NamedTuple):
-    """Inputs and targets [sample, ...].
+class NetworkAt:
+    """The network h as a function of its inputs, at given values of some parameters.
 
-    ``weight`` is their share of all the samples asked for; ``alone`` says that no other part
-    falls to this rank.
+    ``params`` is as in `seistomo.optim.Objective`. ``at`` has the values to differentiate with
+    respect to by the model's own parameters, ``variables`` these values alone.
     """
+
+    def __init__(self, model: nn.Module, params: Parameters):
+        self.model = model
+        params = trainable(model) if params is None else params
+        self.elsewhere = isinstance(params, Mapping)
+        if self.elsewhere:
+            self.at = {own: value.detach().requires_grad_() for own, value in params.items()}
+        else:
+            self.at = {own: own for own in params}
+        self.variables: Vector = tuple(self.at.values())
+        self._names = _names(model, self.at)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return the outputs for inputs [sample, ...]."""
+        return self._with(self.at, inputs) if self.elsewhere else self.model(inputs)
+
+    def tangent(self, inputs: Tensor, vector: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return outputs and their derivative along a vector, J v, from one forward pass.
+
+        With gradients enabled the outputs have a graph, the tangent is apart from it: to go
+        backward through the outputs then costs no more than without a tangent.
+        """
+        with forward_ad.dual_level(), without_future_warnings():
+            duals = {
+                own: forward_ad.make_dual(variable, along.detach())
+                for (own, variable), along in zip(self.at.items(), vector, strict=True)
+            }
+            outputs, tangent = forward_ad.unpack_dual(require_tensor(self._with(duals, inputs)))
+            if tangent is None:  # The outputs do not depend on the variables.
+                tangent = torch.zeros_like(outputs)
+            return outputs, tangent.detach()
+
+    def derivative(
+        self,
+        outputs: Tensor,
+        along: Tensor | None = None,
+        *,
+        create_graph: bool = False,
+        retain_graph: bool | None = None,
+        unused: str = "zero",
+    ) -> Vector:
+        """Return the derivative of ``outputs`` (times ``along``), one tensor a variable.
+
+        ``unused`` says what becomes of a variable that the outputs do not depend on: "zero"
+        or "error".
+        """
+        if not outputs.requires_grad:
+            raise OptimizerError(
+                "model: its outputs, or the loss of them, have no gradient: something is detached,"
+                " under no_grad, or checkpointed with use_reentrant=True (False works)"
+            )
+        found = torch.autograd.grad(
+            outputs,
+            self.variables,
+            along,
+            create_graph=create_graph,
+            retain_graph=retain_graph,
+            allow_unused=True,
+        )
+        if unused == "error":
+            for name, gradient in zip(self._names, found, strict=True):
+                if gradient is None:
+                    raise OptimizerError(
+                        f"parameter {name}: the network's outputs do not depend on it; leave it"
+                        " out of the optimizer or set requires_grad = False"
+                    )
+        pairs = zip(found, self.variables, strict=True)
+        return tuple(torch.zeros_like(v) if g is None else g for g, v in pairs)
+
+    def zeros(self) -> list[Tensor]:
+        """Return zeros shaped as a loss and a tensor a variable: [loss, gradient...]."""
+        zeros = [torch.zeros_like(variable, requires_grad=False) for variable in self.variables]
+        return [zeros[0].new_zeros(()), *zeros]
+
+    def _with(self, values: Mapping[Tensor, Tensor], inputs: Tensor) -> Tensor:
+        with substituted(self.model, values):
+            return self.model(inputs)
+
+
+@contextmanager
+def twice_differentiable() -> Iterator[None]:
+    """Choose an attention kernel that has forward mode and second derivatives."""
+    with sdpa_kernel(SDPBackend.MATH):
+        yield
+
+
+def trainable(model: nn.Module) -> list[Tensor]:
+    """Return the parameters that need a gradient; refuse a model without any."""
+    found = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not found:
+        raise OptimizerError("model: none of its parameters needs a gradient")
+    return found
+
+
+def require_tensor(outputs: object) -> Tensor:
+    """Refuse outputs that are not one tensor, for which curvature is not defined here."""
+    if not isinstance(outputs, Tensor):
+        raise OptimizerError(
+            f"model: returns a {type(outputs).__name__}; curvature needs one tensor of outputs"
+        )
+    return outputs
+
+
+class WeightedPart(NamedTuple):
+    """Inputs and targets [sample, ...] of some of the samples asked for."""
 
     inputs: Tensor
     targets: Tensor
-    weight: float
-    alone: bool
+    weight: float  # share of all the samples asked for
+    alone: bool  # no other part falls to this rank
 
 
 class LinearizedPart:
-    """One part of the samples, linearized; what was computed once is kept.
-
-    Parameters
-    ----------
-    network
-        The network at its parameters.
-    loss
-        ℓ(outputs, targets).
-    part
-        The samples.
-    """
+    """One part of the samples, linearized; what was computed once is kept."""
 
     def __init__(self, network: NetworkAt, loss: Loss, part: WeightedPart):
         self._network, self._ell, self._part = network, loss, part
         self._outputs: Tensor | None = None
         self._slope: Tensor | None = None
         self._transposed: tuple[Tensor, Vector] | None = None
-        self._replay: Replay | None = None
+        self._replay: Tangent | None = None
         self._asked_for_replay = False
         self._witness: tuple[list[Tensor], Tensor] | None = None
 
@@ -79,29 +177,24 @@ class LinearizedPart:
         return self._loss.detach(), *product
 
     def _forward(self, vector: Sequence[Tensor]) -> Tensor:
+        inputs = self._part.inputs
         if self._replay is not None:
-            return self._replay.tangent(vector)
+            return self._replay(vector)
         if self._outputs is None:
-            self._outputs, tangent = self._network.tangent(self._part.inputs, vector)
-        elif self._witness is None:
-            with torch.no_grad():
-                tangent = self._network.tangent(self._part.inputs, vector)[1]
+            self._outputs, tangent = self._network.tangent(inputs, vector)
         else:
-            return self._second_forward(vector)
-        if self._part.alone:
+            if self._witness is not None and not self._asked_for_replay:
+                # A second product at these weights: from here on a replay pays.
+                self._asked_for_replay = True
+                model, outputs = self._network.model, self._outputs.detach()
+                self._replay = find_replay(model, self._network.at, inputs, outputs, self._witness)
+                if self._replay is not None:
+                    return self._replay(vector)
+            with torch.no_grad():
+                tangent = self._network.tangent(inputs, vector)[1]
+        if self._part.alone and self._witness is None:
             self._witness = [v.detach().clone() for v in vector], tangent
         return tangent
-
-    def _second_forward(self, vector: Sequence[Tensor]) -> Tensor:
-        """Return J v where one is known: from here on a replay pays, if there is one."""
-        inputs = self._part.inputs
-        if not self._asked_for_replay:
-            self._asked_for_replay = True
-            self._replay = self._network.replay(inputs, self._outputs.detach(), self._witness)
-        if self._replay is not None:
-            return self._replay.tangent(vector)
-        with torch.no_grad():
-            return self._network.tangent(inputs, vector)[1]
 
     def _reverse(self, vector: Sequence[Tensor]) -> Tensor:
         """Return J v as the derivative of u ↦ Jᵀu along v (Algorithm 2, line 3)."""
@@ -147,22 +240,9 @@ class PartwiseLinearization:
     """Loss, gradient and Gauss–Newton products at fixed weights: see `Objective.linearize`.
 
     Where all the samples are one part, its forward pass and graph are kept from one product to
-    the next; else they would not fit, and each product goes forward anew.
-
-    Parameters
-    ----------
-    network
-        The network at its parameters.
-    loss
-        ℓ(outputs, targets).
-    parts
-        Gives this rank's parts, anew each time.
-    ranks
-        The processes that share the work.
-    mode
-        How J v is computed: "forward", "reverse", or forward as far as the layers allow.
-    count
-        Called with "gradient_evaluations" or "ggn_products" for each one computed.
+    the next; else they would not fit, and each product goes forward anew. ``parts`` gives this
+    rank's parts, anew each time; ``count`` is called with "gradient_evaluations" or
+    "ggn_products" for each one computed.
     """
 
     def __init__(
@@ -195,22 +275,17 @@ class PartwiseLinearization:
         return self._gradient
 
     def product(self, vector: Sequence[Tensor]) -> Vector:
-        """Return Jᵀ ∇²ℓ J v, one tensor a variable.
-
-        Raises
-        ------
-        OptimizerError
-            Naming a parameter that the outputs do not depend on.
-        """
-        mode = self._mode
+        """Return Jᵀ ∇²ℓ J v, one tensor a variable."""
+        mode, model = self._mode, self._network.model
         if mode == "auto":
-            mode = "reverse" if self._network.model in _WITHOUT_FORWARD else "forward"
+            mode = "reverse" if model in _WITHOUT_FORWARD else "forward"
         try:
             loss, *product = self._sum(lambda part: part.product(vector, mode))
-        except (NotImplementedError, RuntimeError) as error:
+        except RuntimeError as error:
             if self._mode != "auto" or mode == "reverse" or not _lacks_forward_mode(error):
                 raise
-            _WITHOUT_FORWARD.add(self._network.model)
+            _WITHOUT_FORWARD.add(model)
+            self._kept = None
             loss, *product = self._sum(lambda part: part.product(vector, "reverse"))
         self._loss = loss
         self._count("ggn_products")
@@ -239,5 +314,21 @@ class PartwiseLinearization:
             yield linearized
 
 
-def _lacks_forward_mode(error: Exception) -> bool:
-    return any(word in str(error) for word in ("forward AD", "forward-mode AD", "jvp"))
+def _lacks_forward_mode(error: RuntimeError) -> bool:
+    words = ("forward AD", "forward-mode AD", "jvp", "torch.utils.checkpoint")
+    return any(word in str(error) for word in words)
+
+
+def _names(model: nn.Module, params: Mapping[Tensor, Tensor]) -> list[str]:
+    known = {parameter: name for name, parameter in model.named_parameters()}
+    names = []
+    for parameter in params:
+        if parameter not in known:
+            raise OptimizerError(
+                f"params holds a tensor of shape {list(parameter.shape)} that is no parameter of"
+                " the model"
+            )
+        if not parameter.requires_grad:
+            raise OptimizerError(f"parameter {known[parameter]} needs no gradient")
+        names.append(known[parameter])
+    return names

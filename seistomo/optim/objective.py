@@ -9,6 +9,7 @@ part on a mini-batch S, f_S(w), and is itself a torch closure, so that
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -124,3 +125,14 @@ class Objective(Protocol):
         ``cache_next`` counts the batches of this epoch, from this one on, whose own losses and
         gradients are wanted; they cost nothing more.
         """
+
+
+def flatten(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the tensors' entries, one tensor after the other, as a new vector [weight]."""
+    return torch.cat([tensor.reshape(-1) for tensor in tensors])
+
+
+def unflatten(vector: Tensor, like: Sequence[Tensor]) -> Vector:
+    """Return views of a vector [weight], shaped as the given tensors; undoes `flatten`."""
+    parts = vector.split([tensor.numel() for tensor in like])
+    return tuple(part.view(tensor.shape) for part, tensor in zip(parts, like, strict=True))

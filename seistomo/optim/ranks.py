@@ -7,8 +7,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from seistomo.optim.errors import OptimizerError
-from seistomo.optim.vectors import flatten, unflatten
+from seistomo.optim.checks import OptimizerError
+from seistomo.optim.objective import flatten, unflatten
 
 _ALIKE: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
@@ -50,8 +50,7 @@ class Ranks:
         parameters = () if known else model.parameters()
         sums = [parameter.detach().double().sum().cpu() for parameter in parameters]
         own = torch.stack([*sums, samples.double().cpu().dot(places)])
-        device = next(model.parameters()).device
-        extremes = torch.cat([own, -own]).to(device)
+        extremes = torch.cat([own, -own]).to(next(model.parameters()).device)
         dist.all_reduce(extremes, op=dist.ReduceOp.MAX, group=self._group)
         highest, lowest = extremes.chunk(2)
         different = (highest != -lowest).tolist()

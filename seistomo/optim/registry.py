@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seistomo.optim.errors import OptimizerError
+from seistomo.optim.checks import OptimizerError
 from seistomo.optim.sgn import SGN
 from seistomo.optim.sqgn import SQGN
 from seistomo.optim.svrg import SVRG

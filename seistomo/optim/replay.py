@@ -10,156 +10,158 @@ runs the model once (its hooks, too), and a replay holds the activations a secon
 
 import warnings
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
 import torch
 from torch import Tensor, fx, nn
-from torch.func import functional_call, functionalize, jvp
+from torch.func import functionalize, jvp
 
-# Times that one model is traced: for each shape of inputs, and after each change of the model.
+Tangent = Callable[[Sequence[Tensor]], Tensor]
+# Times that a model is traced, for each shape of inputs and after each change; never again after
+# a trace that came to nothing.
 MOST_TRACES = 8
 
 
-class Trace:
-    """The operations behind outputs and J v, cut in two.
+class _Traces(dict):
+    """The traces of one model by what they hold for, each two graphs, and how many may come."""
 
-    Parameters
-    ----------
-    model
-        The network.
-    names
-        Names of the parameters that v belongs to.
-    values
-        Their values.
-    inputs
-        Inputs [sample, ...]; the trace holds for their shape.
+    left = MOST_TRACES
 
-    Raises
-    ------
-    ValueError
-        For networks that change tensors in place or decide by their values.
+
+_TRACES: weakref.WeakKeyDictionary[nn.Module, _Traces] = weakref.WeakKeyDictionary()
+
+
+@contextmanager
+def substituted(model: nn.Module, values: Mapping[Tensor, Tensor]) -> Iterator[None]:
+    """Put tensors in the place of a model's parameters and buffers, wherever it holds them.
+
+    Afterwards it has its own objects again, whatever happened. (``torch.func.functional_call``
+    loses those of a layer that stands under two names.)
     """
-
-    def __init__(
-        self, model: nn.Module, names: Sequence[str], values: Sequence[Tensor], inputs: Tensor
-    ):
-        self._names = tuple(names)
-        count = len(values)
-        rest = self._other_tensors(model)
-
-        def both(*arguments: Tensor) -> tuple[Tensor, Tensor]:
-            vector, tensors = arguments[:count], arguments[count:]
-            others = dict(zip(rest, tensors[count:-1], strict=True))
-
-            def outputs(*own: Tensor) -> Tensor:
-                named = {**others, **dict(zip(self._names, own, strict=True))}
-                return functional_call(model, named, (tensors[-1],))
-
-            return jvp(outputs, tensors[:count], vector)
-
-        given = [value.detach() for value in values]
-        along = [value.clone() for value in given]  # Tracing tells tensors apart by identity.
-        with torch.no_grad(), without_future_warnings():
-            from torch.fx.experimental.proxy_tensor import make_fx  # Slow to load.
-
-            traced = make_fx(functionalize(both))(*along, *given, *rest.values(), inputs)
-        if any(_changes_in_place(node) for node in traced.graph.nodes):
-            raise ValueError("the network changes tensors in place")
-        self._first, self._second = _cut(traced, count)
-
-    def run(self, model: nn.Module, values: Sequence[Tensor], inputs: Tensor) -> "Replay":
-        """Run what does not depend on v, and keep its results."""
-        others = self._other_tensors(model).values()
-        with torch.no_grad():
-            outputs, *kept = self._first(*(v.detach() for v in values), *others, inputs)
-        return Replay(outputs, kept, self._second)
-
-    def _other_tensors(self, model: nn.Module) -> dict[str, Tensor]:
-        """Return the model's parameters and buffers that v does not belong to, by name."""
-        tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-        return {k: t.detach() for k, t in tensors.items() if k not in self._names}
-
-
-class Replay:
-    """J v at fixed weights: `outputs` [sample, ...], and `tangent(vector)` like them."""
-
-    def __init__(self, outputs: Tensor, kept: Sequence[Tensor], second: nn.Module):
-        self.outputs, self._kept, self._second = outputs, kept, second
-
-    def tangent(self, vector: Sequence[Tensor]) -> Tensor:
-        """Return J v for one tensor a parameter."""
-        with torch.no_grad():
-            return self._second(*vector, *self._kept)
-
-
-class _Known:
-    """The traces of one model, and how many were made."""
-
-    def __init__(self):
-        self.traces: dict[tuple, Trace] = {}
-        self.made = 0
-
-
-_KNOWN: weakref.WeakKeyDictionary[nn.Module, _Known] = weakref.WeakKeyDictionary()
+    slots = [
+        (held, name, tensor)
+        for module in model.modules()
+        for held in (module._parameters, module._buffers)
+        for name, tensor in held.items()
+        if tensor is not None and tensor in values
+    ]
+    try:
+        for held, name, tensor in slots:
+            held[name] = values[tensor]
+        yield
+    finally:
+        for held, name, tensor in slots:
+            held[name] = tensor
 
 
 def find_replay(
     model: nn.Module,
-    names: Sequence[str],
-    values: Sequence[Tensor],
+    at: Mapping[nn.Parameter, Tensor],
     inputs: Tensor,
     outputs: Tensor,
     witness: tuple[Sequence[Tensor], Tensor],
-) -> Replay | None:
-    """Return a replay that gives what is known, or None where the network has none.
+) -> Tangent | None:
+    """Return v ↦ J v at given values of some parameters, or None where the model cannot be traced.
 
-    None too where what is known is not finite.
-
-    A trace that no longer does, since the model was changed, is made anew. Tracing takes some
-    tenths of a second, so a model is traced `MOST_TRACES` times and no more.
-
-    Parameters
-    ----------
-    model, names, values, inputs
-        See `Trace`.
-    outputs
-        The model's outputs for them.
-    witness
-        A vector v, and J v.
+    It gives the ``outputs`` known for the ``inputs``, and what is known of one vector: J v of the
+    ``witness`` (v, J v). None, too, where these are not finite.
     """
     if not (outputs.isfinite().all() and witness[1].isfinite().all()):
-        # Nothing can be compared; that says nothing of the traces.
-        return None
-    known = _KNOWN.setdefault(model, _Known())
-    key = _key(model, names, values, inputs)
-    for trace in (known.traces.get(key), None):
+        return None  # Nothing can be compared; that says nothing of the traces.
+    traces = _TRACES.setdefault(model, _Traces())
+    rest = [t for t in chain(model.parameters(), model.buffers()) if t not in at]
+    values = [value.detach() for value in at.values()]
+    given = [*values, *(tensor.detach() for tensor in rest), inputs]
+    key = _key(model, at, inputs)
+    old = traces.pop(key, None)
+    for trace in [None] if old is None else [old, None]:
+        if trace is None and not traces.left:
+            return None
+        traces.left -= trace is None
         try:
-            if trace is None:
-                if known.made >= MOST_TRACES:
-                    return None
-                known.made += 1
-                trace = known.traces[key] = Trace(model, names, values, inputs)
-            found = trace.run(model, values, inputs)
-            if _same(found.outputs, outputs) and _same(found.tangent(witness[0]), witness[1]):
-                return found
-        except Exception:  # Whatever a stranger's network does that cannot be traced.
-            known.traces.pop(key, None)
-    known.traces.pop(key, None)
+            trace = trace or _trace(model, [*at, *rest], values, given)
+            tangent = _agreeing(trace, given, outputs, witness)
+        except RuntimeError as error:
+            if _is_of_the_machine(error):
+                raise
+            continue
+        if tangent is not None:
+            traces[key] = trace
+            return tangent
+    traces.left = 0
     return None
 
 
-def _key(model: nn.Module, names: Sequence[str], values: Sequence[Tensor], inputs: Tensor) -> tuple:
+def _agreeing(
+    trace: tuple[nn.Module, nn.Module],
+    given: Sequence[Tensor],
+    outputs: Tensor,
+    witness: tuple[Sequence[Tensor], Tensor],
+) -> Tangent | None:
+    """Run what does not depend on v; return the rest if all that is known comes out."""
+    first, second = trace
+    with torch.no_grad():
+        found, *kept = first(*given)
+
+    @torch.no_grad()
+    def tangent(vector: Sequence[Tensor]) -> Tensor:
+        return second(*vector, *kept)
+
+    if _same(found, outputs) and _same(tangent(witness[0]), witness[1]):
+        return tangent
+    return None
+
+
+def _trace(
+    model: nn.Module, places: Sequence[Tensor], values: Sequence[Tensor], given: Sequence[Tensor]
+) -> tuple[nn.Module, nn.Module]:
+    """Trace h and J v; ``given`` are the values of all the model's tensors, and its inputs.
+
+    RuntimeError for networks that change tensors in place or decide by their values.
+    """
+    count = len(values)
+
+    def both(*arguments: Tensor) -> tuple[Tensor, Tensor]:
+        vector, tensors, inputs = arguments[:count], arguments[count:-1], arguments[-1]
+
+        def outputs(*own: Tensor) -> Tensor:
+            now = dict(zip(places, (*own, *tensors[count:]), strict=True))
+            with substituted(model, now):
+                return model(inputs)
+
+        return jvp(outputs, tensors[:count], vector)
+
+    along = [value.clone() for value in values]  # Tracing tells tensors apart by identity.
+    with torch.no_grad(), without_future_warnings():
+        from torch.fx.experimental.proxy_tensor import make_fx  # Slow to load.
+
+        traced = make_fx(functionalize(both))(*along, *given)
+    if any(_changes_in_place(node) for node in traced.graph.nodes):
+        raise RuntimeError("the network changes tensors in place")
+    return _cut(traced, count)
+
+
+def _key(model: nn.Module, at: Mapping[nn.Parameter, Tensor], inputs: Tensor) -> tuple:
     modes = tuple(module.training for module in model.modules())
     buffers = tuple((name, buffer.shape) for name, buffer in model.named_buffers())
-    layout = (inputs.shape, inputs.stride(), inputs.dtype, inputs.device, values[0].dtype)
-    return tuple(names), modes, buffers, layout
+    layout = (inputs.shape, inputs.stride(), inputs.dtype, inputs.device)
+    own = tuple((id(parameter), value.dtype) for parameter, value in at.items())
+    return own, modes, buffers, layout
 
 
 def _same(found: Tensor, expected: Tensor) -> bool:
     """Whether two tensors agree to the square root of the unit of rounding."""
     allowed = torch.finfo(expected.dtype).eps ** 0.5 * expected.abs().max()
     return found.shape == expected.shape and bool((found - expected).abs().max() <= allowed)
+
+
+def _is_of_the_machine(error: RuntimeError) -> bool:
+    """Whether memory or the device gave out, which says nothing of the network."""
+    kinds = (torch.OutOfMemoryError, torch.AcceleratorError)
+    words = ("CUDA error", "can't allocate memory", "not enough memory")
+    return isinstance(error, kinds) or any(word in str(error) for word in words)
 
 
 @contextmanager

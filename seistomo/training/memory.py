@@ -21,8 +21,7 @@ from torch.utils._pytree import tree_iter
 from seistomo.config import Config
 from seistomo.errors import InputError
 from seistomo.optim import SGN, SQGN, SVRG, options_in_effect
-from seistomo.optim.curvature import LinearizedPart, WeightedPart
-from seistomo.optim.network_at import NetworkAt, twice_differentiable
+from seistomo.optim.curvature import LinearizedPart, NetworkAt, WeightedPart, twice_differentiable
 from seistomo.training.losses import squared_error
 from seistomo.training.room import GIB, sample_bytes
 
@@ -130,7 +129,7 @@ def optimizer_vectors(
             state=2 * given["history"] + steps + 2 + means, work=10, passes=_passes(curvature)
         )
     if kind is SGN:
-        remembered = (given["momentum"] > 0) + bool(given["warm_start"])
+        remembered = int(given["momentum"] > 0)
         return Vectors(state=remembered, work=9, passes=_passes(given["curvature"]), replays=True)
     if kind is torch.optim.SGD:
         return Vectors(state=int(given["momentum"] > 0), work=2)

@@ -6,7 +6,7 @@ from torch import nn
 from torch.func import functional_call, hessian, jacrev
 
 from seistomo.optim import ModelObjective, OptimizerError
-from seistomo.optim.vectors import flatten, unflatten
+from seistomo.optim.objective import flatten, unflatten
 
 SAMPLES = 7
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from seistomo.optim import ModelObjective, OptimizerError, epoch_objectives
-from seistomo.optim.network_at import require_deterministic
+from seistomo.optim.checks import require_deterministic
 
 SAMPLES = 23
 

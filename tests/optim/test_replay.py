@@ -1,12 +1,14 @@
 """Replayed tangents against torch's own, and networks that cannot be replayed."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 from torch.func import functional_call, jvp
 
 from seistomo.optim import ModelObjective
-from seistomo.optim.replay import MOST_TRACES, Trace, find_replay
+from seistomo.optim.replay import _TRACES, MOST_TRACES, find_replay
 
 
 class Deciding(nn.Linear):
@@ -43,12 +45,8 @@ def make(build, samples=4):
     return model, inputs, vector
 
 
-def parts_of(model):
-    return [name for name, _ in model.named_parameters()], list(model.parameters())
-
-
 def expected_tangent(model, inputs, vector):
-    names, values = parts_of(model)
+    names, values = zip(*model.named_parameters(), strict=True)
     values = tuple(value.detach() for value in values)
     return jvp(
         lambda *own: functional_call(model, dict(zip(names, own, strict=True)), (inputs,)),
@@ -57,50 +55,48 @@ def expected_tangent(model, inputs, vector):
     )
 
 
+def find(model, inputs, vector):
+    """The replay that a linearization would find after its first product."""
+    outputs, tangent = expected_tangent(model, inputs, vector)
+    at = {parameter: parameter for parameter in model.parameters()}
+    return find_replay(model, at, inputs, outputs, (vector, tangent))
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_replayed_tangent_is_torchs(name):
     model, inputs, vector = make(MODELS[name])
-    names, values = parts_of(model)
-    trace = Trace(model, names, values, inputs)
     for shift in (0.0, 0.3):  # The trace holds for other weights and inputs, too.
         with torch.no_grad():
-            for value in values:
+            for value in model.parameters():
                 value += shift
         inputs = inputs + shift
-        found = trace.run(model, values, inputs)
-        outputs, tangent = expected_tangent(model, inputs, vector)
-        assert torch.equal(found.outputs, outputs)
-        assert torch.equal(found.tangent(vector), tangent)
-        assert torch.equal(found.tangent([2 * v for v in vector]), 2 * tangent)
+        replay = find(model, inputs, vector)
+        other = [v.sin() for v in vector]
+        assert torch.equal(replay(other), expected_tangent(model, inputs, other)[1])
+    assert _TRACES[model].left == MOST_TRACES - 1
 
 
-def test_some_of_the_parameters():
+def test_some_of_the_parameters_at_other_values():
     model, inputs, vector = make(MODELS["dense"])
-    names, values = parts_of(model)
-    found = Trace(model, names[2:], values[2:], inputs).run(model, values[2:], inputs)
+    at = {parameter: parameter.detach() + 0.2 for parameter in model[2].parameters()}
     still = [torch.zeros_like(v) for v in vector[:2]]
-    _, tangent = expected_tangent(model, inputs, [*still, *vector[2:]])
-    torch.testing.assert_close(found.tangent(vector[2:]), tangent)
+    moved = copy.deepcopy(model)
+    with torch.no_grad():
+        for value in moved[2].parameters():
+            value += 0.2
+    outputs, tangent = expected_tangent(moved, inputs, [*still, *vector[2:]])
+    replay = find_replay(model, at, inputs, outputs, (vector[2:], tangent))
+    torch.testing.assert_close(replay([2 * v for v in vector[2:]]), 2 * tangent)
 
 
 def test_outputs_that_v_does_not_reach():
     model, inputs, vector = make(lambda: nn.Linear(6, 2))
     model.forward = lambda x: x * 2
-    names, values = parts_of(model)
-    found = Trace(model, names, values, inputs).run(model, values, inputs)
-    assert not found.tangent(vector).any()
-
-
-def find(model, inputs, vector):
-    """The replay that a linearization would find after its first product."""
-    outputs, tangent = expected_tangent(model, inputs, vector)
-    return find_replay(model, *parts_of(model), inputs, outputs, (vector, tangent))
+    assert not find(model, inputs, vector)(vector).any()
 
 
 def test_networks_that_decide_by_values_are_not_replayed():
     model, inputs, vector = make(lambda: Deciding(6, 2))
-    outputs, tangent = model(inputs).detach(), torch.zeros(4, 2).double()
-    assert find_replay(model, *parts_of(model), inputs, outputs, (vector, tangent)) is None
     objective = ModelObjective(model, nn.functional.mse_loss, inputs, torch.zeros(4, 2).double())
     linearization = objective.linearize()
     for other in [linearization.product(vector) for _ in range(3)]:
@@ -116,7 +112,7 @@ def test_a_network_that_was_changed_is_traced_anew(size):
     found = find(model, inputs, vector)
     twice = [2 * v for v in vector]
     torch.testing.assert_close(
-        found.tangent(twice), expected_tangent(model, inputs, twice)[1], rtol=1e-9, atol=0
+        found(twice), expected_tangent(model, inputs, twice)[1], rtol=1e-9, atol=0
     )
 
 
@@ -141,7 +137,7 @@ def test_a_change_that_the_outputs_do_not_show_is_seen():
     model.stop = False
     expected = expected_tangent(model, inputs, [*still, *twice[2:]])[1]
     if found is not None:
-        torch.testing.assert_close(found.tangent(twice), expected)
+        torch.testing.assert_close(found(twice), expected)
 
 
 def test_a_model_that_gains_a_buffer_goes_on():
@@ -189,12 +185,42 @@ def test_a_trace_with_a_shape_of_its_own_making_does_no_harm():
             torch.testing.assert_close(product, reverse.linearize().product(vector))
 
 
-def test_outputs_that_are_never_the_same_are_not_replayed():
+def test_what_cannot_be_traced_is_tried_once():
+    model, inputs, vector = make(lambda: Deciding(6, 2))
+    outputs = model(inputs).detach()
+    at = {parameter: parameter for parameter in model.parameters()}
+    for samples in (4, 3):
+        known = outputs[:samples], (vector, torch.zeros(samples, 2).double())
+        assert find_replay(model, at, inputs[:samples], *known) is None
+        assert _TRACES[model].left == 0
+
+
+@pytest.mark.parametrize("wrong", ["outputs", "tangent"])
+def test_outputs_that_are_never_the_same_are_not_replayed(wrong):
     model, inputs, vector = make(MODELS["dense"])
     outputs, tangent = expected_tangent(model, inputs, vector)
-    arguments = (model, *parts_of(model), inputs)
-    assert find_replay(*arguments, outputs + 1, (vector, tangent)) is None
-    assert find_replay(*arguments, outputs, (vector, 2 * tangent)) is None
+    at = {parameter: parameter for parameter in model.parameters()}
+    known = (outputs + 1, tangent) if wrong == "outputs" else (outputs, 2 * tangent)
+    assert find_replay(model, at, inputs, known[0], (vector, known[1])) is None
+    assert _TRACES[model].left == 0
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("memory"), KeyError("a"), RuntimeError("CUDA error: x")]
+)
+def test_errors_of_memory_device_and_program_come_through(error):
+    class Raising(nn.Linear):
+        def forward(self, x):
+            if torch._C._functorch.peek_interpreter_stack() is not None:
+                raise error
+            return super().forward(x)
+
+    model, inputs, vector = make(lambda: Raising(6, 2))
+    objective = ModelObjective(model, nn.functional.mse_loss, inputs, inputs[:, :2])
+    linearization = objective.linearize()
+    linearization.product(vector)
+    with pytest.raises(type(error)):
+        linearization.product(vector)
 
 
 def test_a_model_is_not_traced_for_ever():

@@ -9,7 +9,14 @@ import torch
 from torch import nn
 
 from seistomo.optim import SGN, ModelObjective, OptimizerError
-from seistomo.optim.vectors import flatten
+from seistomo.optim.objective import flatten
+from seistomo.optim.sgn import (
+    backtrack,
+    next_iteration_bound,
+    next_scale,
+    reduction_ratio,
+    scheduled_damping,
+)
 
 SAMPLES, BATCH = 24, 12
 
@@ -279,7 +286,7 @@ def test_reports_on_the_step():
     actual = float(loss - dense.loss(theta + step, rows))
     assert (report["status"], report["step_length"], report["loss_evaluations"]) == ("taken", 1, 1)
     assert (report["cg_status"], report["cg_iterations"]) == ("max_iterations", 3)
-    assert (report["cg_bound"], report["damping"], report["radius"]) == (3, 0.1, None)
+    assert (report["cg_bound"], report["damping"]) == (3, 0.1)
     assert report["cg_residual"] == pytest.approx(float((A @ step + g).abs().max()))
     assert report["predicted_reduction"] == pytest.approx(predicted)
     assert report["ratio"] == pytest.approx(actual / predicted)
@@ -334,24 +341,6 @@ def test_adaptive_iterations_follow_the_ratio_within_their_bounds():
         before = bound
     assert fell
     assert rose
-
-
-def test_warm_start_goes_on_from_the_last_solution():
-    # On a quadratic, with the weights put back, conjugate gradients solve the same system anew.
-    residuals = {}
-    for warm in (False, True):
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            model = nn.Linear(3, 2).double()
-            start = copy.deepcopy(model.state_dict())
-        optimizer = SGN(
-            model.parameters(), cg_iterations=2, cg_tolerance=0.0, warm_start=warm, **PLAIN
-        )
-        for _ in range(4):
-            model.load_state_dict(start)
-            optimizer.step(ModelObjective(model, mean_squared, INPUTS, TARGETS))
-        residuals[warm] = optimizer.report["cg_residual"]
-    assert residuals[True] < residuals[False] / 10
 
 
 # Which curvature.
@@ -412,64 +401,6 @@ def test_one_forward_pass_serves_where_the_batch_gives_the_curvature(count):
     assert objective.ggn_products == 3
 
 
-# Newton–CG in a trust region.
-
-ALGORITHM_4_1 = {
-    "curvature": "hessian",
-    "solver": "steihaug",
-    "reject_below": 0.0,
-    "damping": 0.0,
-    **PLAIN,
-}
-
-
-def test_trust_region_radius_follows_algorithm_4_1():
-    model = network()
-    optimizer = SGN(model.parameters(), radius=8.0, max_radius=10.0, **ALGORITHM_4_1)
-    radius, seen = 8.0, set()
-    for objective in objectives(model, 30):
-        theta = weights(model)
-        optimizer.step(objective)
-        report = optimizer.report
-        assert report["radius"] == radius
-        moved = float((weights(model) - theta).norm())
-        at_boundary = report["cg_status"] in ("boundary", "negative_curvature")
-        assert moved <= radius * (1 + 1e-12)
-        ratio = report["ratio"]
-        if ratio < 0:
-            assert (report["status"], moved) == ("rejected", 0)
-        elif at_boundary:
-            assert moved == pytest.approx(radius)
-        if ratio < 1 / 4:
-            radius /= 4
-            seen.add("smaller")
-        elif ratio > 3 / 4 and at_boundary:
-            radius = min(2 * radius, 10.0)
-            seen.add("larger")
-    assert seen == {"smaller", "larger"}
-
-
-def test_newton_leaves_a_saddle_that_gauss_newton_does_not_see():
-    # f = mean (ab − 1)² near a = b = 0: ∇²f = [[0, −2], [−2, 0]] there, JᵀJ is next to zero.
-    class Product(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.a = nn.Parameter(torch.full((), 1e-3, dtype=torch.float64))
-            self.b = nn.Parameter(torch.full((), -1.1e-3, dtype=torch.float64))
-
-        def forward(self, x):
-            return x * self.a * self.b
-
-    model, one = Product(), torch.ones(1, 1, dtype=torch.float64)
-    optimizer = SGN(model.parameters(), radius=1.0, cg_tolerance=1e-10, **ALGORITHM_4_1)
-    statuses = set()
-    for _ in range(30):
-        loss = optimizer.step(ModelObjective(model, mean_squared, one, one))
-        statuses.add(optimizer.report["cg_status"])
-    assert "negative_curvature" in statuses
-    assert float(loss) < 1e-12
-
-
 # What goes wrong.
 
 
@@ -491,7 +422,7 @@ class Breaking(nn.Module):
 )
 def test_what_is_not_finite_is_reported_and_goes_nowhere(what, bad):
     model = network()
-    options = {"momentum": 0.5, "warm_start": True, "adaptive_cg": True, "cg_iterations": 9}
+    options = {"momentum": 0.5, "adaptive_cg": True, "cg_iterations": 9}
     optimizer = SGN(model.parameters(), damping=0.1, **options)
     optimizer.step(ModelObjective(model, mean_squared, INPUTS, TARGETS))
     before, momentum = weights(model), optimizer.memory["momentum"].clone()
@@ -543,7 +474,7 @@ def test_breakdown_at_the_first_iteration_takes_no_step_and_raises_the_damping()
 
 def test_a_flat_loss_is_stationary():
     model = nn.Linear(3, 2).double()
-    for options in ({}, PLAIN, {"solver": "steihaug"}):
+    for options in ({}, PLAIN):
         optimizer = SGN(model.parameters(), **options)
         before = weights(model)
         with torch.no_grad():
@@ -566,26 +497,95 @@ def test_momentum_uphill_takes_no_step_with_a_line_search():
     assert torch.equal(weights(model), before)
 
 
-def test_poor_steps_are_rejected_where_asked():
-    lengths = {}
-    for least in (None, 0.0):
-        model = network()
-        optimizer = SGN(
-            model.parameters(), damping=1e-9, line_search=False, reject_below=least,
-            cg_iterations=30,
-        )  # fmt: skip
-        taken = []
-        for objective in objectives(model, 6):
-            before = objective.loss()
-            optimizer.step(objective)
-            taken.append(optimizer.report["step_length"])
-            if least is not None:
-                assert objective.loss() <= before
-            if optimizer.report["status"] == "rejected":
-                assert optimizer.report["ratio"] < 0
-        lengths[least] = taken
-    assert lengths[None] == [1.0] * 6
-    assert 0.0 in lengths[0.0]
+# The rules by themselves.
+
+
+def rule(**options):
+    return SGN(network().parameters(), **options)._options
+
+
+def dampings(steps, ratio=None, failed=False, **options):
+    """Return ρ of so many steps that all end in the same way."""
+    own, scale, found = rule(**options), 1.0, []
+    for step in range(1, steps + 1):
+        found.append(scheduled_damping(own, step) * scale)
+        scale = next_scale(own, scale, ratio, failed)
+    return found
+
+
+def test_schedules_of_the_damping():
+    constant = {"damping": 0.3, "damping_rule": "constant"}
+    assert dampings(50, -1.0, **constant) == [0.3] * 50
+    linear = {"damping": 0.2, "damping_rule": "linear", "damping_floor": 0.1, "decay_steps": 5}
+    assert dampings(8, **linear) == pytest.approx([0.2, 0.155, 0.11, 0.065, *[0.02] * 4])
+    cosine = {**linear, "damping_rule": "cosine", "damping_floor": 0.01, "decay_steps": 10}
+    wave = [0.2 * math.cos(math.pi / 2 * t / 10) for t in range(1, 10)]
+    assert dampings(13, **cosine) == pytest.approx([*wave, *[0.002] * 4])
+    for to_zero in (linear, cosine):
+        last = dampings(12, **{**to_zero, "damping_floor": 0.0})[-1]
+        assert last == pytest.approx(0, abs=1e-15)
+
+
+def test_the_trust_region_multiplies_the_damping_by_its_factors():
+    own = rule(damping=1.0)
+    for ratio, factor in [
+        (0.1, 3 / 2), (-5.0, 3 / 2), (-math.inf, 3 / 2), (0.25, 1), (0.5, 1), (0.75, 1),
+        (0.8, 2 / 3), (3.0, 2 / 3), (None, 1),
+    ]:  # fmt: skip
+        assert next_scale(own, 0.5, ratio, False) == pytest.approx(0.5 * factor)
+    # Down to the paper's floor, and up again; nothing is for ever.
+    assert dampings(40, 1.0)[-1] == pytest.approx(1e-6)
+    assert next_scale(own, 0.01, 0.0, False) == pytest.approx(0.015)
+    assert dampings(3000, failed=True, damping=1.0)[-1] == pytest.approx(1e12)
+
+
+@pytest.mark.parametrize("name", ["constant", "linear", "trust_region"])
+def test_failures_raise_every_rule_and_schedules_come_back(name):
+    own = rule(damping_rule=name, decay_steps=100 if name == "linear" else None)
+    scale = next_scale(own, next_scale(own, 1.0, None, True), None, True)
+    assert scale == pytest.approx(2.25)
+    if name != "trust_region":
+        seen = [scale := next_scale(own, scale, None, False) for _ in range(3)]
+        assert seen == pytest.approx([1.5, 1.0, 1.0])
+
+
+def test_ratio_of_actual_to_predicted_reduction():
+    epsilon = 2**-52
+    assert reduction_ratio(5.0, 4.0, 2.0, epsilon) == 0.5
+    assert reduction_ratio(5.0, 6.0, 2.0, epsilon) == -0.5
+    for trial in (math.nan, math.inf, -math.inf):
+        assert reduction_ratio(5.0, trial, 2.0, epsilon) == -math.inf
+    for predicted in (0.0, -1.0, math.nan, 1e-15):
+        assert reduction_ratio(5.0, 4.9, predicted, epsilon) is None
+    assert reduction_ratio(0.0, -1e-20, 1e-20, epsilon) == 1.0
+
+
+def test_iteration_bound_grows_and_shrinks_by_the_same_ladder():
+    up, down = [1], [30]
+    while up[-1] < 30:
+        up.append(next_iteration_bound(up[-1], 0.9, True, 1, 30))
+    while down[-1] > 1:
+        down.append(next_iteration_bound(down[-1], 0.1, True, 1, 30))
+    assert up == [1, 2, 3, 5, 8, 12, 18, 27, 30]
+    assert down == [30, 20, 13, 8, 5, 3, 2, 1]
+    for ratio, at_bound in [(None, True), (0.25, True), (0.75, True), (0.9, False)]:
+        assert next_iteration_bound(9, ratio, at_bound, 1, 30) == 9
+
+
+def searched(loss_at, slope):
+    return backtrack(loss_at, loss_at(1.0), 1.0, slope)
+
+
+def test_line_search_takes_the_first_length_that_meets_armijo():
+    assert searched(lambda t: (t - 1) ** 2, -2.0) == (1, 1)
+    # f(t) = (10t − 1)²: f ≤ 1 + c t f'(0) holds for t ≤ (1 − c)/5 alone.
+    assert searched(lambda t: (10 * t - 1) ** 2, -20.0) == (1 / 8, 4)
+    for beyond in (math.nan, math.inf, -math.inf):
+        assert searched(lambda t, b=beyond: b if t > 0.3 else 1 - t, -1.0) == (0.25, 3)
+    asked = []
+    # An equal loss is not enough, and it gives up after ten reductions.
+    assert backtrack(lambda t: asked.append(t) or 1.0, 1.0, 1.0, -1.0) == (0, 11)
+    assert asked == [0.5**k for k in range(1, 11)]
 
 
 # State.
@@ -593,16 +593,13 @@ def test_poor_steps_are_rejected_where_asked():
 STATEFUL = {
     "cg_iterations": 4,
     "adaptive_cg": True,
-    "warm_start": True,
     "momentum": 0.3,
     "curvature_samples": 7,
     "damping": 0.01,
 }
 
 
-@pytest.mark.parametrize(
-    "options", [STATEFUL, ALGORITHM_4_1, {"opening_steps": 4, "cg_iterations": 2}]
-)
+@pytest.mark.parametrize("options", [STATEFUL, {"opening_steps": 4, "cg_iterations": 2}])
 def test_state_dict_continues_bit_for_bit(options):
     model = network()
     optimizer = SGN(model.parameters(), **options)
@@ -626,10 +623,8 @@ def test_state_dict_continues_bit_for_bit(options):
     [
         {"cg_iterations": 5},
         {"adaptive_cg": True},
-        {"warm_start": True},
         {"momentum": 0.5},
         {"damping_rule": "constant"},
-        {"solver": "steihaug"},
     ],
 )
 def test_a_state_of_other_options_is_refused(option):
@@ -640,16 +635,6 @@ def test_a_state_of_other_options_is_refused(option):
         SGN(model.parameters(), **option).load_state_dict(state)
     # What does not shape the memory may change.
     SGN(model.parameters(), 0.5, damping=1.0, line_search=False).load_state_dict(state)
-
-
-@pytest.mark.parametrize("option", [{"radius": 2.0}, {"max_radius": 10.0}])
-def test_a_state_of_another_trust_region_is_refused(option):
-    model = network()
-    state = SGN(model.parameters(), solver="steihaug").state_dict()
-    with pytest.raises(
-        OptimizerError, match=f"SGN: {next(iter(option))} = .*: this state was made"
-    ):
-        SGN(model.parameters(), solver="steihaug", **option).load_state_dict(state)
 
 
 @pytest.mark.parametrize(
@@ -668,19 +653,16 @@ def test_a_state_of_another_trust_region_is_refused(option):
             "preconditioner_power = 1: needs a damping that stays positive",
         ),
         ({"damping": -1}, "damping = -1"),
+        ({"damping": 0}, "damping = 0: must be positive"),
+        ({"damping_floor": 1.5}, "damping_floor = 1.5: must be a number from 0"),
+        ({"damping_rule": "constant", "damping_floor": 0.5}, "damping_floor = 0.5: means nothing"),
+        ({"damping_rule": "cosine"}, "decay_steps = None: must be a whole number from 2"),
+        ({"decay_steps": 5}, "decay_steps = 5: only with damping_rule = linear or cosine"),
         ({"damping_rule": "step"}, "damping_rule = 'step'"),
         ({"momentum": 1}, "momentum = 1: must be below 1"),
-        ({"reject_below": 0.5, "line_search": False}, "reject_below = 0.5: must be a number from"),
-        ({"reject_below": 0.1}, "reject_below = 0.1: cannot be with line_search"),
         ({"curvature": "fisher"}, "curvature = 'fisher': must be one of gauss_newton, hessian"),
         ({"curvature_samples": 0}, "curvature_samples = 0"),
         ({"curvature_from": "training_set"}, "curvature_from = training_set: needs"),
-        ({"solver": "minres"}, "solver = 'minres': must be one of cg, steihaug"),
-        ({"radius": 1.0}, "radius = 1.0: only with solver = steihaug"),
-        ({"max_radius": 1.0}, "max_radius = 1.0: only with solver = steihaug"),
-        ({"solver": "steihaug", "radius": 0.0}, "radius = 0.0: must be a positive number"),
-        ({"solver": "steihaug", "max_radius": 0.5}, "radius = 1: must be at most max_radius"),
-        ({"solver": "steihaug", "warm_start": True}, "warm_start = True: cannot be with"),
         ({"seed": -1}, "seed = -1"),
     ],
 )
@@ -690,7 +672,7 @@ def test_bad_options_are_named_at_construction(options, said):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("options", [{}, {"solver": "steihaug"}, {"line_search": False}])
+@pytest.mark.parametrize("options", [{}, {"line_search": False}])
 def test_at_the_minimum_it_stays_and_trusts_its_model(options):
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(40, 3, generator=generator)
@@ -707,4 +689,3 @@ def test_at_the_minimum_it_stays_and_trusts_its_model(options):
     best = torch.linalg.lstsq(torch.cat([inputs, torch.ones(40, 1)], 1), targets).solution.flatten()
     torch.testing.assert_close(weights_there, best, rtol=1e-3, atol=1e-4)
     assert optimizer.report["damping"] < 1
-    assert optimizer.report["radius"] is None or optimizer.report["radius"] > 1e-3

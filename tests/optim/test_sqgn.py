@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from seistomo.optim import SQGN, ModelObjective, OptimizerError, epoch_objectives
 from seistomo.optim.lbfgs import PairHistory
-from seistomo.optim.vectors import flatten
+from seistomo.optim.objective import flatten
 
 SAMPLES, BATCH, EPOCH = 24, 4, 6
 ALPHA, LAMBDA = 0.3, 0.05

@@ -56,7 +56,7 @@ def test_a_pass_holds_at_least_what_backward_needs(network):
         ("svrg", {"full_gradient_interval": 2}),
         ("sqgn", {"history": 5, "full_gradient_interval": "epoch"}),
         ("sqgn", {"history": 4, "full_gradient_interval": "never", "curvature": "hessian"}),
-        ("sgn", {"momentum": 0.5, "warm_start": True}),
+        ("sgn", {"momentum": 0.5}),
     ],
 )
 def test_state_is_what_the_optimizers_hold(name, options, dataset, make_config, tmp_path):
