@@ -24,3 +24,7 @@ def shortened(text: object, limit: int = 300) -> str:
         return line
     kept = limit - 5
     return f"{line[: kept * 2 // 3]} ... {line[len(line) - (kept - kept * 2 // 3) :]}"
+
+
+class OtherRankError(InputError):
+    """Another process of the same work has failed, and says why; this one ends without a word."""

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from seistomo import __version__
 from seistomo.config.keys import field_help
-from seistomo.errors import InputError
+from seistomo.errors import InputError, OtherRankError
 
 
 class _Commands(TyperGroup):
@@ -21,6 +21,9 @@ class _Commands(TyperGroup):
         """Run the chosen command."""
         try:
             return super().invoke(ctx)
+        except OtherRankError:
+            # Another process says why.
+            status = 2
         except InputError as error:
             # What the user typed, a path say, may hold line ends.
             typer.echo(f"error: {' '.join(str(error).split())}", err=True)

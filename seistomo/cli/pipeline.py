@@ -50,8 +50,8 @@ def train(
     """
     from seistomo.config import load_config
     from seistomo.evaluation import plot as draw
+    from seistomo.ranks import Processes
     from seistomo.training import train as run
-    from seistomo.training.distributed import OtherRankError, Processes
 
     set_quiet(quiet)
     named = {
@@ -61,17 +61,13 @@ def train(
         "training__device": device,
         "training__memory_limit": memory_limit,
     }
-    try:
-        with Processes.from_environment().together() as processes:
-            require_one_of(resume, overwrite)
-            settings = load_config(config, overrides(set_, **named), warns=processes.leads)
-            result = run(settings, data, out, resume, overwrite, processes)
-            if processes.leads:
-                draw([out], out / "figures" / "convergence.png", overwrite=True)
-                typer.echo(str(result))
-    except OtherRankError:
-        # Another process says why.
-        raise typer.Exit(2) from None
+    with Processes.from_environment().together() as processes:
+        require_one_of(resume, overwrite)
+        settings = load_config(config, overrides(set_, **named), warns=processes.leads)
+        result = run(settings, data, out, resume, overwrite, processes)
+        if processes.leads:
+            draw([out], out / "figures" / "convergence.png", overwrite=True)
+            typer.echo(str(result))
 
 
 @app.command()

@@ -6,27 +6,21 @@ next shard that nobody has, and says when it is whole.
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from functools import cache
-from itertools import count as count_from
 from typing import Any, Protocol
 
 import torch
 
 from seistomo.errors import InputError
 from seistomo.interrupts import raise_if_interrupted
-from seistomo.launch import cannot_join, launched_place
+from seistomo.ranks import Processes
 
-# Calls of `Ranks.from_environment` in this process; all ranks make them in the same order.
-_calls = count_from(0)
 # Seconds between two looks at the store while there is nothing else to do.
 POLL = 0.1
-# The longest wait for ranks that are still starting, and for their farewell at the end, s.
-START_TIMEOUT, FAREWELL_TIMEOUT = 1800.0, 30.0
+# The longest wait for the ranks' farewell at the end, s.
+FAREWELL_TIMEOUT = 30.0
 
 
 class Store(Protocol):
@@ -73,19 +67,8 @@ class Ranks:
         InputError
             If the environment is not as torchrun makes it, or rank 0 cannot be reached.
         """
-        here = launched_place()
-        if here.count == 1:
-            return cls()
-        from torch.distributed import PrefixStore
-
-        address = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT")
-        try:
-            store = _connect(here.rank, here.count, *address)
-        except (RuntimeError, ValueError) as error:
-            raise cannot_join(here.rank, error) from None
-        # The store outlives a launch that torchrun starts again, and a call of `simulate`.
-        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-        store = PrefixStore(f"seistomo/{attempt}/{next(_calls)}", store)
+        here = Processes.from_environment()
+        store = here._store if here.count > 1 else None
         return cls(here.rank, here.count, here.local_rank, store)
 
     @property
@@ -223,15 +206,3 @@ class _Memory:
 
     def check(self, keys: list[str]) -> bool:
         return all(key in self._values for key in keys)
-
-
-@cache
-def _connect(rank: int, count: int, address: str | None, port: str | None) -> Store:
-    """Return the store that all ranks share, the same one for the life of this process.
-
-    Rank 0 may hold it: another call must not find the last one's store on its way out.
-    """
-    from torch.distributed import rendezvous
-
-    timeout = timedelta(seconds=START_TIMEOUT)
-    return next(rendezvous("env://", rank, count, timeout=timeout))[0]

@@ -12,7 +12,7 @@ from seistomo.dataset import DatasetReader
 from seistomo.errors import InputError
 from seistomo.files import written_whole
 from seistomo.progress import say, warn
-from seistomo.training.distributed import Processes
+from seistomo.ranks import Processes
 
 FORMAT = "seistomo-checkpoint"
 VERSION = 1

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from seistomo.dataset import DatasetReader
+from seistomo.optim import Ranks
 from seistomo.progress import bar
+from seistomo.ranks import Processes
 from seistomo.training.augmentation import Augmentation, Corruption
-from seistomo.training.distributed import Processes
 from seistomo.training.late_scaling import LateScaling
 from seistomo.training.mute import Positions, own_positions
 from seistomo.training.normalization import Normalization
@@ -304,6 +305,29 @@ class SplitData:
             wanted = scaling.gathers(recorded, self._positions([sample]))
         gathers.numpy()[...] = wanted[0]
         velocity.numpy()[...] = scaling.velocity.scale(self._data.read_velocity([sample])[0])
+
+
+class SharedRanks(Ranks):
+    """Ranks of which each takes the samples that it holds.
+
+    Parameters
+    ----------
+    samples
+        Global indices of the training set, rising, int64 [sample].
+    owners
+        Rank that holds each, int64 [sample].
+    """
+
+    def __init__(self, samples: Tensor, owners: np.ndarray):
+        super().__init__()
+        self._samples, self._owners = samples, torch.from_numpy(np.asarray(owners))
+
+    def share(self, samples: Tensor) -> Tensor:
+        """Return those of the samples that this rank holds, int64 [sample]; it may be empty."""
+        if self.count == 1:
+            return samples
+        owners = self._owners[torch.searchsorted(self._samples, samples)]
+        return samples[owners == self.rank]
 
 
 class EpochData:

@@ -14,6 +14,7 @@ from seistomo.errors import InputError, TrainingDivergedError
 from seistomo.networks import parameter_count
 from seistomo.optim import ObjectiveOptimizer, OptimizerError
 from seistomo.progress import bar, quietly, say
+from seistomo.ranks import LostRankError, Processes, restarted
 from seistomo.training.augmentation import Corruption
 from seistomo.training.batches import batch_count, batch_counts, batch_groups, batch_size
 from seistomo.training.checkpoint import (
@@ -25,7 +26,6 @@ from seistomo.training.checkpoint import (
 from seistomo.training.data import EpochData
 from seistomo.training.device import check_precision, torch_settings
 from seistomo.training.directory import BEST, HISTORY, FollowedDirectory, RunDirectory
-from seistomo.training.distributed import LostRankError, Processes, after_restart
 from seistomo.training.events import EventLog, check_tensorboard
 from seistomo.training.fit import check_fit, config_for
 from seistomo.training.history import EpochRow, write_history
@@ -86,7 +86,9 @@ def train(
     if processes is None:
         with Processes.from_environment().together() as processes:
             return train(config, data_path, run_dir, resume, overwrite, processes, stop)
-    resume = resume or after_restart(overwrite)
+    # Torchrun's command is the first one, without --resume. With --overwrite nobody can tell
+    # whether the run that is there is the new one, and it is replaced again.
+    resume = resume or (restarted() and not overwrite)
     with open_dataset(data_path) as data, nullcontext() if processes.leads else quietly():
         config = config_for(config, data)
         check_fit(config, data)
@@ -219,6 +221,7 @@ class _Loop:
                 structural=session.structural,
             )
             loss = self._published(objective, self._checked_loss(self._step(objective)))
+            session.processes.require_all_well()
             session.average.add(progress.epoch)
             progress.batch += 1
             progress.iteration += 1
@@ -246,7 +249,8 @@ class _Loop:
         if self.session.structural and isinstance(self.session.optimizer, ObjectiveOptimizer):
             objective.measure()
         try:
-            return self.session.optimizer.step(objective)
+            with self.session.processes.exchange():
+                return self.session.optimizer.step(objective)
         except OptimizerError as error:
             name = self.session.config.optimizer.name
             raise InputError(f"optimizer {name}: {error}") from None

@@ -10,13 +10,13 @@ from seistomo.errors import InputError
 from seistomo.networks import TomographyNetwork, build_network, parameter_count
 from seistomo.optim import OptimizerError, Ranks, make_optimizer
 from seistomo.progress import say, warn
+from seistomo.ranks import Processes
 from seistomo.training.augmentation import corrupts
 from seistomo.training.averaging import WeightAverage
 from seistomo.training.batches import batch_count, batch_size, check_interval
 from seistomo.training.checkpoint import Checkpoint, Progress
-from seistomo.training.data import EpochData, SplitData
+from seistomo.training.data import EpochData, SharedRanks, SplitData
 from seistomo.training.device import convolution_type, random_state, restore_random_state
-from seistomo.training.distributed import Processes, SharedRanks
 from seistomo.training.history import EpochRow
 from seistomo.training.losses import check_loss, structural_loss
 from seistomo.training.memory import MemoryEstimate, limited_micro_batch, peak_memory

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from seistomo.dataset import open_dataset
+from seistomo.ranks import Processes
 from seistomo.training.batches import batch_groups
 from seistomo.training.data import SplitData
-from seistomo.training.distributed import Processes
 from seistomo.training.normalization import learn_normalization
 from seistomo.training.room import GIB, free_memory, memory_budget
 

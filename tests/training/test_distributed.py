@@ -17,10 +17,8 @@ import numpy as np
 import pytest
 import torch
 
-from seistomo.errors import InputError
 from seistomo.training import load_run, train
 from seistomo.training.checkpoint import load_checkpoint
-from seistomo.training.distributed import Processes
 
 # What a process does; a forked one has what it imports from its parent.
 RUN = """
@@ -300,44 +298,6 @@ def test_ctrl_c_ends_all_with_one_message(interrupted, command, start_ranks, tmp
     assert not any(rank.words for rank in ranks[1:])
     history = (run / "history.csv").read_text().splitlines()
     assert len(history) - 1 == load_checkpoint(run / "checkpoint.pt").progress.epoch
-
-
-@pytest.mark.parametrize(
-    ("environment", "words"),
-    [
-        ({"WORLD_SIZE": "2"}, "WORLD_SIZE = 2 without a RANK from 0 to 1"),
-        ({"WORLD_SIZE": "2", "RANK": "2"}, "WORLD_SIZE = 2 without a RANK from 0 to 1"),
-        ({"WORLD_SIZE": "two"}, "WORLD_SIZE = two: must be a number"),
-        ({"WORLD_SIZE": "2", "RANK": "1"}, "rank 1: cannot join the others"),
-    ],
-)
-def test_an_environment_that_no_launcher_makes_is_refused(environment, words, monkeypatch):
-    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(InputError, match=words):
-        Processes.from_environment()
-
-
-def test_processes_take_a_gpu_each(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-
-    def device(rank, name, local_count=2):
-        return str(Processes(rank, 4, rank % local_count, local_count).device(name, "device"))
-
-    assert [device(rank, "auto") for rank in range(4)] == ["cuda:0", "cuda:1"] * 2
-    assert device(1, "cuda") == "cuda:1"
-    assert device(1, "cpu") == "cpu"
-    assert device(1, "cuda:1", local_count=1) == "cuda:1"
-    with pytest.raises(InputError, match="device = cuda:0: 2 processes on this machine"):
-        device(1, "cuda:0")
-    with pytest.raises(InputError, match="which has 2 GPUs; start at most one a GPU"):
-        device(3, "auto", local_count=4)
-    # Each is shown its own GPU alone.
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert device(3, "auto", local_count=4) == "cuda:0"
 
 
 @pytest.mark.slow
