@@ -5,7 +5,7 @@
 # Both are relative to where you are, not to the project.
 segy=$(realpath "${1:?usage: bash scripts/marmousi2.sh VP.segy [FOLDER]}")
 out=$(realpath -m "${2:-marmousi2}")
-source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" segy
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" ""
 mkdir -p "$out"
 
 # 450 m of water become 150; gas sands of 1028 m/s would need a finer grid.

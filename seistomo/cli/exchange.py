@@ -23,7 +23,8 @@ def import_(
     format_: Annotated[
         str | None,
         typer.Option(
-            "--format", help="openfwi, segy, npz or raw; left out: by the ending of the name."
+            "--format",
+            help="openfwi, segy, npz, raw or hdf5; left out: by the ending of the name.",
         ),
     ] = None,
     spacing: Annotated[
@@ -34,11 +35,17 @@ def import_(
         str | None,
         typer.Option(
             metavar="M|DEPTHxX",
-            help="Distance between nodes in the file, m; left out: what the file says, else"
-            " --spacing.",
+            help="Distance between nodes in the file, m: where it says nothing, or instead.",
         ),
     ] = None,
-    units: Annotated[str, typer.Option(help="Unit of the file's speeds: m/s, km/s, ft/s.")] = "m/s",
+    units: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the file's numbers: m/s, km/s, ft/s, s/m, s2/m2 (slowness, its square);"
+            " left out: m/s."
+        ),
+    ] = None,
+    inline: Annotated[int | None, typer.Option(help="Inline to take from a SEG-Y cube.")] = None,
     shape: Annotated[
         str | None, typer.Option(metavar="DEPTHxX", help="Nodes of a raw file's model: 221x601.")
     ] = None,
@@ -92,26 +99,30 @@ def import_(
 
     Example: seistomo import marmousi.segy --spacing 15 --crop 100x100 --out velocity.h5
     """
-    from seistomo.dataset.exchange.crops import CropOptions
-    from seistomo.dataset.exchange.importing import ImportOptions, import_velocity
-    from seistomo.dataset.exchange.source import FileOptions
+    from seistomo.dataset.exchange import (
+        CropOptions,
+        FileOptions,
+        ImportOptions,
+        import_velocity,
+    )
 
     set_quiet(quiet)
     if no_salt and salt_threshold is not None:
         raise InputError("--no-salt and --salt-threshold: give one of them, not both")
     file = FileOptions(
         format=format_,
-        units=units,
-        spacing=pair(file_spacing, "--file-spacing", float, alone=True),
-        shape=pair(shape, "--shape", int),
+        units=units and units.replace("²", "2"),
+        spacing=_file_spacing(file_spacing),
+        shape=_pair(shape, "--shape", int),
         dtype=dtype,
         byte_order=byte_order,
         fastest=fastest,
         key=key,
+        inline=inline,
     )
     cut = CropOptions(
-        size=pair(crop, "--crop", int),
-        stride=pair(stride, "--stride", int, alone=True),
+        size=_pair(crop, "--crop", int),
+        stride=_pair(stride, "--stride", int, alone=True),
         count=crops,
         seed=seed,
         depth_range=_range(depth_range, "--depth-range"),
@@ -158,7 +169,7 @@ def export(
     Example: seistomo export data.h5 --format openfwi --out openfwi
     """
     from seistomo.dataset import open_dataset
-    from seistomo.dataset.exchange.exporting import export_dataset
+    from seistomo.dataset.exchange import export_dataset
     from seistomo.evaluation.selection import select
 
     set_quiet(quiet)
@@ -179,27 +190,10 @@ def export(
     typer.echo(str(done))
 
 
-def pair(
+def _pair(
     text: str | None, option: str, kind: Callable[[str], Number], *, alone: bool = False
 ) -> tuple[Number, Number] | None:
-    """Read DEPTHxX, or with ``alone`` one number for both.
-
-    Parameters
-    ----------
-    text
-        What the user gave; None where the option was left out.
-    option
-        Its name, for messages.
-    kind
-        ``int`` or ``float``.
-    alone
-        Whether one number may stand for both.
-
-    Raises
-    ------
-    InputError
-        If it is not that, or a number is not above 0.
-    """
+    """Read DEPTHxX, or with ``alone`` one number for both."""
     if text is None:
         return None
     words = text.lower().replace("×", "x").split("x")
@@ -216,6 +210,11 @@ def pair(
             f" as {example}"
         )
     return numbers[0], numbers[1]
+
+
+def _file_spacing(text: str | None) -> float | tuple[float, float] | None:
+    both = _pair(text, "--file-spacing", float, alone=True)
+    return both[0] if both and "x" not in text.lower().replace("×", "x") else both
 
 
 def _range(text: str | None, option: str) -> tuple[float | None, float | None]:

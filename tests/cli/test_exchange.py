@@ -23,6 +23,7 @@ def files(tmp_path, monkeypatch):
     np.savez("ramp.npz", vp=RAMP, vs=RAMP / 2)
     np.save("ramp.npy", RAMP)
     np.save("four.npy", RAMP[None, None])
+    np.save("slow.npy", RAMP**-2.0)
     config = load_config("", [*SETTINGS, "survey.sources=2", "survey.receivers=3"])
     gathers = np.random.default_rng(0).normal(size=(14, 2, 3, 16)).astype(np.float32)
     write_dataset("data.h5", config, np.stack([RAMP] * 14), gathers)
@@ -65,6 +66,8 @@ def test_every_option_of_import_reaches_its_place(files):
         ("ramp.npy --spacing 10 --crop 10x10 --stride 5", 5 * 7),
         ("ramp.npy ramp.npy --file-spacing 10", 2),
         ("ramp.npy --format openfwi --spacing 10 --no-salt", 1),
+        ("slow.npy --units s²/m² --file-spacing 10", 1),
+        ("data.h5 --spacing 20 --crop 10x20", 14),
     ],
 )
 def test_import(files, options, models):
@@ -134,9 +137,11 @@ def test_export(files, kind, out, words):
         ("import ramp.bin --out v.h5 --spacing 10", "give --shape"),
         (
             "import ramp.bin --out v.h5 --spacing 10 --shape 30x40",
-            "--clip|too (fast|slow)|finite",
+            "make no sense as --dtype float32",
         ),
         ("import ramp.npy --out v.h5 --units m", "--units m: must be one of"),
+        ("import ramp.npy --out v.h5 --spacing 10 --units km/s", "seem to be m/s: use --units m/s"),
+        ("import ramp.npy --out v.h5 --spacing 10 --inline 3", "--inline: is for segy files"),
         ("export data.h5 --format sgy --out x", "--format sgy: must be one of"),
         ("export data.h5 --format npz --out x --indices 0:99,a", "--indices = 0:99,a"),
         ("export data.h5 --format npz --out x --indices 14", "--indices = 14: there are 14"),

@@ -1,1 +1,8 @@
-"""Other programs' formats: velocity models read, data sets written."""
+"""Other programs' formats: velocity models come in, data sets go out."""
+
+from seistomo.dataset.exchange.crops import CropOptions
+from seistomo.dataset.exchange.exporting import export_dataset
+from seistomo.dataset.exchange.importing import ImportOptions, import_velocity
+from seistomo.dataset.exchange.model_file import FileOptions
+
+__all__ = ["CropOptions", "FileOptions", "ImportOptions", "export_dataset", "import_velocity"]

@@ -1,4 +1,4 @@
-"""Pieces of equal size cut from large models: on a grid, or at random places."""
+"""Models on another spacing so that travel times are kept, and pieces cut from them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from seistomo.errors import InputError
+
+Ends = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,8 @@ class CropOptions:
     stride: tuple[int, int] | None = None
     count: int | None = None
     seed: int = 0
-    depth_range: tuple[float | None, float | None] = (None, None)
-    x_range: tuple[float | None, float | None] = (None, None)
+    depth_range: Ends = (None, None)
+    x_range: Ends = (None, None)
     min_contrast: float = 0.0
 
     def __post_init__(self) -> None:
@@ -43,10 +45,9 @@ class CropOptions:
             raise InputError(f"{name}: says where to cut; give --crop DEPTHxX too")
         if self.stride is not None and self.count is not None:
             raise InputError("--stride and --crops: give one; a grid of crops or random ones")
-        for name in ("size", "stride"):
-            value = getattr(self, name)
+        for name, value in (("crop", self.size), ("stride", self.stride)):
             if value is not None and min(value) < 1:
-                raise InputError(f"--{'crop' if name == 'size' else name}: must be at least 1x1")
+                raise InputError(f"--{name}: must be at least 1x1")
         if self.count is not None and self.count < 1:
             raise InputError(f"--crops {self.count}: must be at least 1")
         if self.seed < 0:
@@ -66,82 +67,44 @@ class Place:
     column: int
 
 
-def nodes_within(
-    nodes: int, spacing: float, ends: tuple[float | None, float | None], name: str
-) -> range:
-    """Return the nodes of an axis that lie between two positions, both included.
-
-    Parameters
-    ----------
-    nodes, spacing
-        The axis; its first node is at 0 m.
-    ends
-        First and last position, m; None: the axis' end.
-    name
-        Option that holds them, for messages.
-
-    Raises
-    ------
-    InputError
-        If no node lies there.
-    """
-    low, high = ends
-    first = 0 if low is None else max(0, int(np.ceil(low / spacing - 1e-6)))
-    last = nodes - 1 if high is None else min(nodes - 1, int(np.floor(high / spacing + 1e-6)))
+def nodes_within(nodes: int, spacing: float, ends: Ends, name: str, start: float = 0.0) -> range:
+    """Return the nodes of an axis from ``start`` (m) that lie between two positions."""
+    low, high = (None if end is None else (end - start) / spacing for end in ends)
+    first = 0 if low is None else max(0, int(np.ceil(low - 1e-6)))
+    last = nodes - 1 if high is None else min(nodes - 1, int(np.floor(high + 1e-6)))
     if first > last:
         shown = ":".join("" if end is None else f"{end:g}" for end in ends)
         raise InputError(
-            f"{name} {shown}: holds no node of a model from 0 to {(nodes - 1) * spacing:g} m"
+            f"{name} {shown}: holds no node of a model from {start:g} to"
+            f" {start + (nodes - 1) * spacing:g} m"
         )
     return range(first, last + 1)
 
 
-def grid_places(shapes: Sequence[tuple[int, int]], options: CropOptions) -> list[Place]:
-    """Return the places of a grid of pieces, model after model, row after row.
-
-    Parameters
-    ----------
-    shapes
-        Nodes (depth, x) of each model.
-    options
-        Size and stride.
-
-    Raises
-    ------
-    InputError
-        If no model is as large as a piece.
-    """
-    down, across = options.stride or options.size
+def grid_places(
+    shapes: Sequence[tuple[int, int]], size: tuple[int, int], stride: tuple[int, int]
+) -> list[Place]:
+    """Return the places of a grid of pieces, model after model, row after row."""
     return [
         Place(model, row, column)
-        for model, rooms in enumerate(_rooms(shapes, options.size))
-        for row in range(0, rooms[0], down)
-        for column in range(0, rooms[1], across)
+        for model, (down, across) in enumerate(_rooms(shapes, size))
+        for row in range(0, down, stride[0])
+        for column in range(0, across, stride[1])
     ]
 
 
-def random_places(shapes: Sequence[tuple[int, int]], options: CropOptions) -> Iterator[Place]:
+def random_places(
+    shapes: Sequence[tuple[int, int]], size: tuple[int, int], count: int, seed: int
+) -> Iterator[Place]:
     """Yield random places without repetition, each as likely, until none is left.
 
-    The first n places are the same however many are asked for.
-
-    Parameters
-    ----------
-    shapes
-        Nodes (depth, x) of each model.
-    options
-        Size, number wanted and seed.
-
-    Raises
-    ------
-    InputError
-        If no model is as large as a piece, or there are fewer places than wanted.
+    The first n places are the same however many (``count``) are asked for.
     """
-    rooms = _rooms(shapes, options.size)
+    rooms = _rooms(shapes, size)
     starts = np.cumsum([0, *(down * across for down, across in rooms)])
-    if starts[-1] < options.count:
-        raise InputError(f"--crops {options.count}: only {starts[-1]} different ones can be cut")
-    random, seen = np.random.default_rng(options.seed), set()
+    if starts[-1] < count:
+        raise InputError(f"--crops {count}: only {starts[-1]} different ones can be cut")
+    random, seen = np.random.default_rng(seed), set()
     while len(seen) < starts[-1]:
         number = int(random.integers(starts[-1]))
         if number in seen:
@@ -162,3 +125,63 @@ def _rooms(shapes: Sequence[tuple[int, int]], size: tuple[int, int]) -> list[tup
             " (depth x x) at the wanted spacing"
         )
     return [room if all(room) else (0, 0) for room in rooms]
+
+
+def resample(
+    velocity: np.ndarray, spacing: tuple[float, float], wanted: tuple[float, float]
+) -> np.ndarray:
+    """Return a model [depth, x] on nodes ``wanted`` apart; the first node stays where it is.
+
+    What is averaged is the slowness, the time a metre takes. Onto a coarser grid each node gets
+    the mean over its cell, one spacing wide around it: the time through every column and row of
+    cells stays what it was, and the average is the filter that keeps thin beds from aliasing.
+    Onto a finer grid the slowness is interpolated linearly between nodes, as the simulation does
+    with ``simulation.grid_spacing``. An axis whose spacing does not change is left alone. Nodes
+    that lie on or beside what is no speed (NaN, infinite, 0 or less) are NaN.
+    """
+    ratios = [new / old for old, new in zip(spacing, wanted, strict=True)]
+    if np.allclose(ratios, 1, rtol=1e-9):
+        return velocity
+    holes = ~(np.isfinite(velocity) & (velocity > 0))
+    velocity = 1 / _both_axes(1 / np.where(holes, 1.0, velocity).astype(np.float64), ratios)
+    if holes.any():
+        velocity[_both_axes(holes.astype(np.float64), ratios) > 1e-6] = np.nan
+    return velocity
+
+
+def resampled_nodes(nodes: int, spacing: float, wanted: float) -> int:
+    """Return how many nodes ``wanted`` apart `resample` lays along an axis."""
+    return int((nodes - 1) * spacing / wanted + 1e-6) + 1
+
+
+def resample_mask(
+    mask: np.ndarray, spacing: tuple[float, float], wanted: tuple[float, float]
+) -> np.ndarray:
+    """Return a mask on another spacing: true where at least half of a cell is; see `resample`."""
+    ratios = [new / old for old, new in zip(spacing, wanted, strict=True)]
+    return _both_axes(mask.astype(np.float64), ratios) >= 0.5
+
+
+def _both_axes(values: np.ndarray, ratios: list[float]) -> np.ndarray:
+    return _first_axis(_first_axis(values, ratios[0]).T, ratios[1]).T
+
+
+def _first_axis(values: np.ndarray, ratio: float) -> np.ndarray:
+    """Resample [node, ...] to nodes ``ratio`` times as far apart."""
+    nodes = len(values)
+    number = np.arange(resampled_nodes(nodes, 1.0, ratio))
+    if ratio < 1 - 1e-9:
+        return _between(values, number * ratio)
+    if ratio < 1 + 1e-9:
+        return values
+    # Old cell i reaches from i to i + 1; the sum up to there is linear in between.
+    edges = np.clip((np.append(number, len(number)) - 0.5) * ratio + 0.5, 0, nodes)
+    sums = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])
+    return np.diff(_between(sums, edges), axis=0) / np.diff(edges)[:, None]
+
+
+def _between(values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Interpolate [node, ...] linearly at fractional node numbers ``places``."""
+    before = np.clip(np.floor(places).astype(np.int64), 0, max(len(values) - 2, 0))
+    share = (places - before)[:, None]
+    return values[before] * (1 - share) + values[np.minimum(before + 1, len(values) - 1)] * share

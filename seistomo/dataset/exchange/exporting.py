@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seistomo.dataset.exchange.hdf5 import write_subset
-from seistomo.dataset.exchange.npz_writer import write_npz
-from seistomo.dataset.exchange.openfwi_writer import write_openfwi
-from seistomo.dataset.exchange.segy_writer import write_segy_folder
-from seistomo.dataset.store import DatasetReader, open_dataset
+from seistomo.dataset.exchange.npz import write_npz
+from seistomo.dataset.exchange.openfwi import write_openfwi
+from seistomo.dataset.exchange.segy import write_segy_folder
+from seistomo.dataset.store import DatasetReader, DatasetWriter, open_dataset
+from seistomo.dataset.store.schema import stored_bytes, with_samples
 from seistomo.errors import InputError
-from seistomo.progress import counted
+from seistomo.files import require_space, written_whole
+from seistomo.progress import bar, counted
 
 FORMATS = ("openfwi", "segy", "npz", "hdf5")
-"""What a data set can be written as."""
-FOLDERS = ("openfwi", "segy")
+"""What a data set can be written as; the first two are folders."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,11 @@ def export_dataset(
     ):
         if value is not None and kind != taker:
             raise InputError(f"{option}: is for --format {taker}, not {kind}")
-    if kind not in FOLDERS:
-        _check_file(out, overwrite)
+    if kind in ("npz", "hdf5"):
+        if out.is_dir():
+            raise InputError(f"--out {out}: is a folder; give the name of a file")
+        if os.path.lexists(out) and not overwrite:
+            raise InputError(f"--out {out}: exists already; use --overwrite or another name")
     if Path(data).resolve().is_relative_to(out.resolve()):
         raise InputError(f"--out {out}: holds the data set itself; give another name")
     with open_dataset(data) as reader:
@@ -96,11 +99,12 @@ def export_dataset(
         if kind == "openfwi":
             files = write_openfwi(reader, rows, out, file_samples=file_samples, overwrite=overwrite)
         elif kind == "segy":
-            files = write_segy_folder(
-                reader, rows, out, kind=numbers or "ieee", overwrite=overwrite
-            )
+            numbers = numbers or "ieee"
+            files = write_segy_folder(reader, rows, out, numbers=numbers, overwrite=overwrite)
+        elif kind == "npz":
+            files = write_npz(reader, rows, out)
         else:
-            files = {"npz": write_npz, "hdf5": write_subset}[kind](reader, rows, out)
+            files = _write_subset(reader, rows, out)
     return ExportSummary(out, kind, len(rows), files)
 
 
@@ -121,8 +125,14 @@ def _rows(data: DatasetReader, split: str, indices: Sequence[int] | None) -> lis
     return [of_split[index] for index in indices]
 
 
-def _check_file(out: Path, overwrite: bool) -> None:
-    if out.is_dir():
-        raise InputError(f"--out {out}: is a folder; give the name of a file")
-    if os.path.lexists(out) and not overwrite:
-        raise InputError(f"--out {out}: exists already; use --overwrite or another name")
+def _write_subset(data: DatasetReader, rows: Sequence[int], out: Path) -> int:
+    """Copy rows into a data set of their own; samples keep seed, index, split and stored bits."""
+    config = with_samples(data.config, len(rows))
+    require_space(out, len(rows) * stored_bytes(config))
+    with (
+        written_whole(out) as temporary,
+        DatasetWriter(temporary, config, len(rows), data.wavelet) as writer,
+    ):
+        for row in bar(rows, description="export", unit="sample"):
+            writer.append_stored(data.stored_sample(row))
+    return 1

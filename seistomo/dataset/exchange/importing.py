@@ -1,23 +1,48 @@
-"""Velocity models of others: read, brought to m/s and the wanted spacing, cut, kept as HDF5."""
+"""Velocity models of others: found, read, brought to m/s and the wanted spacing, cut, kept."""
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from seistomo.config import EvaluationConfig
-from seistomo.dataset.exchange.crops import CropOptions, Place, grid_places, random_places
-from seistomo.dataset.exchange.files import open_files, tell
-from seistomo.dataset.exchange.prepare import Preparation
-from seistomo.dataset.exchange.source import FileOptions
+from seistomo.dataset.exchange.crops import (
+    CropOptions,
+    Ends,
+    Place,
+    grid_places,
+    nodes_within,
+    random_places,
+    resample,
+    resample_mask,
+    resampled_nodes,
+)
+from seistomo.dataset.exchange.folder import exported_samples
+from seistomo.dataset.exchange.model_file import (
+    FEWEST_NODES,
+    FileOptions,
+    ModelFile,
+    StoredModel,
+    in_metres,
+    reading,
+    require_spacing,
+    require_speeds,
+    require_units,
+)
+from seistomo.dataset.exchange.npz import open_npz
+from seistomo.dataset.exchange.openfwi import open_openfwi
+from seistomo.dataset.exchange.raw import open_raw
+from seistomo.dataset.exchange.segy import open_section
 from seistomo.dataset.store.velocity_file import open_velocity
-from seistomo.dataset.store.velocity_writer import VelocityWriter
+from seistomo.dataset.store.velocity_writer import write_velocity
 from seistomo.errors import InputError
-from seistomo.files import require_space, written_whole
-from seistomo.progress import bar, counted
+from seistomo.files import require_space
+from seistomo.progress import bar, counted, say
 from seistomo.velocity import VelocityModel
 
 # Whole models kept in memory while crops are cut from them.
@@ -34,7 +59,7 @@ class ImportOptions:
         What the files do not say.
     spacing
         Wanted distance between nodes, m, both ways; None: the files', if the same both ways.
-        Files that say none are taken to have this one.
+        Arrays that say none are taken to have this one.
     clip
         Lowest and highest speed, m/s: what lies beyond is set to it; None: no bound.
     crops
@@ -47,13 +72,18 @@ class ImportOptions:
 
     file: FileOptions = field(default_factory=FileOptions)
     spacing: float | None = None
-    clip: tuple[float | None, float | None] = (None, None)
+    clip: Ends = (None, None)
     crops: CropOptions = field(default_factory=CropOptions)
     salt_threshold: float | None = EvaluationConfig().salt_threshold
     family: str = "imported"
 
     def __post_init__(self) -> None:
-        """Refuse what would be read and change nothing."""
+        """Refuse what makes no sense."""
+        if self.spacing is not None:
+            require_spacing(self.spacing, "--spacing")
+        low, high = self.clip
+        if None not in self.clip and not low < high:
+            raise InputError(f"--clip {low:g}:{high:g}: must be LOWEST:HIGHEST, m/s")
         if self.salt_threshold is not None and not 0 < self.salt_threshold < np.inf:
             raise InputError(f"--salt-threshold {self.salt_threshold:g}: must be above 0 m/s")
         if not self.family.strip():
@@ -105,8 +135,8 @@ def import_velocity(
     Raises
     ------
     InputError
-        If a file cannot be read, its speeds are none in m/s, models differ in size and are not
-        cut, or ``out`` exists.
+        If a file cannot be read, its grid or speeds are implausible, models differ in size and
+        are not cut, or ``out`` exists.
     """
     out, options = Path(out), options or ImportOptions()
     if os.path.lexists(out) and not overwrite:
@@ -114,86 +144,355 @@ def import_velocity(
     files = open_files(paths, options.file)
     if out.resolve() in [file.path.resolve() for file in files]:
         raise InputError(f"--out {out}: is a file that is read; give another name")
-    models = Preparation(
-        files,
-        units=options.file.units,
-        spacing=options.spacing,
-        clip=options.clip,
-        salt_threshold=options.salt_threshold,
-        crops=options.crops,
-    )
-    tell(files, options.spacing)
-    pieces = _Pieces(models, options)
-    require_space(out, len(pieces) * (5 * pieces.shape[0] * pieces.shape[1] + 200))
-    with (
-        written_whole(out) as temporary,
-        VelocityWriter(temporary, pieces.shape, models.spacing) as writer,
-    ):
-        for piece in bar(pieces, total=len(pieces), description="import", unit="model"):
-            writer.append(piece)
-    with open_velocity(out) as made:
-        return ImportSummary(
-            out, made.models, made.shape, made.spacing, made.minimum, made.maximum, pieces.dropped
+    spacing = _common_spacing(files, options.spacing)
+    files = [replace(file, spacing=_spacing_of(file, spacing)) for file in files]
+    _tell(files)
+    parts, crops = _parts(files, spacing, options.crops), options.crops
+    shape = crops.size or _common_shape(parts, spacing)
+    if min(shape) < FEWEST_NODES:
+        raise InputError(
+            f"{parts[0].name}: {shape[0]} x {shape[1]} nodes (depth x x) at {spacing:g} m; must be"
+            f" {FEWEST_NODES} x {FEWEST_NODES} or more: a smaller --spacing, or larger pieces"
         )
+    shapes = [part.shape for part in parts]
+    places: Iterable[Place]
+    if crops.count is None:
+        places = grid_places(shapes, shape, crops.stride or shape)
+    else:
+        places = random_places(shapes, shape, crops.count, crops.seed)
+    total = crops.count or len(places)
+    require_space(out, total * (5 * shape[0] * shape[1] + 200))
+    load = lru_cache(KEPT_MODELS)(lambda number: _prepare(parts[number], spacing, options))
+    low, high, made, dropped = np.inf, -np.inf, 0, 0
 
-
-class _Pieces:
-    """The models that are written, one after another."""
-
-    def __init__(self, models: Preparation, options: ImportOptions) -> None:
-        self._models, self._options, self._crops = models, options, options.crops
-        self._load = lru_cache(KEPT_MODELS)(models.load)
-        self.dropped = 0
-        self.shape = self._crops.size or self._common_shape()
-        self._grid: list[Place] = []
-        if self._crops.count is None:
-            whole = replace(self._crops, size=self.shape)
-            self._grid = grid_places(models.shapes, whole)
-
-    def __len__(self) -> int:
-        return self._crops.count or len(self._grid)
-
-    def __iter__(self) -> Iterator[VelocityModel]:
-        places = iter(self._grid)
-        if self._crops.count is not None:
-            places = random_places(self._models.shapes, self._crops)
-        made = 0
+    def pieces() -> Iterator[VelocityModel]:
+        nonlocal low, high, made, dropped
         for place in places:
-            piece = self._cut(place)
-            if np.ptp(piece.velocity) < self._crops.min_contrast:
-                self.dropped += 1
+            piece = _cut(load(place.model), place, shape, spacing)
+            require_speeds(piece.velocity, _place_of(parts[place.model], piece))
+            if np.ptp(piece.velocity) < crops.min_contrast:
+                dropped += 1
                 continue
-            yield piece
             made += 1
-            if made == self._crops.count:
+            low, high = min(low, piece.velocity.min()), max(high, piece.velocity.max())
+            yield piece
+            if made == crops.count:
                 return
-        if self._crops.count is not None or not made:
-            contrast = f"--min-contrast {self._crops.min_contrast:g}"
-            raise InputError(f"{contrast}: only {made} of {self.dropped + made} pieces have it")
+        if crops.count is not None or not made:
+            raise InputError(
+                f"--min-contrast {crops.min_contrast:g}: only {made} of {dropped + made} pieces"
+                " have it"
+            )
 
-    def _cut(self, place: Place) -> VelocityModel:
-        model = self._load(place.model)
-        depth, x = self.shape
-        part = np.s_[place.row : place.row + depth, place.column : place.column + x]
-        step = self._models.spacing
-        corner = {
-            "depth_m": model.corner[0] + place.row * step,
-            "x_m": model.corner[1] + place.column * step,
-        }
-        return VelocityModel(
-            np.ascontiguousarray(model.velocity[part]),
-            np.ascontiguousarray(model.salt_mask[part]),
-            model.family or self._options.family,
-            {**model.parameters, **corner},
+    shown = bar(pieces(), total=total, description="import", unit="model")
+    write_velocity(out, shown, spacing, overwrite=overwrite)
+    return ImportSummary(out, made, shape, spacing, float(low), float(high), dropped)
+
+
+@dataclass(frozen=True)
+class _Format:
+    """How files of one format are known and opened."""
+
+    open: Callable[[Path, FileOptions], ModelFile]
+    endings: tuple[str, ...]
+    in_folders: tuple[str, ...] = ()  # names; the first that any file has counts
+    options: frozenset[str] = frozenset()  # of FileOptions, besides format, units and spacing
+
+
+def _open_own(path: Path, options: FileOptions) -> ModelFile:
+    """Open a velocity file, data set or predictions of this program."""
+    with open_velocity(path) as models:
+        grid, count, step = models.shape, models.models, models.spacing
+
+    def read(number: int) -> StoredModel:
+        with models:
+            model = models.model(number)
+        return StoredModel(model.velocity, model.salt_mask, model.family, model.parameters)
+
+    return ModelFile(path, count, grid, read, (step, step), "the file")
+
+
+FORMATS = {
+    "openfwi": _Format(
+        open_openfwi,
+        (".npy",),
+        ("model*.npy", "vel*.npy", "model/model*.npy", "model/vel*.npy"),
+        frozenset({"fastest"}),
+    ),
+    "segy": _Format(
+        open_section,
+        (".segy", ".sgy", ".seg"),
+        ("velocity*.segy", "velocity*.sgy", "*.segy", "*.sgy"),
+        frozenset({"inline"}),
+    ),
+    "npz": _Format(open_npz, (".npz",), ("*.npz",), frozenset({"fastest", "key"})),
+    "raw": _Format(
+        open_raw,
+        (".bin", ".raw", ".dat", ".f32", ".vp"),
+        options=frozenset({"shape", "dtype", "byte_order", "fastest"}),
+    ),
+    "hdf5": _Format(_open_own, (".h5", ".hdf5"), ("*.h5", "*.hdf5")),
+}
+"""The formats of velocity models that are read."""
+
+
+def open_files(paths: Sequence[str | Path], options: FileOptions) -> list[ModelFile]:
+    """Open all files, those of a folder in the order of the numbers in their names.
+
+    Models of exported folders know the rows they had in the data set.
+    """
+    if not paths:
+        raise InputError("import: name a file of velocity models")
+    files, told = [], {}
+    for path in map(Path, paths):
+        kind = _format(path, options.format)
+        _refuse_options_of_others(kind, options)
+        for found in _files(path, kind):
+            folder = found.parent
+            if folder not in told:
+                with reading(folder / "samples.csv"):
+                    told[folder] = exported_samples(folder)
+            with reading(found):
+                file = FORMATS[kind].open(found, options)
+            rows = told[folder].get(found.name, {})
+            if sorted(rows) == list(range(file.models)):
+                file = replace(file, told=tuple(rows[place] for place in range(file.models)))
+            files.append(_with_stated_spacing(file, options))
+    return files
+
+
+def _format(path: Path, wanted: str | None) -> str:
+    if wanted is not None:
+        if wanted not in FORMATS:
+            raise InputError(f"--format {wanted}: must be one of {', '.join(FORMATS)}")
+        return wanted
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    ask = f"give --format, one of {', '.join(FORMATS)}"
+    if path.is_dir():
+        kinds = [kind for kind in FORMATS if _in_folder(path, kind)]
+        if len(kinds) == 1:
+            return kinds[0]
+        found = f"holds {' and '.join(kinds)} files" if kinds else "holds no known files"
+        raise InputError(f"{path}: {found}; {ask}")
+    ending = path.suffix.lower()
+    if ending == ".mat":
+        with path.open("rb") as file:
+            new = file.read(10) == b"MATLAB 7.3"
+        load = "h5py.File({0!r})['NAME'][...].T" if new else "scipy.io.loadmat({0!r})['NAME']"
+        raise InputError(
+            f"{path}: convert it in Python: import numpy, {'h5py' if new else 'scipy.io'};"
+            f" numpy.save('{path.stem}.npy', {load.format(path.name)})"
         )
+    for kind, known in FORMATS.items():
+        if ending in known.endings:
+            return kind
+    raise InputError(f"{path}: the ending {path.suffix or 'of its name'} says no format; {ask}")
 
-    def _common_shape(self) -> tuple[int, int]:
-        first = self._models.shapes[0]
-        for index, shape in enumerate(self._models.shapes):
-            if shape != first:
-                raise InputError(
-                    f"{self._models.place_of(index)}: {shape[0]} x {shape[1]} nodes at"
-                    f" {self._models.spacing:g} m, the first model {first[0]} x {first[1]}; give"
-                    " --crop DEPTHxX to cut pieces of one size"
-                )
-        return first
+
+def _files(path: Path, kind: str) -> list[Path]:
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    if not path.is_dir():
+        return [path]
+    found = _in_folder(path, kind)
+    if not found:
+        names = ", ".join(FORMATS[kind].in_folders) or "give the files themselves"
+        raise InputError(f"{path}: holds no {kind} files of velocity models ({names})")
+    return found
+
+
+def _in_folder(path: Path, kind: str) -> list[Path]:
+    """Return the files of the first pattern that any file fits, in capitals or not."""
+    for pattern in FORMATS[kind].in_folders:
+        folder, _, name = f"./{pattern}".rpartition("/")
+        inside = (path / folder).iterdir() if (path / folder).is_dir() else ()
+        found = [file for file in inside if fnmatch(file.name.lower(), name)]
+        if found:
+            return sorted(found, key=lambda file: _natural(file.name.lower()))
+    return []
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort key by which model2 stands before model10."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+
+def _refuse_options_of_others(kind: str, options: FileOptions) -> None:
+    plain = FileOptions()
+    for name in sorted(set().union(*(known.options for known in FORMATS.values()))):
+        if name not in FORMATS[kind].options and getattr(options, name) != getattr(plain, name):
+            takers = [other for other, known in FORMATS.items() if name in known.options]
+            raise InputError(
+                f"--{name.replace('_', '-')}: is for {' and '.join(takers)} files, not {kind}"
+            )
+
+
+def _with_stated_spacing(file: ModelFile, options: FileOptions) -> ModelFile:
+    """Return a file with the spacing that the user states, where it says none or is overruled."""
+    given = options.spacing
+    if file.feet and options.units is None:
+        raise InputError(f"{file.path}: its headers are in feet; give --units ft/s, or m/s")
+    if given is None:
+        return file
+    if not isinstance(given, tuple):
+        known = [step for step in file.spacing if step is not None]
+        if len(known) == 1:
+            spacing = tuple(given if step is None else step for step in file.spacing)
+            return replace(file, spacing=spacing, known_from=f"{file.known_from}; --file-spacing")
+        given = (given, given)
+    return replace(file, spacing=given, known_from="--file-spacing")
+
+
+def _common_spacing(files: Sequence[ModelFile], wanted: float | None) -> float:
+    """Return the spacing wanted, or the one that all files have both ways."""
+    for file in files:
+        if None in file.spacing and (file.known_from or wanted is None):
+            said = "does not say the spacing of its grid"
+            if file.known_from:
+                depth, x = ((step and f"{step:g} m") or "nothing" for step in file.spacing)
+                said = f"says {depth} in depth and {x} in x ({file.known_from})"
+            raise InputError(
+                f"{file.path}: {said}; give --file-spacing, in m, both ways or as DEPTHxX"
+            )
+        for step in file.spacing:
+            if step is not None:
+                require_spacing(step, f"{file.path}: the file's spacing ({file.known_from})")
+    if wanted is not None:
+        return wanted
+    first = files[0].spacing
+    if abs(first[0] / first[1] - 1) > 1e-6:
+        raise InputError(
+            f"{files[0].path}: its spacing is {first[0]:g} m in depth and {first[1]:g} m in x; give"
+            " --spacing, the one wanted both ways"
+        )
+    for file in files:
+        if not np.allclose(file.spacing, first, rtol=1e-6):
+            raise InputError(
+                f"{file.path}: its spacing is {file.spacing[0]:g} m x {file.spacing[1]:g} m, that"
+                f" of {files[0].path} {first[0]:g} m; give --spacing, the one wanted for all"
+            )
+    return first[0]
+
+
+def _spacing_of(file: ModelFile, wanted: float) -> tuple[float, float]:
+    return (wanted, wanted) if None in file.spacing else file.spacing
+
+
+def _tell(files: Sequence[ModelFile]) -> None:
+    """Say what was found, alike files together."""
+    alike: dict[tuple, list[ModelFile]] = {}
+    for file in files:
+        key = (file.path.parent, file.models, file.shape, file.spacing, file.known_from, file.top)
+        alike.setdefault(key, []).append(file)
+    for (_, models, shape, spacing, known_from, top), same in alike.items():
+        name = str(same[0].path) if len(same) == 1 else f"{same[0].path} and {len(same) - 1} more"
+        grid = f"no spacing stated, taken as {spacing[0]:g} m"
+        if known_from:
+            grid = f"{spacing[0]:g} m x {spacing[1]:g} m ({known_from})"
+        start = f", depth from {top:g} m" if top else ""
+        count = counted(models * len(same), "model")
+        say(f"{name}: {count} of {shape[0]} x {shape[1]} nodes, {grid}{start}")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The part of one model that is used: its nodes at the wanted spacing."""
+
+    file: ModelFile
+    number: int
+    rows: range
+    columns: range
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.rows), len(self.columns)
+
+    @property
+    def name(self) -> str:
+        several = self.file.models > 1
+        return f"{self.file.path}, model {self.number}" if several else str(self.file.path)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A model in m/s at the wanted spacing, cut to the part that is used."""
+
+    model: VelocityModel
+    corner: tuple[float, float]  # depth and x of the first node in the file's model, m
+
+
+def _parts(files: Sequence[ModelFile], wanted: float, crops: CropOptions) -> list[_Part]:
+    """Return all models; those of an export, sorted by split, in the order of the data set."""
+    parts = []
+    for file in files:
+        down, across = (
+            resampled_nodes(nodes, step, wanted)
+            for nodes, step in zip(file.shape, file.spacing, strict=True)
+        )
+        rows = nodes_within(down, wanted, crops.depth_range, "--depth-range", file.top)
+        columns = nodes_within(across, wanted, crops.x_range, "--x-range")
+        parts += [_Part(file, number, rows, columns) for number in range(file.models)]
+    if all(file.told for file in files):
+        parts.sort(key=lambda part: part.file.told[part.number][0])
+    return parts
+
+
+def _common_shape(parts: Sequence[_Part], spacing: float) -> tuple[int, int]:
+    first = parts[0].shape
+    for part in parts:
+        if part.shape != first:
+            raise InputError(
+                f"{part.name}: {part.shape[0]} x {part.shape[1]} nodes at {spacing:g} m, the first"
+                f" model {first[0]} x {first[1]}; give --crop DEPTHxX to cut pieces of one size"
+            )
+    return first
+
+
+def _prepare(part: _Part, spacing: float, options: ImportOptions) -> _Prepared:
+    file, (rows, columns) = part.file, (part.rows, part.columns)
+    with reading(file.path):
+        stored = file.read(part.number)
+    used = tuple(
+        slice(int(nodes.start * spacing / step), int(nodes.stop * spacing / step) + 1)
+        for nodes, step in zip((rows, columns), file.spacing, strict=True)
+    )
+    units = options.file.units or "m/s"
+    require_units(stored.velocity[used], units, part.name)
+    velocity = in_metres(stored.velocity, units)
+    if options.clip != (None, None):
+        velocity = np.clip(velocity, *options.clip)
+    wanted = (spacing, spacing)
+    velocity = resample(velocity, file.spacing, wanted).astype(np.float32)
+    if stored.salt_mask is not None:
+        salt = resample_mask(stored.salt_mask, file.spacing, wanted)
+    elif options.salt_threshold is None:
+        salt = np.zeros(velocity.shape, dtype=bool)
+    else:
+        salt = velocity > options.salt_threshold
+    window = np.s_[rows.start : rows.stop, columns.start : columns.stop]
+    told = file.told[part.number][1] if file.told else None
+    parameters = {**stored.parameters, "file": file.path.name, "model": part.number}
+    family = stored.family or told or options.family
+    model = VelocityModel(velocity[window], salt[window], family, parameters)
+    return _Prepared(model, (file.top + rows.start * spacing, columns.start * spacing))
+
+
+def _cut(whole: _Prepared, place: Place, shape: tuple[int, int], spacing: float) -> VelocityModel:
+    window = np.s_[place.row : place.row + shape[0], place.column : place.column + shape[1]]
+    where = {
+        "depth_m": whole.corner[0] + place.row * spacing,
+        "x_m": whole.corner[1] + place.column * spacing,
+    }
+    return VelocityModel(
+        np.ascontiguousarray(whole.model.velocity[window]),
+        np.ascontiguousarray(whole.model.salt_mask[window]),
+        whole.model.family,
+        {**whole.model.parameters, **where},
+    )
+
+
+def _place_of(part: _Part, piece: VelocityModel) -> str:
+    where = piece.parameters
+    return f"{part.name}, from {where['depth_m']:g} m depth and x {where['x_m']:g} m"

@@ -3,60 +3,63 @@
 import json
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from seistomo.dataset.exchange.arrays import as_models, model_shape, native, require_numbers
-from seistomo.dataset.exchange.source import FileOptions, ModelFile, StoredModel
+from seistomo.dataset.exchange.model_file import (
+    FileOptions,
+    ModelFile,
+    StoredModel,
+    as_stack,
+    model_stack,
+    native,
+)
+from seistomo.dataset.exchange.openfwi import write_header
+from seistomo.dataset.store import DatasetReader
 from seistomo.errors import InputError
+from seistomo.files import require_space, written_whole
+from seistomo.progress import bar
 
-OPTIONS = frozenset({"fastest", "key"})
-ENDINGS = (".npz",)
-FOLDER_PATTERNS = ("*.npz",)
 # Length of the fixed part before each entry of a ZIP file.
-_ENTRY_HEADER = 30
+ENTRY_HEADER = 30
 
 
-def open_models(path: Path, options: FileOptions) -> ModelFile:
-    """Open an archive; ``salt_mask``, ``family``, ``parameters`` and ``spacing`` are taken too.
-
-    Raises
-    ------
-    InputError
-        If it is no archive, or it is not clear which array holds the velocity.
-    """
-    names = _names(path)
+def open_npz(path: Path, options: FileOptions) -> ModelFile:
+    """Open an archive; ``salt_mask``, ``family``, ``parameters`` and ``spacing`` are taken too."""
+    with zipfile.ZipFile(path) as archive:
+        stored = [name for name in archive.namelist() if name.endswith(".npy")]
+    names = [name.removesuffix(".npy") for name in stored]
     key = _velocity_key(path, names, options.key)
     velocity = _array(path, key)
-    require_numbers(path, velocity.dtype)
-    models, *shape = model_shape(path, velocity.shape, options.fastest)
-    stack = as_models(velocity, options.fastest)
+    stack = model_stack(path, velocity, options.fastest)
     beside = {name: _array(path, name) for name in ("family", "parameters") if name in names}
     if "salt_mask" in names and (mask := _array(path, "salt_mask")).shape == velocity.shape:
-        beside["salt_mask"] = as_models(mask, options.fastest)
-    beside = {name: values for name, values in beside.items() if values.shape[:1] == (models,)}
-    spacing, known_from = options.spacing, "--file-spacing" if options.spacing else ""
-    if spacing is None and "spacing" in names:
-        step = np.broadcast_to(_array(path, "spacing"), 2)
-        spacing, known_from = (float(step[0]), float(step[1])), "its array spacing"
+        beside["salt_mask"] = as_stack(mask, options.fastest)
+    beside = {name: values for name, values in beside.items() if len(values) == len(stack)}
+    spacing = (None, None)
+    if "spacing" in names:
+        step = _array(path, "spacing")
+        if step.size not in (1, 2) or step.dtype.kind not in "fiu":
+            raise InputError(f"{path}: its array spacing must be one number, or two (depth, x), m")
+        spacing = tuple(np.broadcast_to(step.ravel(), 2).astype(float).tolist())
+    known_from = "its array spacing" if "spacing" in names else ""
     return ModelFile(
         path,
-        models,
-        (shape[0], shape[1]),
+        len(stack),
+        stack.shape[1:],
+        lambda number: _model(stack, beside, number),
         spacing,
         known_from,
-        lambda number: _model(stack, beside, number),
     )
 
 
 def _model(stack: np.ndarray, beside: Mapping[str, np.ndarray], number: int) -> StoredModel:
     mask, family = beside.get("salt_mask"), beside.get("family")
-    parameters: dict[str, Any] = {}
-    if "parameters" in beside:
-        parameters = json.loads(beside["parameters"][number].item())
+    parameters = json.loads(beside["parameters"][number].item()) if "parameters" in beside else {}
+    if not isinstance(parameters, dict):
+        raise ValueError(f"parameters must be JSON objects, not {str(parameters)[:40]}")
     return StoredModel(
         native(stack[number]),
         None if mask is None else np.array(mask[number], bool),
@@ -65,41 +68,29 @@ def _model(stack: np.ndarray, beside: Mapping[str, np.ndarray], number: int) -> 
     )
 
 
-def _names(path: Path) -> list[str]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile:
-        raise InputError(f"{path}: not an NPZ file, or damaged") from None
-    return [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
-
-
 def _velocity_key(path: Path, names: list[str], wanted: str | None) -> str:
     key = wanted or ("velocity" if "velocity" in names else names[0] if len(names) == 1 else None)
     if key is None or key not in names:
         start = f"no array {key!r}" if key else "which array is the velocity is not clear"
-        raise InputError(f"{path}: {start}; give --key, one of {', '.join(names)}")
+        raise InputError(f"{path}: {start}; give --key, one of {', '.join(names)[:150]}")
     return key
 
 
 def _array(path: Path, name: str) -> np.ndarray:
     """Return one array of an archive: mapped where it is stored plainly, else read."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            info = archive.getinfo(f"{name}.npy")
-        if info.compress_type == zipfile.ZIP_STORED:
-            return _mapped(path, info.header_offset)
-        with np.load(path, allow_pickle=False) as arrays:
-            return arrays[name]
-    except (ValueError, OSError, zipfile.BadZipFile, struct.error) as error:
-        raise InputError(f"{path}: array {name} cannot be read: {error}") from None
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(f"{name}.npy")
+    if info.compress_type == zipfile.ZIP_STORED:
+        return _mapped(path, info.header_offset)
+    with np.load(path, allow_pickle=False) as arrays:
+        return arrays[name]
 
 
 def _mapped(path: Path, place: int) -> np.ndarray:
     """Map the array whose entry starts ``place`` bytes into the archive."""
     with path.open("rb") as file:
         file.seek(place)
-        name_bytes, extra_bytes = struct.unpack("<HH", file.read(_ENTRY_HEADER)[-4:])
+        name_bytes, extra_bytes = struct.unpack("<HH", file.read(ENTRY_HEADER)[-4:])
         file.seek(name_bytes + extra_bytes, 1)
         version = np.lib.format.read_magic(file)
         header = np.lib.format.read_array_header_1_0
@@ -111,3 +102,72 @@ def _mapped(path: Path, place: int) -> np.ndarray:
         if not np.prod(shape):
             return np.empty(shape, dtype)
         return np.memmap(path, dtype, "r", file.tell(), shape, "F" if fortran else "C")
+
+
+def write_npz(data: DatasetReader, rows: Sequence[int], out: Path) -> int:
+    """Write one file, uncompressed, as ``numpy.savez`` would; it appears whole or not at all."""
+    sources, receivers, samples = data.gather_shape
+    depth, x = data.velocity_shape
+    require_space(out, len(rows) * (4 * sources * receivers * samples + 5 * depth * x + 4096))
+    with written_whole(out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, values in _small(data, rows).items():
+            _put(archive, name, values.dtype, values.shape, [values])
+        for name, (read, kind, shape) in _by_sample(data, rows).items():
+            shown = bar(rows, description=name, unit="sample", leave=False)
+            _put(archive, name, np.dtype(kind), (len(rows), *shape), map(read, shown))
+    return 1
+
+
+def _small(data: DatasetReader, rows: Sequence[int]) -> dict[str, np.ndarray]:
+    """Return what is told once, or in a word or number a sample."""
+    seeds = data.seeds(rows)
+    values = {
+        "depth": data.depth,
+        "x": data.x,
+        "time": data.time,
+        "wavelet": data.wavelet,
+        "spacing": data.config.velocity.spacing,
+        "config": data.config.to_toml(),
+        "row": rows,
+        "split": data.splits[rows],
+        "seed": seeds[:, 0],
+        "index": seeds[:, 1],
+        "family": data.families(rows),
+    }
+    return {name: np.asarray(value) for name, value in values.items()}
+
+
+def _by_sample(
+    data: DatasetReader, rows: Sequence[int]
+) -> dict[str, tuple[Callable[[int], np.ndarray], str, tuple[int, ...]]]:
+    """Return how larger variables are read, row by row, with their type and shape."""
+    grid, (sources, receivers, _) = data.velocity_shape, data.gather_shape
+    longest = max(len(_parameters(data, row)) for row in rows)
+    variables = {
+        "velocity": (lambda row: data.read_velocity([row]), "f4", grid),
+        "gathers": (lambda row: data.read_gathers([row]), "f4", data.gather_shape),
+        "salt_mask": (lambda row: data.read_salt_mask([row]), "bool", grid),
+        "dead_trace": (lambda row: data.read_dead_traces([row]), "bool", (sources, receivers)),
+        "parameters": (lambda row: np.array(_parameters(data, row)), f"S{longest}", ()),
+    }
+    for name, count in (("source", sources), ("receiver", receivers)):
+        for key in (f"{name}_x", f"{name}_depth"):
+            variables[key] = (lambda row, key=key: data.read_survey(row)[key], "f8", (count,))
+    return variables
+
+
+def _parameters(data: DatasetReader, row: int) -> bytes:
+    return json.dumps(data.parameters(row), sort_keys=True).encode("ascii")
+
+
+def _put(
+    archive: zipfile.ZipFile,
+    name: str,
+    dtype: np.dtype,
+    shape: tuple[int, ...],
+    blocks: Iterable[np.ndarray],
+) -> None:
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+        write_header(file, dtype, shape)
+        for block in blocks:
+            file.write(np.ascontiguousarray(block, dtype).tobytes())

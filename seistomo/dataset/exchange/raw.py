@@ -1,45 +1,30 @@
-"""Raw binary files: nothing but the speeds, one model after another."""
+"""Raw binary files: nothing but numbers, one model after another."""
 
 from pathlib import Path
 
 import numpy as np
 
-from seistomo.dataset.exchange.arrays import as_models, native
-from seistomo.dataset.exchange.source import FileOptions, ModelFile, StoredModel
+from seistomo.dataset.exchange.model_file import FileOptions, ModelFile, StoredModel, native
 from seistomo.errors import InputError
 
-OPTIONS = frozenset({"shape", "dtype", "byte_order", "fastest"})
-ENDINGS = (".bin", ".raw", ".dat", ".f32", ".vp")
-FOLDER_PATTERNS = ()
 
-
-def open_models(path: Path, options: FileOptions) -> ModelFile:
-    """Open a raw file; its size must be a whole number of models.
-
-    Raises
-    ------
-    InputError
-        If no shape is given, the type is none of numbers, or the size does not fit.
-    """
+def open_raw(path: Path, options: FileOptions) -> ModelFile:
+    """Open a raw file; its size must be a whole number of models."""
     if options.shape is None:
         raise InputError(f"{path}: raw binary does not say its shape; give --shape DEPTHxX")
-    values = np.memmap(path, _dtype(options), mode="r") if path.stat().st_size else np.empty(0)
-    depth, x = options.shape
-    models, rest = divmod(len(values), depth * x)
-    if rest or not models:
+    dtype, (depth, x) = _dtype(options), options.shape
+    size, each = path.stat().st_size, depth * x * dtype.itemsize
+    if not size or size % each:
         raise InputError(
-            f"{path}: holds {len(values)} values of type {options.dtype}, not a multiple of"
-            f" --shape {depth}x{x} = {depth * x}"
+            f"{path}: holds {size} bytes, not a multiple of --shape {depth}x{x} values of --dtype"
+            f" {options.dtype} = {each}"
         )
     stored = (depth, x) if options.fastest == "x" else (x, depth)
-    values = as_models(values.reshape(models, *stored), options.fastest)
+    values = np.memmap(path, dtype, mode="r", shape=(size // each, *stored))
+    _require_sense(path, values[0], options)
+    stack = values if options.fastest == "x" else values.swapaxes(1, 2)
     return ModelFile(
-        path,
-        models,
-        options.shape,
-        options.spacing,
-        "--file-spacing" if options.spacing else "",
-        lambda number: StoredModel(native(values[number])),
+        path, len(stack), options.shape, lambda number: StoredModel(native(stack[number]))
     )
 
 
@@ -53,3 +38,20 @@ def _dtype(options: FileOptions) -> np.dtype:
             f"--dtype {options.dtype}: must be a type of numbers, such as float32, float64, int16"
         )
     return dtype.newbyteorder("<" if options.byte_order == "little" else ">")
+
+
+def _require_sense(path: Path, values: np.ndarray, options: FileOptions) -> None:
+    """Refuse numbers over many orders of magnitude; say if they do not turned round."""
+    found, turned = _decades(values), _decades(values.view(values.dtype.newbyteorder()))
+    if values.dtype.itemsize > 1 and found > 3 > 2 > turned:
+        other = "big" if options.byte_order == "little" else "little"
+        raise InputError(f"{path}: its numbers make no sense; --byte-order {other} fits")
+    if found > 20:
+        raise InputError(f"{path}: its numbers make no sense as --dtype {options.dtype}")
+
+
+def _decades(values: np.ndarray) -> float:
+    """Return over how many orders of magnitude numbers spread."""
+    size = np.abs(values.astype(np.float64))
+    size = size[np.isfinite(size) & (size > 0)]
+    return float(np.log10(size.max() / size.min())) if len(size) else 0.0

@@ -1,139 +1,348 @@
-"""SEG-Y velocity sections: a trace a column of the model, its samples from the top down.
+"""SEG-Y revision 1, read and written with segyio: velocity sections in, gathers and sections out.
 
-The depth interval stands in the field of the sample interval, in thousandths of the length unit
-(5000 for 5 m), as is the custom for depth sections; x comes from the trace headers.
+Of a velocity section a trace is a column of the model, its samples from the top down. The depth
+interval stands in the field of the sample interval, in thousandths of the length unit (5000 for
+5 m), and the depth of the first sample in the delay, as is the custom for depth sections; x comes
+from the trace headers. Numbers of fields are their first bytes, as in the standard.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from seistomo.dataset.exchange.source import FileOptions, ModelFile, StoredModel
+from seistomo.dataset.exchange.folder import describe_export, folder_written_whole
+from seistomo.dataset.exchange.model_file import (
+    FOOT,
+    FileOptions,
+    ModelFile,
+    StoredModel,
+    native,
+)
+from seistomo.dataset.store import DatasetReader
+from seistomo.dataset.store.schema import SPLITS
 from seistomo.errors import InputError
+from seistomo.files import require_space
+from seistomo.progress import bar
 
-OPTIONS: frozenset[str] = frozenset()
-ENDINGS = (".segy", ".sgy", ".seg")
-FOLDER_PATTERNS = ("velocity*.segy", "velocity*.sgy", "*.segy", "*.sgy")
-
-FEET = 0.3048
-# Where a column's place may stand, in this order.
-POSITIONS = ("CDP", "Group", "Source")
-# One direction's spacing over the other's, beyond which the headers are not believed.
-PLAUSIBLE = 20.0
-# Bytes of the textual and the binary header, and the place of the format code in the second.
-TEXT_BYTES, BINARY_BYTES, FORMAT_BYTE = 3200, 400, 24
-FORMATS = range(1, 17)
-
-
-def load_segyio() -> ModuleType:
-    """Return the segyio module.
-
-    Raises
-    ------
-    InputError
-        If it is not installed, with the command that installs it.
-    """
-    try:
-        import segyio
-    except ImportError:
-        raise InputError(
-            "SEG-Y needs segyio, which is not installed; run: pip install 'seistomo[segy]'"
-        ) from None
-    return segyio
+# Bytes of the textual header, and the place of the format code, from the file's start.
+TEXT_BYTES, FORMAT_BYTE = 3200, 3224
+# Where a column's place (x, y) may stand, in this order: CDP, receiver, source.
+POSITIONS = ((181, 185), (81, 85), (73, 77))
+COORDINATE_UNITS = {2: "arc seconds", 3: "degrees", 4: "degrees, minutes and seconds"}
+# Codes of the standard.
+FORMAT_CODES = {"ibm": 1, "ieee": 5}
+LIVE, DEAD, COMMON_SOURCE, AS_RECORDED = 1, 2, 5, 1
+# Signed 16-bit fields hold the number of samples and their interval.
+LARGEST_SHORT = 32767
+# Factors that the standard allows between a header's whole number and metres.
+SCALARS = (1, 10, 100, 1000, 10000)
 
 
-def open_models(path: Path, options: FileOptions) -> ModelFile:
-    """Open a velocity section; the file holds one model.
-
-    Raises
-    ------
-    InputError
-        If it is no SEG-Y file, is truncated, or segyio is missing.
-    """
+def open_section(path: Path, options: FileOptions) -> ModelFile:
+    """Open a velocity section, or one inline of a cube; the file holds one model."""
     with open_segy(path) as file:
-        shape = (len(file.samples), file.tracecount)
-        spacing, known_from, backwards = _spacing(file)
-    if options.spacing is not None:
-        spacing, known_from = options.spacing, "--file-spacing"
+        if not len(file.samples) or not file.tracecount:
+            raise InputError(f"{path}: holds no samples")
+        traces = _one_line(path, file, options.inline)
+        first, feet = file.header[int(traces[0])], file.bin[3255] == 2
+        unit = FOOT if feet else 1.0
+        # Written signed by some, unsigned by others.
+        depth = ((file.bin[3217] or first[117]) & 0xFFFF) / 1000 * unit
+        across, note = _column_spacing(path, file, traces, unit, depth)
+        tops = np.unique(file.attributes(109)[:][traces])
+    if len(tops) > 1:
+        raise InputError(f"{path}: its columns begin at depths of {tops[0]:g} to {tops[-1]:g}")
+    backwards = across is not None and across < 0
 
     def read(number: int) -> StoredModel:
         with open_segy(path) as file:
-            traces = np.array(file.trace.raw[:])
-        columns = traces[::-1] if backwards else traces
-        return StoredModel(np.ascontiguousarray(columns.T))
+            columns = np.stack([file.trace.raw[int(trace)] for trace in traces])
+        return StoredModel(np.ascontiguousarray(native(columns[::-1] if backwards else columns).T))
 
-    return ModelFile(path, 1, shape, spacing, known_from, read)
+    return ModelFile(
+        path,
+        1,
+        (len(file.samples), len(traces)),
+        read,
+        (depth or None, None if across is None else abs(across)),
+        f"headers{', in feet' if feet else ''}{note and f', {note}'}",
+        top=float(tops[0]) * unit,
+        feet=feet,
+    )
 
 
 def open_segy(path: Path) -> Any:
-    """Open a SEG-Y file of either byte order with segyio, whatever its geometry.
+    """Open a SEG-Y file of either byte order with segyio, whatever its geometry."""
+    import segyio
 
-    Raises
-    ------
-    InputError
-        If it is no SEG-Y file, is truncated, or segyio is missing.
-    """
-    segyio = load_segyio()
-    endian = _byte_order(path)
-    try:
-        return segyio.open(path, ignore_geometry=True, endian=endian)
-    except (RuntimeError, OSError, ValueError, IndexError) as error:
-        raise InputError(f"{path}: not a whole SEG-Y file: {error}") from None
-
-
-def _byte_order(path: Path) -> str:
     with path.open("rb") as file:
-        code = file.read(TEXT_BYTES + BINARY_BYTES)[TEXT_BYTES + FORMAT_BYTE :][:2]
+        file.seek(FORMAT_BYTE)
+        code = file.read(2)
     for endian in ("big", "little"):
-        if len(code) == 2 and int.from_bytes(code, endian) in FORMATS:
-            return endian
+        if len(code) == 2 and 1 <= int.from_bytes(code, endian) <= 16:
+            return segyio.open(path, ignore_geometry=True, endian=endian)
     raise InputError(f"{path}: not a SEG-Y file (no known number format in its binary header)")
 
 
-def _spacing(file: Any) -> tuple[tuple[float, float] | None, str, bool]:
-    """Return the spacing (depth, x) in m if known, what it comes from, and if x decreases."""
-    segyio = load_segyio()
-    feet = file.bin[segyio.BinField.MeasurementSystem] == 2
-    unit, name = (FEET, "headers, in feet") if feet else (1.0, "headers")
-    # Written signed by some, unsigned by others.
-    interval = (
-        file.bin[segyio.BinField.Interval]
-        or file.header[0][segyio.TraceField.TRACE_SAMPLE_INTERVAL]
-    )
-    depth = (interval & 0xFFFF) / 1000 * unit
-    found = _column_spacing(file)
-    if found is None or not depth:
-        said = f"{depth:g} m" if depth else "nothing"
-        return None, f"its headers say {said} in depth and no even spacing in x", False
-    across, scaled = found[0] * unit, found[1]
-    if not scaled and abs(across) > PLAUSIBLE * depth:
-        # Without a scalar, x is written in thousandths too by those who think of the interval.
-        across, name = across / 1000, f"{name}, x taken as thousandths"
-    if not 1 / PLAUSIBLE < abs(across) / depth < PLAUSIBLE:
-        return None, f"its headers say {depth:g} m in depth and {abs(across):g} m in x", False
-    return (depth, abs(across)), name, across < 0
-
-
-def _column_spacing(file: Any) -> tuple[float, bool] | None:
-    """Return the spacing of the traces, negative if x decreases, and if it has a scalar."""
-    segyio = load_segyio()
-    scalar = int(file.header[0][segyio.TraceField.SourceGroupScalar])
-    factor = 1 / -scalar if scalar < 0 else float(scalar or 1)
-    for name in POSITIONS:
-        x, y = (
-            file.attributes(segyio.tracefield.keys[f"{name}{joint}"])[:].astype(float) * factor
-            for joint in (("_X", "_Y") if name == "CDP" else ("X", "Y"))
+def _one_line(path: Path, file: Any, inline: int | None) -> np.ndarray:
+    """Return the numbers of the traces of the section: all of a file, or one inline of a cube."""
+    inlines = file.attributes(189)[:]
+    numbers, counts = np.unique(inlines, return_counts=True)
+    have = f"inlines {numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"inline {numbers[0]}"
+    if inline is not None:
+        if inline not in numbers:
+            raise InputError(f"--inline {inline}: {path} has {have}")
+        return np.flatnonzero(inlines == inline)
+    if len(numbers) > 1 and counts.max() > 1:
+        each = " to ".join(map(str, sorted({int(counts.min()), int(counts.max())})))
+        raise InputError(
+            f"{path}: a cube of {len(numbers)} inlines ({numbers[0]} to {numbers[-1]}) of {each}"
+            " traces, not one section; take one with --inline N"
         )
-        if len(x) > 1 and np.ptp(x) > 0:
-            break
-    else:
-        return None
+    return np.arange(len(inlines))
+
+
+def _column_spacing(
+    path: Path, file: Any, traces: np.ndarray, unit: float, depth: float
+) -> tuple[float | None, str]:
+    """Return the spacing along the line, negative where x falls, or None, and what to say of it."""
+    header = file.header[int(traces[0])]
+    scalar = int(header[71])
+    factor = (1 / -scalar if scalar < 0 else float(scalar or 1)) * unit
+    places = [[file.attributes(byte)[:][traces] * factor for byte in pair] for pair in POSITIONS]
+    # Along y only where no x changes: others number their traces there.
+    along = [pair for axis in (0, 1) for pair in places if np.ptp(pair[axis]) > 0]
+    if not along:
+        return None, "all positions alike"
+    x, y = along[0]
     distance = np.hypot(x - x[0], y - y[0])
-    mean = distance[-1] / (len(x) - 1)
+    steps, walked = np.diff(distance), np.hypot(np.diff(x), np.diff(y))
+    mean, usual = distance[-1] / len(steps), float(np.median(walked))
+    odd = steps <= 0
+    if not odd.any():
+        odd = (walked > 1.5 * usual + factor) | (walked < usual / 2 - factor)
+    if odd.any():
+        place = int(odd.argmax())
+        how = "jump" if steps[place] > 0 else "turn back" if steps[place] < 0 else "repeat"
+        raise InputError(
+            f"{path}: positions {how} from trace {traces[place] + 1} to {traces[place + 1] + 1}:"
+            f" {distance[place]:g} m, then {distance[place + 1]:g} m from the first, where the"
+            f" usual step is {usual:g} m; import takes one even line (--inline N of a cube)"
+        )
+    if angle := COORDINATE_UNITS.get(header[89]):
+        return None, f"positions in {angle}"
     # Coordinates are whole numbers of `factor`; their rounding is no unevenness.
-    uneven = np.abs(distance - mean * np.arange(len(x))) > factor + 0.01 * mean
-    if uneven.any() or np.any(np.diff(distance) <= 0):
-        return None
-    return (float(mean) if x[-1] > x[0] else -float(mean)), scalar != 0
+    if np.any(np.abs(distance - mean * np.arange(len(x))) > factor + 0.01 * mean):
+        return None, f"columns {steps.min():g} m to {steps.max():g} m apart"
+    note = ""
+    if not scalar and mean > max(20 * depth, 1000) and depth:
+        # Without a scalar, x is written in thousandths too by those who think of the interval.
+        mean, note = mean / 1000, "x taken as thousandths"
+    way = x[-1] - x[0] or y[-1] - y[0]
+    return float(mean if way > 0 else -mean), note
+
+
+def write_segy_folder(
+    data: DatasetReader,
+    rows: Sequence[int],
+    out: Path,
+    *,
+    numbers: str = "ieee",
+    overwrite: bool = False,
+) -> int:
+    """Write ``gathers000000.segy`` and ``velocity000000.segy``, numbered by row.
+
+    Gathers are sorted by source, a trace a receiver. The folder appears whole or not at all.
+    Returns the number of files.
+    """
+    if numbers not in FORMAT_CODES:
+        raise InputError(f"--numbers {numbers}: must be one of {', '.join(FORMAT_CODES)}")
+    time, space = data.config.survey.time_step, data.config.velocity.spacing
+    time_step = _interval(time * 1e6, f"survey.time_step = {time:g} s", "microseconds")
+    spacing = _interval(space * 1e3, f"velocity.spacing = {space:g} m", "millimetres")
+    sources, receivers, samples = data.gather_shape
+    depth, x = data.velocity_shape
+    counts = {"survey.time_samples": samples, "survey.receivers": receivers}
+    for name, count in {**counts, "velocity.shape[0]": depth}.items():
+        if count > LARGEST_SHORT:
+            raise InputError(
+                f"{name} = {count}: SEG-Y counts to {LARGEST_SHORT}; export as npz or openfwi"
+            )
+    each = sources * receivers * (240 + 4 * samples) + x * (240 + 4 * depth) + 7200
+    require_space(out, len(rows) * each)
+    with folder_written_whole(out, overwrite) as folder:
+        for row in bar(rows, description="export", unit="sample"):
+            _write_gathers(data, row, folder / _name("gathers", row), time_step, numbers)
+            _write_model(data, row, folder / _name("velocity", row), spacing, numbers)
+        places = [(_name("gathers", row), _name("velocity", row), 0) for row in rows]
+        describe_export(folder, data, rows, places, {"format": "segy", "numbers": numbers})
+    return 2 * len(rows)
+
+
+def _name(what: str, row: int) -> str:
+    return f"{what}{row:06d}.segy"
+
+
+def _interval(value: float, said: str, unit: str) -> int:
+    """Return a sampling interval as the whole number that the header holds."""
+    nearest = round(value)
+    if abs(value - nearest) > 1e-6 * value or not 1 <= nearest <= LARGEST_SHORT:
+        raise InputError(
+            f"{said}: SEG-Y holds whole {unit} from 1 to {LARGEST_SHORT}, and rounding would shift"
+            " the data; export as npz or openfwi"
+        )
+    return nearest
+
+
+def _write_gathers(data: DatasetReader, row: int, path: Path, time_step: int, numbers: str) -> None:
+    sources, receivers, samples = data.gather_shape
+    survey, dead = data.read_survey(row), data.read_dead_traces([row])[0].ravel()
+    source, receiver = (index.ravel() for index in np.indices((sources, receivers)))
+    source_x, receiver_x = survey["source_x"][source], survey["receiver_x"][receiver]
+    along = scalar_of(survey["source_x"], survey["receiver_x"])
+    down = scalar_of(survey["source_depth"], survey["receiver_depth"])
+    headers = {
+        9: source + 1,
+        13: receiver + 1,
+        17: source + 1,
+        29: np.where(dead, DEAD, LIVE),
+        35: 1,  # production data
+        37: _whole(receiver_x - source_x),
+        41: _whole(-survey["receiver_depth"][receiver], down),
+        49: _whole(survey["source_depth"][source], down),
+        69: _stated(down),
+        71: _stated(along),
+        73: _whole(source_x, along),
+        81: _whole(receiver_x, along),
+        181: _whole((source_x + receiver_x) / 2, along),
+    }
+    text = [
+        f"SHOT GATHERS, SAMPLE {row} OF {data.path.name}",
+        *_origin(data, row),
+        f"{sources} SOURCES X {receivers} RECEIVERS, {samples} SAMPLES EVERY {time_step} US",
+        data.config.survey.wavelet_name.upper(),
+        "PRESSURE; TIME 0 IS THE START OF THE WAVELET; TRACES SORTED BY SOURCE",
+        "",
+        "TRACE HEADER, BYTES",
+        " 9 FIELD RECORD = SOURCE NUMBER   13 TRACE NUMBER = RECEIVER NUMBER",
+        "17 SOURCE POINT = SOURCE NUMBER   29 1 LIVE, 2 DEAD TRACE",
+        "37 OFFSET, RECEIVER X - SOURCE X, WHOLE M",
+        "41 RECEIVER ELEVATION (-DEPTH)    49 SOURCE DEPTH",
+        f"   THEIR SCALAR, BYTE 69: {_stated(down)}",
+        "73 SOURCE X    81 RECEIVER X      181 MIDPOINT X",
+        f"   THEIR SCALAR, BYTE 71: {_stated(along)}",
+        "115 SAMPLES    117 INTERVAL IN MICROSECONDS",
+    ]
+    traces = data.read_gathers([row])[0].reshape(-1, samples)
+    write_segy(path, text, time_step, traces, headers, (receivers, COMMON_SOURCE), numbers)
+
+
+def _write_model(data: DatasetReader, row: int, path: Path, spacing: int, numbers: str) -> None:
+    velocity = data.read_velocity([row])[0]
+    along = scalar_of(data.x)
+    place, column = _whole(data.x, along), np.arange(1, len(data.x) + 1)
+    headers = {
+        9: column,
+        13: 1,
+        21: column,  # CDP
+        25: 1,
+        29: LIVE,
+        35: 1,
+        69: 1,
+        71: _stated(along),
+        **dict.fromkeys((73, 81, 181), place),
+    }
+    text = [
+        f"P-WAVE VELOCITY IN M/S, SAMPLE {row} OF {data.path.name}",
+        *_origin(data, row),
+        f"{velocity.shape[0]} NODES IN DEPTH X {velocity.shape[1]} IN X,"
+        f" {data.config.velocity.spacing:g} M APART",
+        "A TRACE A COLUMN; THE FIRST SAMPLE IS AT DEPTH 0",
+        "",
+        "TRACE HEADER, BYTES",
+        f"73, 81, 181 X                     71 ITS SCALAR {_stated(along)}",
+        "115 SAMPLES    117 DEPTH INTERVAL IN MILLIMETRES",
+    ]
+    write_segy(path, text, spacing, velocity.T, headers, (1, AS_RECORDED), numbers)
+
+
+def _origin(data: DatasetReader, row: int) -> list[str]:
+    (seed, index), family = data.seeds([row])[0], data.families([row])[0]
+    split = SPLITS[data.splits[row]].upper()
+    return [
+        f"SEISTOMO DATA SET {data.identity}, SEED {seed}, INDEX {index}, {split} SPLIT",
+        f"MODEL OF FAMILY {family.upper()}",
+    ]
+
+
+def write_segy(
+    path: Path,
+    text: Sequence[str],
+    interval: int,
+    traces: np.ndarray,
+    headers: Mapping[int, int | np.ndarray],
+    sorting: tuple[int, int],
+    numbers: str,
+) -> None:
+    """Write one big-endian file.
+
+    ``traces`` are float32 [trace, sample]; ``interval`` is in microseconds, or thousandths of a
+    metre; ``headers`` have a number, or one a trace, by first byte; ``sorting`` is the number of
+    traces that belong together and the code of their order.
+    """
+    import segyio
+
+    count, samples = traces.shape
+    spec = segyio.spec()
+    spec.samples, spec.tracecount, spec.format = np.arange(samples), count, FORMAT_CODES[numbers]
+    number, (together, order) = np.arange(1, count + 1), sorting
+    headers = {1: number, 5: number, 89: 1, 115: samples, 117: interval, **headers}
+    columns = [np.broadcast_to(values, count).tolist() for values in headers.values()]
+    kind = {"ieee": "IEEE FLOATING POINT (CODE 5)", "ibm": "IBM FLOATING POINT (CODE 1)"}[numbers]
+    text = [*text, f"NUMBERS: 4-BYTE {kind}, BIG-ENDIAN; LENGTHS IN METRES"]
+    lines = {
+        line: words.encode("ascii", "replace").decode()[:76] for line, words in enumerate(text, 1)
+    }
+    lines |= {39: "SEG Y REV1", 40: "END TEXTUAL HEADER"}
+    binary = {3205: 1, 3209: 1, 3213: together, 3215: 0, 3217: interval, 3219: interval}
+    binary |= {3227: together, 3229: order, 3255: 1, 3501: 1, 3503: 1}
+    values = np.ascontiguousarray(_rounded_for_ibm(traces) if numbers == "ibm" else traces)
+    with segyio.create(path, spec) as file:
+        file.text[0] = segyio.tools.create_text_header(lines)
+        file.bin.update(binary)
+        for trace, fields in enumerate(zip(*columns, strict=True)):
+            file.header[trace] = dict(zip(headers, fields, strict=True))
+        file.trace.raw[:] = values
+
+
+def _rounded_for_ibm(values: np.ndarray) -> np.ndarray:
+    """Return float32 numbers that IBM's 24-bit fractions of powers of 16 hold: segyio truncates."""
+    _, exponent = np.frexp(values.astype(np.float64))
+    last = 4 * -(-exponent // 4) - 24
+    return np.ldexp(np.rint(np.ldexp(values.astype(np.float64), -last)), last).astype(np.float32)
+
+
+def scalar_of(*positions: np.ndarray) -> int:
+    """Return the factor that makes positions (m) whole numbers, as far as 32 bits hold them.
+
+    It is 1, 10, ... 10000; positions times it are rounded: to a tenth of a millimetre at worst,
+    but for lines of more than 200 km.
+    """
+    values = np.concatenate([np.ravel(position) for position in positions])
+    reach = float(np.max(np.abs(values), initial=0.0))
+    fitting = [scalar for scalar in SCALARS if reach * scalar < 2**31 - 1]
+    for scalar in fitting:
+        if np.all(np.abs(values * scalar - np.rint(values * scalar)) < 1e-6):
+            return scalar
+    return fitting[-1]
+
+
+def _whole(positions: np.ndarray, scalar: int = 1) -> np.ndarray:
+    return np.rint(np.asarray(positions) * scalar).astype(np.int64)
+
+
+def _stated(scalar: int) -> int:
+    """Return what a header says of a scalar: negative, for values are to be divided by it."""
+    return -scalar if scalar > 1 else 1

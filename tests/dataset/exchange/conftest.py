@@ -72,9 +72,8 @@ def samples():
 @pytest.fixture(scope="session")
 def marmousi():
     """Return the folder of velocity models that are too large to keep with the project."""
-    if not os.environ.get("SEISTOMO_DATA"):
-        pytest.skip("set SEISTOMO_DATA to the folder that holds velocity/marmousi*")
-    folder = Path(os.environ["SEISTOMO_DATA"]) / "velocity"
+    beside = Path(__file__).parents[4] / "shared" / "data"
+    folder = Path(os.environ.get("SEISTOMO_DATA") or beside) / "velocity"
     if not folder.is_dir():
-        pytest.skip(f"{folder} is missing")
+        pytest.skip(f"{folder} is missing; SEISTOMO_DATA names the folder that holds velocity/")
     return folder

@@ -1,9 +1,12 @@
+"""Travel times survive another spacing; pieces lie where they should."""
+
 from itertools import islice
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from seistomo.dataset.exchange.crops import (
     CropOptions,
@@ -11,11 +14,16 @@ from seistomo.dataset.exchange.crops import (
     grid_places,
     nodes_within,
     random_places,
+    resample,
+    resample_mask,
+    resampled_nodes,
 )
 from seistomo.errors import InputError
 
 SHAPES = [(5, 9), (3, 3), (7, 4)]
 SIZE = (4, 3)
+SPEEDS = st.floats(300, 8000)
+SPACINGS = st.floats(1, 40)
 
 
 def everywhere(shapes, size):
@@ -27,61 +35,54 @@ def everywhere(shapes, size):
     ]
 
 
-def test_a_grid_lies_side_by_side_and_inside():
-    places = grid_places([(10, 11)], CropOptions(size=(5, 3)))
+def test_a_grid_lies_side_by_side_or_a_stride_apart_and_inside():
+    places = grid_places([(10, 11)], (5, 3), (5, 3))
     assert places == [Place(0, row, column) for row in (0, 5) for column in (0, 3, 6)]
+    assert grid_places(SHAPES, SIZE, (1, 1)) == everywhere(SHAPES, SIZE)
+    assert len(grid_places([(10, 11)], (5, 3), (1, 4))) == 6 * 3
 
 
-def test_a_stride_makes_pieces_overlap():
-    places = grid_places(SHAPES, CropOptions(size=SIZE, stride=(1, 1)))
-    assert places == everywhere(SHAPES, SIZE)
-    assert len(grid_places([(10, 11)], CropOptions(size=(5, 3), stride=(1, 4)))) == 6 * 3
-
-
-def test_random_places_take_each_once_and_all_in_the_end():
-    found = list(random_places(SHAPES, CropOptions(size=SIZE, count=1)))
+def test_random_places_take_each_once_and_more_begin_with_the_same():
+    found = list(random_places(SHAPES, SIZE, 1, 4))
     assert len(found) == len(set(found))
     assert set(found) == set(everywhere(SHAPES, SIZE))
+    assert list(islice(random_places(SHAPES, SIZE, 9, 4), 9)) == found[:9]
+    assert list(islice(random_places(SHAPES, SIZE, 9, 5), 9)) != found[:9]
 
 
 def test_random_places_are_as_likely_everywhere():
     counts = dict.fromkeys(everywhere(SHAPES, SIZE), 0)
-    for seed in range(3000):
-        counts[next(random_places(SHAPES, CropOptions(size=SIZE, count=1, seed=seed)))] += 1
-    expected = 3000 / len(counts)
+    for seed in range(2000):
+        counts[next(random_places(SHAPES, SIZE, 1, seed))] += 1
+    expected = 2000 / len(counts)
     assert max(abs(count - expected) for count in counts.values()) < 5 * np.sqrt(expected)
 
 
-def test_more_random_places_begin_with_the_same():
-    options = CropOptions(size=SIZE, count=9, seed=4)
-    more = list(islice(random_places(SHAPES, options), 9))
-    assert more[:4] == list(islice(random_places(SHAPES, options), 4))
-    other = CropOptions(size=SIZE, count=9, seed=5)
-    assert more != list(islice(random_places(SHAPES, other), 9))
-
-
 def test_a_piece_larger_than_all_models_is_refused():
-    for places in (grid_places, random_places):
-        with pytest.raises(InputError, match=r"--crop 8x3: larger than the models, 5x9 nodes"):
-            list(places(SHAPES, CropOptions(size=(8, 3))))
+    for places in (grid_places(SHAPES, (4, 4), (1, 1)), random_places(SHAPES, (4, 4), 1, 0)):
+        assert {place.model for place in places} == {0, 2}
+    with pytest.raises(InputError, match=r"--crop 8x3: larger than the models, 5x9 nodes"):
+        grid_places(SHAPES, (8, 3), (1, 1))
 
 
+@settings(max_examples=50)
 @given(
     st.integers(2, 50),
     st.floats(0.5, 30),
+    st.floats(-100, 100),
     st.one_of(st.none(), st.floats(-50, 400)),
     st.one_of(st.none(), st.floats(-50, 400)),
 )
-def test_nodes_lie_between_their_ends(nodes, spacing, low, high):
-    places = np.arange(nodes) * spacing
+def test_nodes_lie_between_their_ends(nodes, spacing, start, low, high):
+    places = start + np.arange(nodes) * spacing
     inside = (places >= (-np.inf if low is None else low) - 1e-6 * spacing) & (
         places <= (np.inf if high is None else high) + 1e-6 * spacing
     )
     if not inside.any():
         with pytest.raises(InputError, match="--x-range"):
-            nodes_within(nodes, spacing, (low, high), "--x-range")
+            nodes_within(nodes, spacing, (low, high), "--x-range", start)
     else:
-        found = nodes_within(nodes, spacing, (low, high), "--x-range")
+        found = nodes_within(nodes, spacing, (low, high), "--x-range", start)
         assert list(found) == np.flatnonzero(inside).tolist()
 
 
@@ -102,3 +103,97 @@ def test_nodes_lie_between_their_ends(nodes, spacing, low, high):
 def test_options_that_make_no_sense(options, words):
     with pytest.raises(InputError, match=words):
         CropOptions(**options)
+
+
+def time_down(speed, spacing, depth):
+    """Time through cells one spacing high around each node, from the top down to ``depth``."""
+    edges = np.clip((np.arange(len(speed) + 1) - 0.5) * spacing, -spacing / 2, depth)
+    return np.sum(np.diff(edges) / speed)
+
+
+@settings(max_examples=50)
+@given(arrays(float, st.integers(2, 40), elements=SPEEDS), SPACINGS, st.floats(1, 6))
+def test_a_coarser_column_takes_the_same_time(speed, spacing, ratio):
+    wanted = spacing * ratio
+    coarse = resample(speed[:, None], (spacing, 1), (wanted, 1))[:, 0]
+    for node in range(1, len(coarse)):
+        border = (node - 0.5) * wanted
+        expected = time_down(speed, spacing, border)
+        # The first cell begins where the model does, half an old cell above its first node.
+        widths = np.full(node, wanted)
+        widths[0] = wanted / 2 + spacing / 2
+        assert np.sum(widths / coarse[:node]) == pytest.approx(expected, rel=1e-9)
+
+
+@settings(max_examples=50)
+@given(arrays(float, st.integers(2, 20), elements=SPEEDS), SPACINGS, st.integers(2, 7))
+def test_a_finer_column_takes_the_same_time_from_node_to_node(speed, spacing, parts):
+    fine = resample(speed[:, None], (spacing, 1), (spacing / parts, 1))[:, 0]
+    assert len(fine) == (len(speed) - 1) * parts + 1
+    np.testing.assert_allclose(fine[::parts], speed)
+
+    def between_nodes(column, step):
+        return np.cumsum((1 / column[1:] + 1 / column[:-1]) / 2 * step)
+
+    np.testing.assert_allclose(
+        between_nodes(fine, spacing / parts)[parts - 1 :: parts], between_nodes(speed, spacing)
+    )
+
+
+@settings(max_examples=50)
+@given(arrays(float, (6, 9), elements=SPEEDS), SPACINGS, SPACINGS, st.floats(1, 40))
+def test_rows_and_columns_are_treated_alike(speed, down, across, wanted):
+    there = resample(speed, (down, across), (wanted, wanted))
+    turned = resample(speed.T, (across, down), (wanted, wanted)).T
+    np.testing.assert_allclose(there, turned)
+    assert there.shape == (resampled_nodes(6, down, wanted), resampled_nodes(9, across, wanted))
+    assert speed.min() * (1 - 1e-12) <= there.min()
+    assert there.max() <= speed.max() * (1 + 1e-12)
+
+
+def test_a_cell_is_the_mean_slowness_over_its_area():
+    rng = np.random.default_rng(0)
+    speed = rng.uniform(1500, 4500, (30, 45))
+    coarse = resample(speed, (5, 5), (15, 15))
+    block = 1 / speed[2:5, 5:8]
+    assert coarse[1, 2] == pytest.approx(1 / block.mean())
+    # At the edge the mean is over what there is.
+    assert coarse[0, 0] == pytest.approx(1 / (1 / speed[:2, :2]).mean())
+
+
+def test_thin_beds_do_not_alias():
+    # Beds of 5 m: every third node would see one of the two speeds alone.
+    speed = np.where(np.arange(300) % 2 == 0, 1500.0, 4500.0)[:, None]
+    coarse = resample(speed, (5, 1), (15, 1))[1:-1, 0]
+    expected = np.array([3 / (2 / 1500 + 1 / 4500), 3 / (1 / 1500 + 2 / 4500)])
+    assert set(coarse.round(6)) == set(expected.round(6))
+
+
+@pytest.mark.parametrize("hole", [np.nan, 0, -999.25, np.inf])
+@pytest.mark.parametrize("wanted", [15.0, 4.0])
+def test_holes_stay_where_they_are(hole, wanted):
+    speed = np.random.default_rng(0).uniform(1500, 4500, (30, 45))
+    holed = speed.copy()
+    holed[:, 30:] = hole
+    whole, found = (resample(values, (5, 5), (wanted, wanted)) for values in (speed, holed))
+    left = int((29 - (wanted > 5) / 2) * 5 / wanted - (wanted > 5) / 2 + 1e-9) + 1
+    np.testing.assert_allclose(found[:, :left], whole[:, :left], rtol=1e-9)
+    assert np.isnan(found[:, left:]).all()
+
+
+def test_the_same_spacing_is_the_same_array():
+    speed = np.random.default_rng(1).uniform(1500, 4500, (7, 8)).astype(np.float32)
+    assert resample(speed, (15.0, 15.0), (15.0, 15.0)) is speed
+    # One axis only.
+    across = resample(np.tile(speed[:, :1], 9), (15, 5), (15, 15))
+    np.testing.assert_allclose(across, np.tile(speed[:, :1], 3), rtol=1e-6)
+
+
+def test_half_a_cell_makes_the_mask():
+    mask = np.zeros((9, 9), bool)
+    mask[2:5, 2:5] = True
+    assert resample_mask(mask, (5, 5), (15, 15)).tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
+    np.testing.assert_array_equal(resample_mask(mask, (5, 5), (5, 5)), mask)
+    # Exactly half of the second cell, which reaches over half of nodes 1 and 3 and all of 2.
+    column = np.array([[0], [1], [0], [1], [0]], bool)
+    assert resample_mask(column, (5, 1), (10, 1)).ravel().tolist() == [0, 1, 0]

@@ -1,15 +1,29 @@
+"""Data sets for other programs: the samples asked for, whole or not at all, in each layout."""
+
+import csv
+import json
+
+import numpy as np
 import pytest
 
-from seistomo.dataset import open_dataset
-from seistomo.dataset.exchange.exporting import FORMATS, export_dataset
+from seistomo.config import parse_config
+from seistomo.dataset import open_dataset, write_dataset
+from seistomo.dataset.exchange import export_dataset
+from seistomo.dataset.exchange.exporting import FORMATS
 from seistomo.errors import DiskFullError, InputError
 
 WRITERS = {
-    "openfwi": "openfwi_writer.write_samples",
-    "segy": "segy_writer.write_segy",
-    "npz": "npz_writer._put",
-    "hdf5": "hdf5.DatasetWriter.append_stored",
+    "openfwi": "openfwi.write_header",
+    "segy": "segy.write_segy",
+    "npz": "npz._put",
+    "hdf5": "exporting.DatasetWriter.append_stored",
 }
+
+
+def content(path):
+    if path.is_file():
+        return path.read_bytes()
+    return {file.name: file.read_bytes() for file in path.iterdir()}
 
 
 @pytest.mark.parametrize(
@@ -28,40 +42,27 @@ def test_samples_are_chosen_within_the_split(data_path, tmp_path, split, indices
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_an_existing_output_stays_unless_told_otherwise(data_path, tmp_path, kind):
+def test_an_output_stays_unless_told_otherwise_and_where_writing_fails(
+    data_path, tmp_path, monkeypatch, kind
+):
     out = tmp_path / "out"
     export_dataset(data_path, out, kind, indices=[0])
     before = content(out)
     with pytest.raises(InputError, match="exists already; use --overwrite"):
         export_dataset(data_path, out, kind, indices=[1])
-    assert content(out) == before
+    for error in (OSError(28, "No space left on device"), KeyboardInterrupt()):
+
+        def fail(*arguments, error=error, **options):
+            raise error
+
+        monkeypatch.setattr(f"seistomo.dataset.exchange.{WRITERS[kind]}", fail)
+        with pytest.raises(DiskFullError if isinstance(error, OSError) else KeyboardInterrupt):
+            export_dataset(data_path, out, kind, indices=[1], overwrite=True)
+        monkeypatch.undo()
+        assert content(out) == before
     export_dataset(data_path, out, kind, indices=[1], overwrite=True)
     assert content(out) != before
     assert list(tmp_path.iterdir()) == [out]
-
-
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-@pytest.mark.parametrize("kind", FORMATS)
-def test_what_fails_leaves_nothing_and_the_old_output(
-    data_path, tmp_path, monkeypatch, kind, error
-):
-    def fail(*arguments, **options):
-        raise error
-
-    out = tmp_path / "out"
-    export_dataset(data_path, out, kind, indices=[0])
-    before = content(out)
-    monkeypatch.setattr(f"seistomo.dataset.exchange.{WRITERS[kind]}", fail)
-    with pytest.raises(DiskFullError if isinstance(error, OSError) else KeyboardInterrupt):
-        export_dataset(data_path, out, kind, indices=[1], overwrite=True)
-    assert content(out) == before
-    assert list(tmp_path.iterdir()) == [out]
-
-
-def content(path):
-    if path.is_file():
-        return path.read_bytes()
-    return {file.name: file.read_bytes() for file in path.iterdir()}
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,8 @@ def content(path):
         ("npz", {"indices": []}, "must name samples"),
         ("npz", {"file_samples": 5}, "--file-samples: is for --format openfwi, not npz"),
         ("openfwi", {"numbers": "ibm"}, "--numbers: is for --format segy, not openfwi"),
+        ("openfwi", {"file_samples": 0}, "--file-samples 0: must be at least 1"),
+        ("segy", {"numbers": "int8"}, "--numbers int8: must be one of ibm, ieee"),
     ],
 )
 def test_bad_requests_are_one_line(data_path, tmp_path, kind, options, words):
@@ -84,14 +87,15 @@ def test_bad_requests_are_one_line(data_path, tmp_path, kind, options, words):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_empty_split_is_refused(write, tmp_path):
-    path = write(tmp_path / "d.h5")
-    export_dataset(path, tmp_path / "p.h5", "hdf5", split="train")
+def test_an_empty_split_and_a_path_with_tabs_are_refused(data_path, tmp_path):
+    export_dataset(data_path, tmp_path / "p.h5", "hdf5", split="train")
     with pytest.raises(InputError, match=r"--split test: .* has no such samples"):
         export_dataset(tmp_path / "p.h5", tmp_path / "q.h5", "hdf5", split="test")
+    with pytest.raises(InputError, match="cannot hold a path with tabs"):
+        export_dataset(data_path, tmp_path / "tab\tname", "openfwi")
 
 
-def test_the_data_set_is_never_overwritten_by_its_export(write, tmp_path):
+def test_neither_the_data_set_nor_a_folder_of_others_is_replaced(write, data_path, tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "export.json").write_text("{}")
@@ -100,9 +104,126 @@ def test_the_data_set_is_never_overwritten_by_its_export(write, tmp_path):
         with pytest.raises(InputError, match="holds the data set itself"):
             export_dataset(path, out, kind, overwrite=True)
     assert path.exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years")
+    for kind, words in (("npz", "is a folder"), ("segy", "is not an exported folder")):
+        with pytest.raises(InputError, match=words):
+            export_dataset(data_path, tmp_path / "mine", kind, overwrite=True)
+    assert (tmp_path / "mine" / "thesis.tex").read_text() == "years"
 
 
-def test_a_folder_is_no_place_for_a_file(data_path, tmp_path):
-    for kind in ("npz", "hdf5"):
-        with pytest.raises(InputError, match="is a folder"):
-            export_dataset(data_path, tmp_path, kind, overwrite=True)
+@pytest.mark.parametrize("storage", ["float16", "float32"])
+def test_a_subset_is_a_data_set_with_the_samples_as_they_were(write, tmp_path, storage):
+    path = write(tmp_path / "d.h5", f"dataset.storage={storage}")
+    rows = [12, 4, 9]
+    export_dataset(path, tmp_path / "part.h5", "hdf5", indices=rows)
+    with open_dataset(path) as whole, open_dataset(tmp_path / "part.h5") as part:
+        assert part.samples == part.config.dataset.samples == 3
+        assert part.config.dataset.storage == storage
+        for place, row in enumerate(rows):
+            ours, theirs = part.stored_sample(place), whole.stored_sample(row)
+            assert ours.keys() == theirs.keys()
+            for name in ours:
+                np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+        np.testing.assert_array_equal(part.wavelet, whole.wavelet)
+        assert part.damaged() == []
+        assert part.identity != whole.identity
+
+
+def test_an_archive_has_everything_under_its_name(data_path, samples, tmp_path):
+    rows = [11, 2, 9, 3, 0, 14, 7, 8, 1]
+    for name in ("d.npz", "again.npz"):
+        export_dataset(data_path, tmp_path / name, "npz", indices=rows)
+    assert content(tmp_path / "d.npz") == content(tmp_path / "again.npz")
+    with np.load(tmp_path / "d.npz") as file:
+        chosen = [samples[row] for row in rows]
+        names = ("velocity", "gathers", "salt_mask", "dead_trace", "split", "seed", "index")
+        names += ("source_x", "source_depth", "receiver_x", "receiver_depth", "family")
+        for name in names:
+            expected = np.stack([getattr(sample, name) for sample in chosen])
+            np.testing.assert_array_equal(file[name], expected, err_msg=name)
+        assert (file["velocity"].dtype, file["gathers"].dtype) == (np.float32, np.float32)
+        assert file["row"].tolist() == rows
+        assert [json.loads(text) for text in file["parameters"]] == [{"number": n} for n in rows]
+        np.testing.assert_allclose(file["depth"], np.arange(12) * 12.5)
+        np.testing.assert_allclose(file["x"], np.arange(15) * 12.5)
+        np.testing.assert_allclose(file["time"], np.arange(20) * 0.004)
+        np.testing.assert_array_equal(file["wavelet"], np.sin(np.arange(20.0)))
+        assert file["spacing"] == 12.5
+        assert parse_config(str(file["config"])).velocity.shape == (12, 15)
+
+
+# OpenFWI's layout
+
+
+def read_list(path, file_size):
+    """Read a list as the public training code does: equal files, samples by division."""
+    batches = [line.split("\t") for line in path.read_text().splitlines(keepends=True)]
+    assert all(line[1].endswith("\n") for line in batches), "the code drops the last character"
+    pairs = [(np.load(data), np.load(model[:-1])) for data, model in batches]
+    for number in range(len(batches) * file_size):
+        data, model = pairs[number // file_size]
+        yield data[number % file_size], model[number % file_size]
+
+
+def test_lists_name_all_samples_of_equal_files(data_path, samples, tmp_path):
+    summary = export_dataset(data_path, tmp_path / "out", "openfwi", file_samples=1)
+    assert str(summary).endswith("16 samples as openfwi, 16 pairs of files")
+    for split, name in enumerate(("train.txt", "val.txt", "test.txt")):
+        expected = [sample for sample in samples if sample.split == split]
+        found = list(read_list(tmp_path / "out" / name, 1))
+        assert len(found) == len(expected) > 0
+        for (data, model), sample in zip(found, expected, strict=True):
+            assert data.shape == (3, 20, 5)
+            assert (data.dtype, model.dtype) == (np.float32, np.float32)
+            np.testing.assert_array_equal(data, sample.gathers.transpose(0, 2, 1))
+            assert model.shape == (1, 12, 15)
+            np.testing.assert_array_equal(model[0], sample.velocity)
+
+
+def test_files_hold_as_many_samples_as_the_smallest_split(data_path, samples, tmp_path, capsys):
+    # 10 train, 3 validation, 3 test.
+    export_dataset(data_path, tmp_path / "out", "openfwi")
+    out = tmp_path / "out"
+    assert [len(np.load(out / f"data{n}.npy")) for n in range(1, 7)] == [3, 3, 3, 1, 3, 3]
+    assert len(list(read_list(out / "train.txt", 3))) == 9
+    assert "data4.npy" not in (out / "train.txt").read_text()
+    said = capsys.readouterr().err
+    assert "1 train left over" in said
+    assert "this layout holds no positions" in said
+    (entry,) = json.loads((out / "dataset_config.json").read_text()).values()
+    assert entry["data_min"] == min(float(sample.gathers.min()) for sample in samples)
+    assert entry["data_max"] == max(float(sample.gathers.max()) for sample in samples)
+    expected = {"label_min": 1450, "label_max": 4650, "file_size": 3, "dx": 12.5, "nt": 20}
+    expected |= {"dt": 0.004, "f": 8, "n_grid": 15, "ns": 3, "ng": 5}
+    assert expected.items() <= entry.items()
+
+
+def test_every_sample_can_be_found(data_path, samples, tmp_path):
+    export_dataset(data_path, tmp_path / "out", "openfwi", file_samples=4)
+    with (tmp_path / "out" / "samples.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert sorted(int(line["row"]) for line in lines) == list(range(16))
+    for line in lines:
+        sample = samples[int(line["row"])]
+        place = int(line["place"])
+        model = np.load(tmp_path / "out" / line["velocity"])[place, 0]
+        np.testing.assert_array_equal(model, sample.velocity)
+        data = np.load(tmp_path / "out" / line["gathers"])[place]
+        np.testing.assert_array_equal(data, sample.gathers.transpose(0, 2, 1))
+        assert (int(line["index"]), line["family"]) == (sample.index, sample.family)
+
+
+def test_gathers_of_one_split_come_back_as_a_data_set(data_path, tmp_path, capsys):
+    """The recipe of docs/data.md, by memory map."""
+    export_dataset(data_path, tmp_path / "out", "openfwi", split="train")
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.txt")) == ["train.txt"]
+    assert "left over" not in capsys.readouterr().err
+    gathers = np.load(tmp_path / "out" / "data1.npy", mmap_mode="r").swapaxes(2, 3)
+    velocity = np.load(tmp_path / "out" / "model1.npy", mmap_mode="r")[:, 0]
+    with open_dataset(data_path) as data:
+        rows = data.indices("train")
+        made = write_dataset(tmp_path / "back.h5", data.config, velocity, gathers)
+        with open_dataset(made) as back:
+            np.testing.assert_array_equal(back.read_gathers(range(10)), data.read_gathers(rows))
+            np.testing.assert_array_equal(back.read_velocity(range(10)), data.read_velocity(rows))

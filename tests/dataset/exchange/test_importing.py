@@ -1,47 +1,331 @@
+"""Velocity models of others: read whole, believed where plausible, else refused in one line."""
+
 import itertools
+import json
 import tarfile
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from seistomo.dataset.exchange.crops import CropOptions
-from seistomo.dataset.exchange.exporting import export_dataset
-from seistomo.dataset.exchange.importing import ImportOptions, import_velocity
-from seistomo.dataset.exchange.resample import resample
-from seistomo.dataset.exchange.source import FileOptions
+from seistomo.dataset.exchange import (
+    CropOptions,
+    FileOptions,
+    ImportOptions,
+    export_dataset,
+    import_velocity,
+)
+from seistomo.dataset.exchange.crops import resample
+from seistomo.dataset.exchange.importing import open_files
 from seistomo.dataset.store.velocity_file import open_velocity
 from seistomo.errors import InputError
 
 COUNT = itertools.count()
 # Its pieces are all different.
 RAMP = 1500 + np.add.outer(np.arange(30.0) * 50, np.arange(40.0) * 10)
+RNG = np.random.default_rng(0)
+VALUES = RNG.uniform(1500, 4500, (3, 7, 9)).astype(np.float32)
+MASK = RNG.random((3, 7, 9)) < 0.5
 
 
-def imported(folder, values, overwrite=False, key="velocity", **options):
+def opened(path, **options):
+    (file,) = open_files([path], FileOptions(**options))
+    return file
+
+
+def imported(folder, values, **options):
     """Import an array through NPZ and return what the velocity file holds."""
     path = folder / f"{next(COUNT)}.npz"
-    np.savez(path, **{key: values})
+    np.savez(path, velocity=values)
     options.setdefault("spacing", 10.0)
     import_velocity([path], path.with_suffix(".h5"), ImportOptions(**options))
     with open_velocity(path.with_suffix(".h5")) as reader:
         return [reader.model(index) for index in range(reader.models)], reader
 
 
-@pytest.mark.parametrize("kind", ["openfwi", "segy", "npz"])
+# Formats and folders
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "options"),
+    [
+        ("a.npy", lambda path: np.save(path, VALUES[:, None]), {}),
+        ("a.NPZ", lambda path: np.savez(path.open("wb"), velocity=VALUES), {}),
+        ("a.bin", lambda path: VALUES.tofile(path), {"shape": (7, 9)}),
+        ("b.npy", lambda path: VALUES.tofile(path), {"format": "raw", "shape": (7, 9)}),
+    ],
+)
+def test_the_ending_or_the_user_says_the_format(tmp_path, name, write, options):
+    write(tmp_path / name)
+    file = opened(tmp_path / name, **options)
+    assert (file.models, file.shape, file.spacing) == (3, (7, 9), (None, None))
+    np.testing.assert_array_equal([file.read(n).velocity for n in range(3)], VALUES)
+
+
+def test_files_of_a_folder_stand_in_the_order_of_their_numbers(tmp_path):
+    for number in (1, 2, 10, 9):
+        np.save(tmp_path / f"model{number}.npy", VALUES)
+        np.save(tmp_path / f"data{number}.npy", np.ones((2, 3, 6, 5)))
+    (tmp_path / "model9.npy").rename(tmp_path / "Model9.NPY")
+    names = [file.path.name for file in open_files([tmp_path], FileOptions())]
+    assert names == ["model1.npy", "model2.npy", "Model9.NPY", "model10.npy"]
+    paths = [tmp_path / "model10.npy", tmp_path / "model2.npy"]
+    assert [file.path for file in open_files(paths, FileOptions())] == paths
+
+
+def test_openfwis_own_folders_are_found(tmp_path):
+    (tmp_path / "model").mkdir()
+    np.save(tmp_path / "model" / "model1.npy", VALUES)
+    assert len(open_files([tmp_path], FileOptions())) == 1
+    np.save(tmp_path / "vel4_1_0.npy", VALUES)
+    assert opened(tmp_path).path.name == "vel4_1_0.npy"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("none.npy", {}, "none.npy: no such file"),
+        ("a.mat", {}, r"numpy.save\('a.npy', scipy.io.loadmat\('a.mat'\)\['NAME'\]\)"),
+        ("new.mat", {}, r"numpy.save\('new.npy', h5py.File\('new.mat'\)\['NAME'\]\[...\].T\)"),
+        ("a", {}, "says no format; give --format, one of openfwi, segy"),
+        ("a.npy", {"format": "mat"}, "--format mat: must be one of openfwi, segy, npz, raw"),
+        ("empty", {}, "holds no known files"),
+        ("empty", {"format": "npz"}, r"holds no npz files of velocity models \(\*.npz\)"),
+        ("empty", {"format": "raw"}, "give the files themselves"),
+        ("mixed", {}, "holds openfwi and npz files; give --format"),
+        ("a.npy", {"key": "vp"}, "--key: is for npz files, not openfwi"),
+        ("a.npy", {"shape": (4, 5)}, "--shape: is for raw files, not openfwi"),
+        ("a.npy", {"byte_order": "big"}, "--byte-order: is for raw files, not openfwi"),
+        ("a.npy", {"inline": 3}, "--inline: is for segy files, not openfwi"),
+        ("a.segy", {"fastest": "depth"}, "--fastest: is for openfwi and npz and raw files"),
+    ],
+)
+def test_what_is_unclear_is_refused(tmp_path, name, options, words):
+    np.save(tmp_path / "a.npy", VALUES)
+    for other in ("a.mat", "a", "a.segy"):
+        (tmp_path / other).touch()
+    (tmp_path / "new.mat").write_bytes(b"MATLAB 7.3 MAT-file")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "mixed").mkdir()
+    np.save(tmp_path / "mixed" / "model1.npy", VALUES)
+    np.savez(tmp_path / "mixed" / "a.npz", VALUES)
+    with pytest.raises(InputError, match=words):
+        open_files([tmp_path / name], FileOptions(**options))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"units": "mph"}, r"--units mph: must be one of m/s, km/s, ft/s, s/m, s2/m2"),
+        ({"byte_order": "middle"}, "--byte-order middle: must be one of little, big"),
+        ({"fastest": "y"}, "--fastest y: must be one of x, depth"),
+    ],
+)
+def test_what_is_no_choice_is_refused(options, words):
+    with pytest.raises(InputError, match=words):
+        FileOptions(**options)
+
+
+# Arrays
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("values", [VALUES[:, None], VALUES, VALUES[1]])
+def test_axes_of_models(tmp_path, values, order):
+    np.save(tmp_path / "a.npy", np.asarray(values, order=order))
+    stack = values.reshape(-1, 7, 9)
+    for fastest, expected in (("x", stack), ("depth", stack.transpose(0, 2, 1))):
+        file = opened(tmp_path / "a.npy", fastest=fastest)
+        assert (file.models, *file.shape) == expected.shape
+        for number, model in enumerate(expected):
+            np.testing.assert_array_equal(file.read(number).velocity, model)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.ones(7), r"has shape \[7\]"),
+        (np.ones(()), "has shape"),
+        (np.ones((1, 1, 2, 3, 4)), "velocity models are"),
+        (np.ones((5, 5, 10, 7)), "5 channels: these look like gathers"),
+        (np.ones((0, 4, 5)), "not empty"),
+        (np.array(["a", "b"]), "not real numbers"),
+        (np.ones((4, 5), complex), "not real numbers"),
+        (np.ones((4, 5), bool), "not real numbers"),
+        (np.array([{}], object), "damaged, or of another format"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["npy", "npz"])
+def test_other_arrays_are_refused(tmp_path, values, words, ending):
+    path = tmp_path / f"a.{ending}"
+    np.save(path, values) if ending == "npy" else np.savez(path, velocity=values)
+    with pytest.raises(InputError, match=rf"a.{ending}: .*{words}"):
+        opened(path)
+
+
+def test_spacing_of_openfwi_and_of_exports_is_known_and_no_other(tmp_path):
+    np.save(tmp_path / "a.npy", np.full((2, 1, 70, 70), 2000, np.float32))
+    assert opened(tmp_path / "a.npy").spacing == (10, 10)
+    assert opened(tmp_path / "a.npy", spacing=(5.0, 6.0)).spacing == (5, 6)
+    for shape in ((1, 1, 70, 71), (2, 70, 70), (70, 70)):
+        np.save(tmp_path / "b.npy", np.full(shape, 2000.0))
+        assert opened(tmp_path / "b.npy", format="openfwi").spacing == (None, None)
+    (tmp_path / "export.json").write_text(json.dumps({"spacing_m": 12.5}))
+    assert opened(tmp_path / "b.npy").spacing == (12.5, 12.5)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_an_archive_with_all_that_is_told_of_models(tmp_path, save):
+    told = {
+        "salt_mask": MASK,
+        "family": np.array(["a", "b", "c"]),
+        "parameters": np.array([json.dumps({"n": n}) for n in range(3)]),
+        "spacing": [12.5, 10],
+    }
+    save(tmp_path / "v.npz", other=np.ones(3), velocity=VALUES.astype(">f8"), **told)
+    file = opened(tmp_path / "v.npz")
+    assert (file.models, file.shape, file.spacing) == (3, (7, 9), (12.5, 10))
+    for number in (2, 0):
+        found = file.read(number)
+        assert found.velocity.dtype == np.float64
+        np.testing.assert_array_equal(found.velocity, VALUES[number])
+        np.testing.assert_array_equal(found.salt_mask, MASK[number])
+        assert (found.family, found.parameters) == ("abc"[number], {"n": number})
+    file = opened(tmp_path / "v.npz", fastest="depth")
+    np.testing.assert_array_equal(file.read(2).salt_mask, MASK[2].T)
+    # A mask of another shape is not one of these models.
+    save(tmp_path / "w.npz", velocity=VALUES, salt_mask=MASK[:, :5])
+    assert opened(tmp_path / "w.npz").read(0).salt_mask is None
+
+
+def test_the_only_array_or_the_one_named(tmp_path):
+    np.savez(tmp_path / "one.npz", vp=VALUES)
+    assert opened(tmp_path / "one.npz").models == 3
+    np.savez(tmp_path / "two.npz", vp=VALUES, vs=VALUES / 2)
+    with pytest.raises(InputError, match="not clear; give --key, one of vp, vs"):
+        opened(tmp_path / "two.npz")
+    np.testing.assert_array_equal(
+        opened(tmp_path / "two.npz", key="vs").read(0).velocity, VALUES[0] / 2
+    )
+    with pytest.raises(InputError, match="no array 'v'; give --key, one of vp, vs"):
+        opened(tmp_path / "two.npz", key="v")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "uint16", "float16"])
+@pytest.mark.parametrize("byte_order", ["little", "big"])
+@pytest.mark.parametrize("fastest", ["x", "depth"])
+def test_every_raw_layout_is_read(tmp_path, dtype, byte_order, fastest):
+    expected = VALUES.astype(dtype)
+    stored = np.ascontiguousarray(expected if fastest == "x" else expected.swapaxes(1, 2))
+    sign = {"little": "<", "big": ">"}[byte_order]
+    (tmp_path / "v.bin").write_bytes(stored.astype(stored.dtype.newbyteorder(sign)).tobytes())
+    options = {"shape": (7, 9), "dtype": dtype, "fastest": fastest}
+    file = opened(tmp_path / "v.bin", byte_order=byte_order, **options)
+    for number in range(3):
+        found = file.read(number).velocity
+        assert found.dtype == (np.float32 if dtype == "float32" else np.float64)
+        np.testing.assert_array_equal(found, expected[number])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "give --shape"),
+        ({"shape": (4, 6)}, r"756 bytes, not a multiple of --shape 4x6 values of --dtype float32"),
+        ({"shape": (7, 9), "dtype": "float16", "byte_order": "big"}, "--byte-order little fits"),
+        ({"shape": (7, 9), "byte_order": "big"}, "--byte-order little fits"),
+        ({"shape": (7, 9), "dtype": "flaot32"}, "--dtype flaot32: must be a type of numbers"),
+        ({"shape": (7, 9), "dtype": "U4"}, "--dtype U4"),
+        ({"shape": (7, 9), "dtype": "complex64"}, "--dtype complex64"),
+    ],
+)
+def test_raw_bytes_that_do_not_fit_are_refused(tmp_path, options, words):
+    VALUES.astype("f2" if options.get("dtype") == "float16" else "f4").tofile(tmp_path / "v.bin")
+    with pytest.raises(InputError, match=words):
+        opened(tmp_path / "v.bin", **options)
+
+
+# Files whose structure is odd: one line with the file's name, whatever happens
+
+
+def compressed(path, **content):
+    np.savez_compressed(path, velocity=VALUES, **content)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.npy", lambda path: path.write_bytes(b"no array")),
+        ("a.npy", lambda path: path.write_bytes(b"")),
+        ("a.npy", lambda path: np.savez(path.open("wb"), velocity=VALUES)),
+        ("a.npy", lambda path: np.save(path, VALUES) or cut(path)),
+        ("a.npz", lambda path: path.write_bytes(b"no archive")),
+        ("a.npz", lambda path: compressed(path) or cut(path)),
+        ("a.npz", lambda path: compressed(path) or spoil(path)),
+        ("a.npz", lambda path: np.savez(path, velocity=VALUES) or spoil(path, 40)),
+        ("a.npz", lambda path: compressed(path, spacing=[1, 2, 3])),
+        ("a.npz", lambda path: compressed(path, spacing="ten")),
+        ("a.npz", lambda path: compressed(path, spacing=np.nan)),
+        ("a.npz", lambda path: compressed(path, spacing=-10)),
+        ("a.npz", lambda path: compressed(path, spacing=0)),
+        ("a.npz", lambda path: compressed(path, spacing=0.01)),
+        ("a.npz", lambda path: compressed(path, parameters=["[1]"] * 3)),
+        ("a.npz", lambda path: compressed(path, parameters=["{"] * 3)),
+        ("a.npz", lambda path: compressed(path, parameters=np.arange(3))),
+        ("a.npz", lambda path: compressed(path, family=np.array(b"\xff\xfe"))),
+        ("a.h5", lambda path: path.write_bytes(b"no HDF5")),
+        ("a.h5", lambda path: h5py.File(path, "w").close()),
+        ("a.bin", lambda path: path.write_bytes(b"")),
+        ("a.bin", lambda path: path.write_bytes(b"123")),
+    ],
+)
+def test_odd_files_are_one_line_with_their_name(tmp_path, name, write):
+    write(tmp_path / name)
+    options = FileOptions(shape=(4, 5) if name.endswith("bin") else None)
+    with pytest.raises(InputError, match=rf"{name}: ") as raised:
+        import_velocity([tmp_path / name], tmp_path / "v.h5", ImportOptions(options))
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 300 + len(str(tmp_path))
+    assert not (tmp_path / "v.h5").exists()
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def spoil(path, start=200):
+    content = bytearray(path.read_bytes())
+    content[start : start + 20] = bytes(20)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["samples.csv", "export.json"])
+def test_a_damaged_export_is_named(tmp_path, name):
+    np.save(tmp_path / "model1.npy", VALUES)
+    (tmp_path / "export.json").write_text('{"spacing_m": 10}')
+    (tmp_path / "samples.csv").write_text("velocity,place,row,family\nmodel1.npy,0,2,a\n")
+    assert opened(tmp_path).spacing == (10, 10)
+    (tmp_path / name).write_bytes(b"velocity,place\n\xff,first")
+    with pytest.raises(InputError, match=r"samples\.csv: damaged|model1\.npy: damaged"):
+        opened(tmp_path)
+
+
+# What is made of models
+
+
+@pytest.mark.parametrize("kind", ["openfwi", "segy", "npz", "hdf5"])
 @pytest.mark.parametrize("indices", [None, [9, 2, 5]])
 def test_export_then_import_is_the_identity_on_velocity(
     data_path, samples, tmp_path, kind, indices
 ):
-    if kind == "segy":
-        pytest.importorskip("segyio")
-    out = tmp_path / ("v.npz" if kind == "npz" else "out")
+    out = tmp_path / {"npz": "v.npz", "hdf5": "part.h5"}.get(kind, "out")
     export_dataset(data_path, out, kind, indices=indices)
     import_velocity([out], tmp_path / "v.h5")
     rows = list(range(16)) if indices is None else indices
-    if kind != "npz":
+    if kind in ("openfwi", "segy"):
         # A folder comes back in the order of the data set.
         rows = sorted(rows)
     with open_velocity(tmp_path / "v.h5") as back:
@@ -50,15 +334,15 @@ def test_export_then_import_is_the_identity_on_velocity(
             back.read_velocity(range(back.models)), [samples[row].velocity for row in rows]
         )
         assert back.families(range(back.models)) == [samples[row].family for row in rows]
-        if kind == "npz":
+        if kind in ("npz", "hdf5"):
             masks = [samples[row].salt_mask for row in rows]
             np.testing.assert_array_equal(back.read_salt_mask(range(back.models)), masks)
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(arrays(np.float32, (2, 3, 5), elements=st.floats(50, 20000, width=32)), st.floats(0.5, 100))
+@given(arrays(np.float32, (2, 4, 5), elements=st.floats(300, 9000, width=32)), st.floats(0.5, 100))
 def test_velocity_is_kept_bit_for_bit_without_resampling(tmp_path, values, spacing):
     models, reader = imported(tmp_path, values, spacing=spacing)
     assert reader.spacing == spacing
@@ -81,7 +365,6 @@ def test_spacing_is_changed_before_anything_is_cut(tmp_path):
     options = {"file": FileOptions(spacing=(5.0, 8.0)), "spacing": 15.0, "crops": crops}
     models, _ = imported(tmp_path, RAMP, **options)
     whole = resample(RAMP, (5, 8), (15, 15))
-    assert whole.shape == (10, 21)
     assert len(models) == 1 * 3
     for number, model in enumerate(models):
         column = 3 + 6 * number
@@ -96,21 +379,17 @@ def test_random_crops_follow_their_seed_alone(tmp_path):
     eight = crops(8, 1)
     np.testing.assert_array_equal(crops(5, 1), eight[:5])
     assert not np.array_equal(crops(5, 2), eight[:5])
-    places = list(itertools.product(range(21), range(29)))
-    pieces = {RAMP[i : i + 10, j : j + 12].astype("f4").tobytes() for i, j in places}
-    assert all(crop.tobytes() in pieces for crop in eight)
 
 
 def test_crops_without_contrast_are_left_out(tmp_path):
     sea = np.concatenate([np.full((20, 40), 1500.0), RAMP])
     grid = CropOptions(size=(10, 20), min_contrast=50)
-    path = tmp_path / "sea.npz"
-    np.savez(path, velocity=sea)
-    done = import_velocity([path], tmp_path / "v.h5", ImportOptions(spacing=10, crops=grid))
+    np.savez(tmp_path / "sea.npz", velocity=sea)
+    options = ImportOptions(spacing=10, crops=grid)
+    done = import_velocity([tmp_path / "sea.npz"], tmp_path / "v.h5", options)
     assert (done.models, done.dropped) == (6, 4)
     assert "4 of little contrast left out" in str(done)
-    random = CropOptions(size=(10, 20), count=30, min_contrast=50)
-    models, _ = imported(tmp_path, sea, crops=random)
+    models, _ = imported(tmp_path, sea, crops=CropOptions(size=(10, 20), count=30, min_contrast=50))
     assert len(models) == 30
     assert min(np.ptp(model.velocity) for model in models) >= 50
 
@@ -124,34 +403,69 @@ def test_salt_is_what_is_faster_than_the_threshold(tmp_path):
     assert not models[0].salt_mask.any()
 
 
-@pytest.mark.parametrize(("units", "factor"), [("m/s", 1), ("km/s", 1000), ("ft/s", 0.3048)])
-def test_units(tmp_path, units, factor):
-    models, _ = imported(tmp_path, RAMP / factor, file=FileOptions(units=units))
-    np.testing.assert_allclose(models[0].velocity, RAMP, rtol=1e-6)
+UNITS = {
+    "m/s": RAMP,
+    "km/s": RAMP / 1000,
+    "ft/s": (RAMP + 1500) / 0.3048,
+    "s/m": 1 / RAMP,
+    "s2/m2": RAMP**-2,
+}
+
+
+@pytest.mark.parametrize("units", UNITS)
+def test_units_are_taken_and_proposed(tmp_path, units):
+    expected = RAMP + 1500 * (units == "ft/s")
+    models, _ = imported(tmp_path, UNITS[units], file=FileOptions(units=units))
+    np.testing.assert_allclose(models[0].velocity, expected, rtol=1e-6)
+    wrong = "km/s" if units == "m/s" else None
+    # A clip is no way around.
+    for clip in ((None, None), (1450.0, 4650.0)):
+        with pytest.raises(InputError, match=f"seem to be {units}: use --units {units}"):
+            imported(tmp_path, UNITS[units], file=FileOptions(units=wrong), clip=clip)
 
 
 def test_clipping(tmp_path):
-    models, _ = imported(tmp_path, RAMP - 1500, clip=(1480.0, None))
-    np.testing.assert_array_equal(models[0].velocity, np.clip(RAMP - 1500, 1480, None))
+    low = np.where(RAMP == 1500, 100, RAMP)
+    models, _ = imported(tmp_path, low, clip=(1480.0, None))
+    np.testing.assert_array_equal(models[0].velocity, np.clip(low, 1480, None))
     models, _ = imported(tmp_path, RAMP, clip=(1600.0, 2000.0))
     np.testing.assert_array_equal(models[0].velocity, np.clip(RAMP, 1600, 2000))
 
 
-HOLE = np.where(RAMP > 3000, np.nan, RAMP)
+def test_padding_is_judged_after_the_cut(tmp_path):
+    for fill in (np.nan, 0, -999.25, 1e30):
+        padded = RAMP.copy()
+        padded[:, 30:] = fill
+        options = {"file": FileOptions(spacing=10.0), "spacing": 15.0}
+        models, _ = imported(tmp_path, padded, crops=CropOptions(x_range=(None, 260)), **options)
+        whole = resample(RAMP, (10, 10), (15, 15))
+        np.testing.assert_allclose(models[0].velocity, whole[:, :18], rtol=1e-6)
+        with pytest.raises(InputError, match=r"nodes .* (cut|lie outside)") as raised:
+            imported(tmp_path, padded, **options)
+        assert "--clip" not in str(raised.value)
+
+
+HOLE = np.where(RAMP > 3330, np.nan, RAMP)
 SIZE = (10, 12)
+OWN = FileOptions(spacing=(10.0, 10.0))
 
 
 @pytest.mark.parametrize(
     ("values", "options", "words"),
     [
-        (RAMP / 1000, {}, r"speeds of 1.5 to 3.34 m/s are too slow; .*Use --units km/s"),
-        (RAMP, {"file": FileOptions(units="km/s")}, r"are too fast; .*Use --units m/s"),
-        (RAMP * 1000, {}, "are too fast"),
-        (np.where(RAMP > 3000, 0, RAMP), {}, r"holds speeds of 0 to 3000 .*--clip"),
-        (-RAMP, {}, "too slow"),
-        (HOLE, {}, "no finite numbers"),
+        (RAMP * 1000, {}, "lie outside 300 to 9000 m/s .* no unit of --units fits"),
+        (np.where(RAMP > 3330, 0, RAMP), {}, r"\(0 to 3330\); if the rest is right, --clip 300:"),
+        (np.where(RAMP > 3330, 10**4, RAMP), {}, r"--clip :9000 limits"),
+        (np.where(RAMP > 3000, 0, RAMP), {}, r"\(0 to 3000\); (?!.*--clip)"),
+        (RAMP - 2500, {}, r"of its values are below zero .*: these look like gathers"),
+        (-RAMP, {}, "look like gathers"),
+        (HOLE, {}, "hold no speed .* cut them off"),
         (RAMP, {"spacing": None}, "does not say the spacing of its grid; give --file-spacing"),
-        (RAMP, {"spacing": -1.0}, "--spacing -1"),
+        (RAMP, {"spacing": -1.0}, "--spacing -1 m: must be 0.1 m to 10 km"),
+        (RAMP, {"spacing": 0.01}, "--spacing 0.01 m: must be"),
+        (RAMP, {"file": FileOptions(spacing=2e4), "spacing": None}, "20000 m: must be"),
+        (RAMP, {"file": OWN, "spacing": 100.0}, "3 x 4 nodes .* at 100 m; must be 4 x 4 or more"),
+        (RAMP, {"crops": CropOptions(size=(3, 9))}, "3 x 9 nodes .* must be 4 x 4"),
         (RAMP, {"clip": (3000.0, 2000.0)}, "--clip 3000:2000"),
         (RAMP, {"file": FileOptions(spacing=(5.0, 6.0)), "spacing": None}, "5 m in depth and 6 m"),
         (RAMP, {"crops": CropOptions(size=(31, 12))}, r"--crop 31x12: larger than the models"),
@@ -159,50 +473,37 @@ SIZE = (10, 12)
         (RAMP, {"crops": CropOptions(SIZE, count=10**4)}, r"only 609 different ones can be cut"),
         (RAMP, {"crops": CropOptions(SIZE, min_contrast=1e4)}, r"--min-contrast 10000: only 0"),
         (RAMP, {"crops": CropOptions(SIZE, count=2, min_contrast=1e4)}, r"--min-contrast 10000"),
+        (RAMP, {"salt_threshold": np.nan}, "--salt-threshold nan"),
+        (RAMP, {"salt_threshold": -1.0}, "--salt-threshold -1"),
+        (RAMP, {"family": " "}, "--family"),
     ],
 )
 def test_what_cannot_be_used_is_one_line_and_leaves_nothing(tmp_path, values, options, words):
     with pytest.raises(InputError, match=words) as raised:
         imported(tmp_path, values, **options)
     assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 300 + len(str(tmp_path))
     assert not list(tmp_path.glob("*.h5"))
     assert not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize(
-    ("option", "words"),
-    [
-        ({"salt_threshold": np.nan}, "--salt-threshold nan"),
-        ({"salt_threshold": -1.0}, "--salt-threshold -1"),
-        ({"family": " "}, "--family"),
-    ],
-)
-def test_options_that_would_change_nothing_are_refused(option, words):
-    with pytest.raises(InputError, match=words):
-        ImportOptions(**option)
-
-
-def test_models_of_several_sizes_need_a_crop(tmp_path):
-    np.savez(tmp_path / "a.npz", velocity=RAMP)
-    np.savez(tmp_path / "b.npz", velocity=RAMP[:20])
+def test_models_of_several_sizes_need_a_crop_and_of_several_spacings_a_spacing(tmp_path):
     paths = [tmp_path / "a.npz", tmp_path / "b.npz"]
-    with pytest.raises(InputError, match=r"b.npz, model 0: 20 x 40 nodes at 10 m, .* --crop"):
-        import_velocity(paths, tmp_path / "v.h5", ImportOptions(spacing=10))
-    crops = CropOptions(size=(20, 20))
-    done = import_velocity(paths, tmp_path / "v.h5", ImportOptions(spacing=10, crops=crops))
-    assert (done.models, done.shape) == (4, (20, 20))
-
-
-def test_spacings_of_several_files_must_agree(tmp_path):
-    np.savez(tmp_path / "a.npz", velocity=RAMP, spacing=10.0)
-    np.savez(tmp_path / "b.npz", velocity=RAMP, spacing=20.0)
-    paths = [tmp_path / "a.npz", tmp_path / "b.npz"]
-    with pytest.raises(InputError, match="give --spacing, the one wanted for all"):
+    np.savez(paths[0], velocity=RAMP, spacing=10.0)
+    np.savez(paths[1], velocity=RAMP[:20], spacing=10.0)
+    with pytest.raises(InputError, match=r"b.npz: 20 x 40 nodes at 10 m, .* --crop"):
         import_velocity(paths, tmp_path / "v.h5")
+    options = ImportOptions(spacing=10, crops=CropOptions(size=(20, 20)))
+    done = import_velocity(paths, tmp_path / "v.h5", options)
+    assert (done.models, done.shape) == (4, (20, 20))
+    np.savez(paths[1], velocity=RAMP, spacing=20.0)
+    with pytest.raises(InputError, match="give --spacing, the one wanted for all"):
+        import_velocity(paths, tmp_path / "w.h5")
 
 
-def test_an_existing_file_stays(tmp_path):
+def test_an_existing_file_and_one_that_is_read_stay(tmp_path):
     np.savez(tmp_path / "a.npz", velocity=RAMP, spacing=10.0)
+    before = (tmp_path / "a.npz").read_bytes()
     (tmp_path / "v.h5").write_text("mine")
     with pytest.raises(InputError, match="exists already"):
         import_velocity([tmp_path / "a.npz"], tmp_path / "v.h5")
@@ -210,11 +511,6 @@ def test_an_existing_file_stays(tmp_path):
     import_velocity([tmp_path / "a.npz"], tmp_path / "v.h5", overwrite=True)
     with open_velocity(tmp_path / "v.h5") as reader:
         assert reader.models == 1
-
-
-def test_a_file_that_is_read_is_never_replaced(tmp_path):
-    np.savez(tmp_path / "a.npz", velocity=RAMP, spacing=10.0)
-    before = (tmp_path / "a.npz").read_bytes()
     with pytest.raises(InputError, match="is a file that is read"):
         import_velocity([tmp_path / "a.npz"], tmp_path / "a.npz", overwrite=True)
     assert (tmp_path / "a.npz").read_bytes() == before
@@ -234,18 +530,14 @@ def test_marmousi_crops_straight_to_100_by_100(marmousi, tmp_path):
 
 
 def test_marmousi2_keeps_its_travel_times(marmousi, tmp_path):
-    pytest.importorskip("segyio")
     with tarfile.open(marmousi / "marmousi2_vp_5m.segy.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")
     path = next(tmp_path.glob("*.segy"))
     both = []
-    for name, file, spacing in (
-        ("fine", FileOptions(spacing=(5.0, 5.0)), None),
-        ("coarse", FileOptions(spacing=(5.0, 5.0)), 15.0),
-    ):
-        out = tmp_path / f"{name}.h5"
-        import_velocity([path], out, ImportOptions(file, spacing=spacing))
-        with open_velocity(out) as reader:
+    for name, spacing in (("fine", None), ("coarse", 15.0)):
+        options = ImportOptions(FileOptions(spacing=(5.0, 5.0)), spacing=spacing)
+        import_velocity([path], tmp_path / f"{name}.h5", options)
+        with open_velocity(tmp_path / f"{name}.h5") as reader:
             both.append(1 / reader.model(0).velocity.astype(np.float64))
     fine, coarse = both
     # Coarse node k stands for fine nodes 3 k - 1 to 3 k + 1, both ways.

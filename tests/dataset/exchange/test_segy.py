@@ -1,14 +1,22 @@
-import sys
+"""SEG-Y: sections of others are understood or refused; what is exported an outsider reads."""
+
+import csv
+import tarfile
 
 import numpy as np
 import pytest
+import segyio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from seistomo.dataset.exchange.segy import open_models
-from seistomo.dataset.exchange.source import FileOptions
+from seistomo.dataset.exchange import FileOptions, export_dataset
+from seistomo.dataset.exchange.importing import open_files
+from seistomo.dataset.exchange.segy import scalar_of, write_segy
 from seistomo.errors import InputError
 
-segyio = pytest.importorskip("segyio")
+FIELD = segyio.TraceField
 VELOCITY = np.random.default_rng(0).uniform(1500, 4500, (7, 9)).astype(np.float32)
+COLUMN = np.arange(9)
 
 
 def written(path, velocity=VELOCITY, interval=5000, endian="big", code=5, feet=False, **headers):
@@ -28,7 +36,9 @@ def written(path, velocity=VELOCITY, interval=5000, endian="big", code=5, feet=F
     return path
 
 
-COLUMN = np.arange(9)
+def opened(path, **options):
+    (file,) = open_files([path], FileOptions(**options))
+    return file
 
 
 @pytest.mark.parametrize(
@@ -39,23 +49,27 @@ COLUMN = np.arange(9)
         ({"GroupX": 2 * COLUMN, "SourceGroupScalar": 10}, (5, 20)),
         # A constant CDP_X says nothing.
         ({"CDP_X": 7, "SourceX": 6 * COLUMN}, (5, 6)),
-        # A line that runs north-east: what counts is the distance along it.
+        # What counts is the distance along the line, whichever way it runs.
         ({"CDP_X": 30 * COLUMN, "CDP_Y": 40 * COLUMN}, (5, 50)),
+        ({"CDP_X": 7, "CDP_Y": 40 * COLUMN}, (5, 40)),
         # Rounded to whole metres: 12.5 m becomes 12 and 13.
         ({"CDP_X": (12.5 * COLUMN).astype(int)}, (5, 12.5)),
         # Thousandths without a scalar, as Marmousi2 has them.
         ({"CDP_Y": COLUMN + 1, "GroupX": 6250 * COLUMN, "SourceX": 6250 * COLUMN}, (5, 6.25)),
+        # A crossline of a cube: each trace is of another inline.
+        ({"CDP_X": 25 * COLUMN, "INLINE_3D": COLUMN, "CROSSLINE_3D": 7}, (5, 25)),
     ],
 )
 def test_spacing_stands_in_the_headers(tmp_path, headers, spacing):
-    file = open_models(written(tmp_path / "a.segy", **headers), FileOptions())
+    file = opened(written(tmp_path / "a.segy", **headers))
     assert (file.models, file.shape) == (1, (7, 9))
     np.testing.assert_allclose(file.spacing, spacing)
     np.testing.assert_array_equal(file.read(0).velocity, VELOCITY)
 
 
-def test_columns_are_put_in_order_of_x(tmp_path):
-    file = open_models(written(tmp_path / "a.segy", CDP_X=10 * COLUMN[::-1]), FileOptions())
+@pytest.mark.parametrize("way", ["CDP_X", "CDP_Y"])
+def test_columns_are_put_in_order_of_position(tmp_path, way):
+    file = opened(written(tmp_path / "a.segy", **{way: 10 * COLUMN[::-1]}))
     np.testing.assert_allclose(file.spacing, (5, 10))
     np.testing.assert_array_equal(file.read(0).velocity, VELOCITY[:, ::-1])
 
@@ -63,79 +77,259 @@ def test_columns_are_put_in_order_of_x(tmp_path):
 @pytest.mark.parametrize("endian", ["big", "little"])
 @pytest.mark.parametrize(("code", "precision"), [(1, 2**-20), (5, 0), (2, 2e-3), (3, 2e-3)])
 def test_number_formats_and_byte_orders(tmp_path, endian, code, precision):
-    path = written(tmp_path / "a.segy", endian=endian, code=code, CDP_X=10 * COLUMN)
-    file = open_models(path, FileOptions())
+    file = opened(written(tmp_path / "a.segy", endian=endian, code=code, CDP_X=10 * COLUMN))
     np.testing.assert_allclose(file.spacing, (5, 10))
     np.testing.assert_allclose(file.read(0).velocity, VELOCITY, rtol=precision)
 
 
-def test_feet_become_metres(tmp_path):
+def test_feet_become_metres_and_speeds_are_asked_for(tmp_path):
     path = written(tmp_path / "a.segy", interval=10000, feet=True, CDP_X=20 * COLUMN)
-    file = open_models(path, FileOptions())
-    np.testing.assert_allclose(file.spacing, (3.048, 6.096))
-    assert "feet" in file.known_from
+    np.testing.assert_allclose(opened(path, units="ft/s").spacing, (3.048, 6.096))
+    with pytest.raises(InputError, match="headers are in feet; give --units ft/s, or m/s"):
+        opened(path)
 
 
 def test_a_large_depth_interval_is_read_unsigned(tmp_path):
     path = written(tmp_path / "a.segy", interval=50000, CDP_X=50 * COLUMN)
-    np.testing.assert_allclose(open_models(path, FileOptions()).spacing, (50, 50))
+    np.testing.assert_allclose(opened(path).spacing, (50, 50))
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("headers", "found", "filled", "words"),
     [
-        ({}, "5 m in depth and no even spacing in x"),
-        ({"interval": 0, "CDP_X": 10 * COLUMN}, "nothing in depth"),
-        ({"CDP_X": [0, 10, 20, 35, 40, 50, 60, 70, 80]}, "no even spacing"),
-        ({"CDP_X": 10 * np.array([0, 1, 2, 3, 2, 1, 0, 1, 2])}, "no even spacing"),
-        ({"interval": 5, "CDP_X": 10 * COLUMN, "SourceGroupScalar": 1}, "0.005 m in depth"),
+        ({}, (5, None), (5, 8), "all positions alike"),
+        ({"interval": 0, "CDP_X": 10 * COLUMN}, (None, 10), (8, 10), ""),
+        ({"interval": 0}, (None, None), (8, 8), "alike"),
+        # Offsets alone are no places.
+        ({"offset": 25 * COLUMN}, (5, None), (5, 8), "alike"),
+        (
+            {"CDP_X": [0, 10, 20, 34, 40, 50, 60, 70, 80]},
+            (5, None),
+            (5, 8),
+            "columns 6 m to 14 m apart",
+        ),
+        ({"CDP_X": 10 * COLUMN, "CoordinateUnits": 2}, (5, None), (5, 8), "arc seconds"),
     ],
 )
-def test_headers_that_cannot_be_believed_leave_the_spacing_open(tmp_path, settings, words):
-    path = written(tmp_path / "a.segy", **settings)
-    file = open_models(path, FileOptions())
-    assert file.spacing is None
+def test_what_the_headers_say_is_kept_and_only_the_rest_asked_for(
+    tmp_path, headers, found, filled, words
+):
+    path = written(tmp_path / "a.segy", **headers)
+    file = opened(path)
+    assert file.spacing == found
     assert words in file.known_from
-    assert open_models(path, FileOptions(spacing=(5.0, 6.0))).spacing == (5, 6)
+    assert opened(path, spacing=8.0).spacing == filled
+    assert opened(path, spacing=(5.5, 6.0)).spacing == (5.5, 6)
 
 
-def cut(path):
-    path.write_bytes(path.read_bytes()[:-100])
+CUBE = np.repeat([1, 2, 3], 3)
+
+
+@pytest.mark.parametrize("spacing", [None, (5.0, 10.0)])
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({"INLINE_3D": CUBE}, r"a cube of 3 inlines \(1 to 3\) of 3 traces, .* --inline N"),
+        ({"CDP_X": 10 * (COLUMN % 3)}, "turn back from trace 3 to 4: 20 m, then 0 m"),
+        (
+            {"CDP_X": 10 * (COLUMN % 3), "CDP_Y": 10 * (COLUMN // 3)},
+            "turn back from trace 3 to 4: 20 m, then 10 m .* usual step is",
+        ),
+        ({"CDP_X": 10 * np.minimum(COLUMN, 6)}, "repeat from trace 7 to 8: 60 m, then 60 m"),
+        ({"CDP_X": 10 * COLUMN + 90 * (COLUMN > 4)}, "jump from trace 5 to 6: 40 m, then 140 m"),
+    ],
+)
+def test_what_is_no_single_line_is_refused_with_the_numbers(tmp_path, headers, words, spacing):
+    path = written(tmp_path / "a.segy", **headers)
+    with pytest.raises(InputError, match=words):
+        opened(path, spacing=spacing)
+
+
+def test_one_inline_of_a_cube(tmp_path):
+    headers = {"INLINE_3D": np.tile([1, 2, 3], 3), "CDP_X": 10 * (COLUMN // 3)}
+    path = written(tmp_path / "a.segy", CDP_Y=10 * (COLUMN % 3), **headers)
+    file = opened(path, inline=2)
+    assert (file.shape, file.spacing) == ((7, 3), (5, 10))
+    np.testing.assert_array_equal(file.read(0).velocity, VELOCITY[:, 1::3])
+    with pytest.raises(InputError, match=r"--inline 4: .* has inlines 1 to 3"):
+        opened(path, inline=4)
+
+
+def test_a_depth_axis_may_begin_elsewhere(tmp_path):
+    path = written(tmp_path / "a.segy", CDP_X=10 * COLUMN, DelayRecordingTime=-10)
+    assert opened(path).top == -10
+    path = written(tmp_path / "b.segy", CDP_X=10 * COLUMN, DelayRecordingTime=COLUMN)
+    with pytest.raises(InputError, match="begin at depths of 0 to 8"):
+        opened(path)
+
+
+def zero_samples(content):
+    return content[:3220] + bytes(2) + content[3222:]
 
 
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda path: path.write_bytes(b"no SEG-Y"), "not a SEG-Y file"),
-        (lambda path: path.write_bytes(bytes(5000)), "not a SEG-Y file"),
-        (lambda path: path.write_bytes(path.read_bytes()[:3600]), "not a whole SEG-Y file"),
-        (cut, "not a whole SEG-Y file"),
+        (lambda content: b"no SEG-Y", "not a SEG-Y file"),
+        (lambda content: bytes(5000), "not a SEG-Y file"),
+        (lambda content: content[:3600], "a.segy: "),
+        (lambda content: content[:-100], "a.segy: damaged"),
+        (zero_samples, "a.segy: "),
     ],
 )
-def test_other_and_broken_files_are_refused(tmp_path, spoil, words):
+def test_other_and_broken_files_are_one_line_with_their_name(tmp_path, spoil, words):
     path = written(tmp_path / "a.segy", CDP_X=10 * COLUMN)
-    spoil(path)
+    path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(InputError, match=words) as raised:
-        open_models(path, FileOptions())
+        opened(path)
     assert "\n" not in str(raised.value)
 
 
-def test_a_missing_segyio_says_how_to_install_it(tmp_path, monkeypatch):
-    path = written(tmp_path / "a.segy", CDP_X=10 * COLUMN)
-    monkeypatch.setitem(sys.modules, "segyio", None)
-    with pytest.raises(InputError, match=r"pip install 'seistomo\[segy\]'"):
-        open_models(path, FileOptions())
-
-
 def test_marmousi2(marmousi, tmp_path):
-    import tarfile
-
     with tarfile.open(marmousi / "marmousi2_vp_5m.segy.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")
-    file = open_models(next(tmp_path.glob("*.segy")), FileOptions())
-    assert (file.shape, file.spacing) == ((701, 2721), (5, 6.25))
+    file = opened(next(tmp_path.glob("*.segy")))
+    assert (file.shape, file.spacing, file.top) == ((701, 2721), (5, 6.25), 0)
     velocity = file.read(0).velocity
     # 450 m of water, and 3,500 m of depth over 17 km.
     assert set(np.unique(velocity[:90])) == {1500}
     assert (velocity[91:93] > 1500).all()
     assert (velocity.min(), velocity.max()) == (1028, 4700)
+
+
+@pytest.fixture(scope="module")
+def folder(data_path, tmp_path_factory):
+    out = tmp_path_factory.mktemp("segy") / "out"
+    export_dataset(data_path, out, "segy", indices=[1, 7])
+    return out
+
+
+def test_gathers_and_their_headers_are_read_back(folder, samples):
+    sample = samples[7]
+    source, receiver = (number.ravel() for number in np.indices((3, 5)))
+    with segyio.open(folder / "gathers000007.segy", ignore_geometry=True) as file:
+        np.testing.assert_array_equal(file.trace.raw[:].reshape(3, 5, 20), sample.gathers)
+        assert int(file.format) == 5
+        assert segyio.tools.dt(file) == 4000
+        np.testing.assert_allclose(file.samples, np.arange(20) * 4.0)
+
+        def header(field):
+            return file.attributes(field)[:]
+
+        along, down = -header(FIELD.SourceGroupScalar), -header(FIELD.ElevationScalar)
+        offset = sample.receiver_x[receiver] - sample.source_x[source]
+        middle = (sample.source_x[source] + sample.receiver_x[receiver]) / 2
+        for field, scalar, expected in (
+            (FIELD.SourceX, along, sample.source_x[source]),
+            (FIELD.GroupX, along, sample.receiver_x[receiver]),
+            (FIELD.CDP_X, along, middle),
+            (FIELD.SourceDepth, down, sample.source_depth[source]),
+            (FIELD.ReceiverGroupElevation, down, -sample.receiver_depth[receiver]),
+        ):
+            atol = 1e-3 if field == FIELD.CDP_X else 1e-9
+            np.testing.assert_allclose(header(field) / scalar, expected, atol=atol)
+        for field, expected in (
+            (FIELD.offset, np.rint(offset)),
+            (FIELD.FieldRecord, source + 1),
+            (FIELD.EnergySourcePoint, source + 1),
+            (FIELD.TraceNumber, receiver + 1),
+            (FIELD.TRACE_SEQUENCE_LINE, np.arange(1, 16)),
+            (FIELD.TRACE_SEQUENCE_FILE, np.arange(1, 16)),
+            (FIELD.TraceIdentificationCode, np.where(sample.dead_trace.ravel(), 2, 1)),
+            (FIELD.CoordinateUnits, 1),
+            (FIELD.TRACE_SAMPLE_INTERVAL, 4000),
+            (FIELD.TRACE_SAMPLE_COUNT, 20),
+        ):
+            np.testing.assert_array_equal(header(field), expected)
+        found = {int(field): value for field, value in file.bin.items()}
+    expected = {3213: 5, 3215: 0, 3217: 4000, 3219: 4000, 3221: 20, 3223: 20, 3225: 5, 3227: 5}
+    expected |= {3205: 1, 3209: 1, 3229: 5, 3255: 1, 3501: 1, 3502: 0, 3503: 1}
+    assert expected.items() <= found.items()
+    size = (folder / "gathers000007.segy").stat().st_size
+    assert size == 3600 + 15 * (240 + 4 * 20)
+
+
+def test_the_model_is_read_back_equal(folder, samples):
+    file = opened(folder / "velocity000007.segy")
+    assert file.spacing == (12.5, 12.5)
+    np.testing.assert_array_equal(file.read(0).velocity, samples[7].velocity)
+
+
+def test_the_text_says_what_the_file_holds(folder):
+    for name, words in (
+        ("gathers000007", ["SHOT GATHERS, SAMPLE 7", "SEED 3, INDEX 7", "SALT", "4000 US", "IEEE"]),
+        ("velocity000007", ["P-WAVE VELOCITY IN M/S", "12 NODES IN DEPTH X 15 IN X, 12.5 M"]),
+    ):
+        raw = (folder / f"{name}.segy").read_bytes()[:3200].decode("cp037")
+        lines = [raw[start : start + 80] for start in range(0, 3200, 80)]
+        for word in words:
+            assert word in raw
+        # Nothing was cut off: a full line would end in a letter.
+        assert all(line[79] == " " for line in lines[2:]), lines
+        assert lines[38].startswith("C39 SEG Y REV1")
+        assert lines[39].startswith("C40 END TEXTUAL HEADER")
+
+
+def test_a_list_says_which_sample_is_where(folder):
+    with (folder / "samples.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [line["row"] for line in lines] == ["1", "7"]
+    files = {"gathers": "gathers000007.segy", "velocity": "velocity000007.segy", "place": "0"}
+    facts = {"row": "7", "split": "validation", "seed": "3", "index": "7", "family": "salt"}
+    assert lines[1] == files | facts
+
+
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2, max_size=9))
+def test_ibm_numbers_keep_21_bits(tmp_path, values):
+    traces = np.array([values], np.float32)
+    write_segy(tmp_path / "a.segy", [], 1000, traces, {}, (1, 1), "ibm")
+    with segyio.open(tmp_path / "a.segy", ignore_geometry=True) as file:
+        assert int(file.format) == 1
+        np.testing.assert_allclose(file.trace.raw[:], traces, rtol=2.0**-21, atol=1e-37)
+
+
+def test_an_export_in_ibm_numbers_comes_back(data_path, samples, tmp_path):
+    export_dataset(data_path, tmp_path / "out", "segy", indices=[2], numbers="ibm")
+    file = opened(tmp_path / "out" / "velocity000002.segy")
+    np.testing.assert_allclose(file.read(0).velocity, samples[2].velocity, rtol=2**-21)
+
+
+def test_more_traces_than_a_short_counts(tmp_path):
+    traces = np.ones((40_000, 2), np.float32)
+    write_segy(tmp_path / "a.segy", ["é" * 99], 1000, traces, {}, (256, 5), "ieee")
+    with segyio.open(tmp_path / "a.segy", ignore_geometry=True) as file:
+        assert (file.tracecount, file.bin[3213]) == (40_000, 256)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["survey.time_step=0.0033333"], r"survey.time_step = 0.0033333 s: .* whole microseconds"),
+        (["survey.time_step=0.04", "survey.frequency=2.0"], "whole microseconds from 1 to 32767"),
+        (["velocity.spacing=12.3456"], r"velocity.spacing = 12.3456 m: .* whole millimetres"),
+        (["velocity.spacing=50.0"], "whole millimetres from 1 to 32767"),
+    ],
+)
+def test_a_sampling_that_segy_cannot_hold_is_refused(write, tmp_path, settings, words):
+    path = write(tmp_path / "data.h5", *settings)
+    with pytest.raises(InputError, match=words):
+        export_dataset(path, tmp_path / "out", "segy")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("positions", "scalar"),
+    [
+        ([0, 15, 1485], 1),
+        ([0, 12.5], 10),
+        ([6.25], 100),
+        ([0.123], 1000),
+        (np.linspace(0, 1485, 256), 10000),
+        ([1e6 + 1 / 3], 1000),
+    ],
+)
+def test_positions_become_whole_numbers(positions, scalar):
+    assert scalar_of(np.array(positions)) == scalar
