@@ -138,7 +138,7 @@ def import_(
         family=family,
         **(salt if no_salt or salt_threshold is not None else {}),
     )
-    typer.echo(str(import_velocity(paths, out, options, overwrite=overwrite)))
+    typer.echo(import_velocity(paths, out, options, overwrite=overwrite))
 
 
 @app.command()
@@ -187,7 +187,7 @@ def export(
         numbers=numbers,
         overwrite=overwrite,
     )
-    typer.echo(str(done))
+    typer.echo(done)
 
 
 def _pair(

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from seistomo.dataset.exchange.npz import write_npz
@@ -18,25 +17,6 @@ FORMATS = ("openfwi", "segy", "npz", "hdf5")
 """What a data set can be written as; the first two are folders."""
 
 
-@dataclass(frozen=True)
-class ExportSummary:
-    """What a call of `export_dataset` wrote; ``str`` gives one line for people."""
-
-    path: Path
-    format: str
-    samples: int
-    files: int
-
-    def __str__(self) -> str:
-        """Return one line for people."""
-        what = {
-            "openfwi": counted(self.files, "pair of files", "pairs of files"),
-            "segy": counted(self.files, "file"),
-        }
-        written = what.get(self.format, "one file")
-        return f"{self.path}: {counted(self.samples, 'sample')} as {self.format}, {written}"
-
-
 def export_dataset(
     data: str | Path,
     out: str | Path,
@@ -47,7 +27,7 @@ def export_dataset(
     file_samples: int | None = None,
     numbers: str | None = None,
     overwrite: bool = False,
-) -> ExportSummary:
+) -> str:
     """Write a data set, or some of its samples, in another format.
 
     Memory stays bounded by a few samples. What is written appears whole or not at all.
@@ -70,6 +50,11 @@ def export_dataset(
         "ieee" or "ibm" floating point numbers, for segy; None: IEEE.
     overwrite
         Whether an existing output may be replaced.
+
+    Returns
+    -------
+    str
+        What was written, in one line.
 
     Raises
     ------
@@ -105,7 +90,12 @@ def export_dataset(
             files = write_npz(reader, rows, out)
         else:
             files = _write_subset(reader, rows, out)
-    return ExportSummary(out, kind, len(rows), files)
+    written = {
+        "openfwi": counted(files, "pair of files", "pairs of files"),
+        "segy": counted(files, "file"),
+    }
+    what = written.get(kind, "one file")
+    return f"{out}: {counted(len(rows), 'sample')} as {kind}, {what}"
 
 
 def _rows(data: DatasetReader, split: str, indices: Sequence[int] | None) -> list[int]:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from functools import lru_cache
@@ -90,35 +90,13 @@ class ImportOptions:
             raise InputError("--family: must be a name, such as marmousi2")
 
 
-@dataclass(frozen=True)
-class ImportSummary:
-    """What a call of `import_velocity` wrote; ``str`` gives one line for people."""
-
-    path: Path
-    models: int
-    shape: tuple[int, int]
-    spacing: float
-    minimum: float
-    maximum: float
-    dropped: int
-
-    def __str__(self) -> str:
-        """Return one line for people."""
-        dropped = f"; {self.dropped} of little contrast left out" if self.dropped else ""
-        return (
-            f"{self.path}: {counted(self.models, 'model')} of {self.shape[0]} x {self.shape[1]}"
-            f" nodes (depth x x) at {self.spacing:g} m, {self.minimum:.0f} to"
-            f" {self.maximum:.0f} m/s{dropped}"
-        )
-
-
 def import_velocity(
     paths: Sequence[str | Path],
     out: str | Path,
     options: ImportOptions | None = None,
     *,
     overwrite: bool = False,
-) -> ImportSummary:
+) -> str:
     """Bring velocity models of other programs into a velocity file, to be shot over.
 
     Parameters
@@ -131,6 +109,11 @@ def import_velocity(
         What the files do not say, and what becomes of their models.
     overwrite
         Whether an existing file may be replaced.
+
+    Returns
+    -------
+    str
+        What was written, in one line.
 
     Raises
     ------
@@ -154,39 +137,41 @@ def import_velocity(
             f"{parts[0].name}: {shape[0]} x {shape[1]} nodes (depth x x) at {spacing:g} m; must be"
             f" {FEWEST_NODES} x {FEWEST_NODES} or more: a smaller --spacing, or larger pieces"
         )
-    shapes = [part.shape for part in parts]
-    places: Iterable[Place]
-    if crops.count is None:
-        places = grid_places(shapes, shape, crops.stride or shape)
-    else:
-        places = random_places(shapes, shape, crops.count, crops.seed)
-    total = crops.count or len(places)
-    require_space(out, total * (5 * shape[0] * shape[1] + 200))
     load = lru_cache(KEPT_MODELS)(lambda number: _prepare(parts[number], spacing, options))
-    low, high, made, dropped = np.inf, -np.inf, 0, 0
 
-    def pieces() -> Iterator[VelocityModel]:
-        nonlocal low, high, made, dropped
-        for place in places:
-            piece = _cut(load(place.model), place, shape, spacing)
-            require_speeds(piece.velocity, _place_of(parts[place.model], piece))
-            if np.ptp(piece.velocity) < crops.min_contrast:
-                dropped += 1
-                continue
-            made += 1
-            low, high = min(low, piece.velocity.min()), max(high, piece.velocity.max())
-            yield piece
-            if made == crops.count:
-                return
-        if crops.count is not None or not made:
-            raise InputError(
-                f"--min-contrast {crops.min_contrast:g}: only {made} of {dropped + made} pieces"
-                " have it"
-            )
+    def cut(place: Place) -> VelocityModel:
+        piece = _cut(load(place.model), place, shape, spacing)
+        require_speeds(piece.velocity, _place_of(parts[place.model], piece))
+        return piece
 
-    shown = bar(pieces(), total=total, description="import", unit="model")
+    shapes = [part.shape for part in parts]
+    if crops.count is None:
+        possible = iter(grid_places(shapes, shape, crops.stride or shape))
+    else:
+        possible = random_places(shapes, shape, crops.count, crops.seed)
+    places, dropped = [], 0
+    for place in possible:
+        if crops.min_contrast and np.ptp(cut(place).velocity) < crops.min_contrast:
+            dropped += 1
+            continue
+        places.append(place)
+        if len(places) == crops.count:
+            break
+    if len(places) < (crops.count or 1):
+        raise InputError(
+            f"--min-contrast {crops.min_contrast:g}: only {len(places)} of"
+            f" {len(places) + dropped} pieces have it"
+        )
+    require_space(out, len(places) * (5 * shape[0] * shape[1] + 200))
+    shown = bar(map(cut, places), total=len(places), description="import", unit="model")
     write_velocity(out, shown, spacing, overwrite=overwrite)
-    return ImportSummary(out, made, shape, spacing, float(low), float(high), dropped)
+    with open_velocity(out) as made:
+        speeds = f"{made.minimum:.0f} to {made.maximum:.0f} m/s"
+    left_out = f"; {dropped} of little contrast left out" if dropped else ""
+    return (
+        f"{out}: {counted(len(places), 'model')} of {shape[0]} x {shape[1]} nodes (depth x x) at"
+        f" {spacing:g} m, {speeds}{left_out}"
+    )
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ def read_list(path, file_size):
 
 def test_lists_name_all_samples_of_equal_files(data_path, samples, tmp_path):
     summary = export_dataset(data_path, tmp_path / "out", "openfwi", file_samples=1)
-    assert str(summary).endswith("16 samples as openfwi, 16 pairs of files")
+    assert summary.endswith("16 samples as openfwi, 16 pairs of files")
     for split, name in enumerate(("train.txt", "val.txt", "test.txt")):
         expected = [sample for sample in samples if sample.split == split]
         found = list(read_list(tmp_path / "out" / name, 1))
