@@ -1,9 +1,10 @@
 """Files and folders that appear whole or not at all; one-line errors when the disk is full."""
 
 import errno
+import fcntl
 import os
 import shutil
-import socket
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -12,14 +13,17 @@ from pathlib import Path
 from seistomo.errors import DiskFullError, InputError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Where in a scratch folder the folder waits that is being replaced.
+_OLD = ".old"
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; move it there if the block ends well.
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """Give a path to write to; its file becomes ``path`` if the block ends well.
 
-    On any failure the temporary file is removed and ``path`` is as it was before. What a killed
-    process left is removed by the next one that writes ``path``.
+    On any failure ``path`` is as it was before. Several processes may write the same path: each
+    has a scratch folder of its own beside it, and the last to end wins. What a killed process left
+    is removed by the next one that writes ``path``. A link is written where it points.
 
     Raises
     ------
@@ -28,53 +32,48 @@ def written_whole(path: Path) -> Iterator[Path]:
     InputError
         If the folder cannot be made or written.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{_owner()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in _leftovers(path):
-            remove_quietly(leftover)
-        yield temporary
-        _flush_to_disk(temporary)
-        os.replace(temporary, path)
-    except BaseException as error:
-        remove_quietly(temporary)
-        if is_disk_full(error):
-            raise _full(path) from None
-        if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError):
-            raise InputError(f"{path}: cannot be written: {error.strerror}") from None
-        raise
+    with _scratch_beside(path) as (scratch, place):
+        yield scratch / place.name
+        _flush_to_disk(scratch / place.name)
+        with _refusals_named(path):
+            os.replace(scratch / place.name, place)
 
 
 @contextmanager
-def folder_written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``path``; move it there if the block ends well.
+def folder_written_whole(path: str | Path) -> Iterator[Path]:
+    """Give a folder to fill, which becomes ``path`` if the block ends well: see `written_whole`.
 
-    A folder that is there is replaced: `require_replaceable` asks first whether it may be. On any
-    failure the temporary folder is removed and ``path`` is as it was before. What a killed process
-    left is removed by the next one that writes ``path``; an old folder that it had moved aside and
-    not replaced is put back first.
+    A folder that is there is replaced: `require_replaceable` asks first whether it may be.
+    """
+    with _scratch_beside(path) as (scratch, place):
+        folder, old = scratch / place.name, scratch / _OLD
+        folder.mkdir()
+        yield folder
+        with _refusals_named(path):
+            if place.exists():
+                place.rename(old)
+            try:
+                folder.rename(place)
+            except BaseException:
+                _put_back(old, place)
+                raise
+
+
+def link_target(path: str | Path) -> Path:
+    """Return where a path leads once links are followed.
 
     Raises
     ------
-    DiskFullError
-        If the disk fills up while the block writes.
     InputError
-        If the folder cannot be made.
+        If it is a link to itself.
     """
-    # "." has no name to put another beside, and a link may lead to another disk.
-    place = Path(path).resolve()
-    partial = place.with_name(f".{place.name}.{_owner()}.part")
     try:
-        _make_folder(partial, place, path)
-        yield partial
-        _move_into_place(partial, place)
-    except (OSError, DiskFullError) as error:
-        if isinstance(error, DiskFullError) or is_disk_full(error):
-            raise _full(path) from None
-        raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        place = Path(path).resolve()
+    except (OSError, RuntimeError):
+        place = None
+    if place is None or place.is_symlink():
+        raise InputError(f"{path}: is a link to itself; remove it or give another name")
+    return place
 
 
 def require_replaceable(path: Path, overwrite: bool, marks: Sequence[str], what: str) -> None:
@@ -106,12 +105,25 @@ def require_replaceable(path: Path, overwrite: bool, marks: Sequence[str], what:
         raise InputError(f"--out {path}: is not {what}, so it is not replaced; give another name")
 
 
+def require_space(path: str | Path, needed: int) -> None:
+    """Refuse to start when the disk that will hold ``path`` has less than ``needed`` bytes."""
+    folder = Path(path).absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DiskFullError(
+            f"{path}: needs about {needed / 1e9:.2f} GB, but {folder} has {free / 1e9:.2f} GB free"
+        )
+
+
 def remove_quietly(path: Path) -> None:
-    """Remove a file if it is there, whatever happens."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return
+    """Remove a file or a folder if it is there, whatever happens."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def forget(path: Path) -> None:
@@ -130,91 +142,78 @@ def forget(path: Path) -> None:
             os.close(handle)
 
 
-def is_disk_full(error: BaseException) -> bool:
-    """Tell whether ``error`` means a full disk."""
-    return isinstance(error, OSError) and error.errno in _FULL
+def is_disk_full(error: BaseException | None) -> bool:
+    """Tell whether ``error``, or what it was raised from, means a full disk."""
+    while error is not None:
+        if isinstance(error, DiskFullError) or getattr(error, "errno", None) in _FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
-def require_space(path: Path, needed: int) -> None:
-    """Refuse to start when the disk that will hold ``path`` has less than ``needed`` bytes.
-
-    Raises
-    ------
-    DiskFullError
-        Naming the bytes needed and free.
-    """
-    folder = Path(path).absolute().parent
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise DiskFullError(
-            f"{path}: needs about {needed / 1e9:.2f} GB, but {folder} has {free / 1e9:.2f} GB free"
-        )
-
-
-def _full(path: Path) -> DiskFullError:
-    return DiskFullError(
-        f"{path}: the disk is full; free some space (nothing was changed) and run again"
-    )
-
-
-def _owner() -> str:
-    """Return what tells this process from others on all machines that share a folder."""
-    return f"{socket.gethostname()}-{os.getpid()}"
-
-
-def _leftovers(path: Path, ending: str = "part") -> Iterator[Path]:
-    """Yield what processes of this machine that are gone left beside ``path``."""
-    for leftover in path.parent.glob(f".{escape(path.name)}.*.{ending}"):
-        owner = leftover.name[len(path.name) + 2 : -len(ending) - 1]
-        host, _, process = owner.rpartition("-")
-        if host == socket.gethostname() and not _is_alive(process):
-            yield leftover
-
-
-def _make_folder(partial: Path, place: Path, path: Path) -> None:
+@contextmanager
+def _scratch_beside(path: str | Path) -> Iterator[tuple[Path, Path]]:
+    """Give a folder of this process alone on the disk of ``path``, and where ``path`` leads."""
+    place = link_target(path)
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in _leftovers(place):
-            shutil.rmtree(leftover, ignore_errors=True)
-        for old in _leftovers(place, "old"):
-            _restore_or_remove(old, place)
-        partial.mkdir()
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        with _refusals_named(path):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _remove_leftovers(place)
+            scratch, lock = _locked_folder(place)
+        try:
+            yield scratch, place
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+            os.close(lock)
+    except Exception as error:
+        if is_disk_full(error):
+            raise DiskFullError(
+                f"{path}: the disk is full; free some space (nothing was changed) and run again"
+            ) from None
+        raise
+
+
+@contextmanager
+def _refusals_named(path: str | Path) -> Iterator[None]:
+    """Say in one line where a file system refuses."""
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error):
+            raise
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def _restore_or_remove(old: Path, place: Path) -> None:
-    """Finish what a process began that was killed between moving the old folder and the new."""
-    if place.exists():
-        shutil.rmtree(old, ignore_errors=True)
-    else:
+def _locked_folder(place: Path) -> tuple[Path, int]:
+    """Make a folder beside ``place``; the lock on its handle tells others that it is in use."""
+    while True:
+        scratch = Path(tempfile.mkdtemp(".part", f".{place.name}.", place.parent))
+        handle = os.open(scratch, os.O_RDONLY)
+        # Where a file system knows no locks, others cannot lock it either, and leave it.
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if scratch.exists():
+            return scratch, handle
+        # Another process has taken it for a leftover before it was locked.
+        os.close(handle)
+
+
+def _remove_leftovers(place: Path) -> None:
+    """Remove scratch folders that no process has locked; a folder moved aside is put back."""
+    for leftover in place.parent.glob(f".{escape(place.name)}.*.part"):
+        with suppress(OSError):
+            handle = os.open(leftover, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _put_back(leftover / _OLD, place)
+                shutil.rmtree(leftover, ignore_errors=True)
+            finally:
+                os.close(handle)
+
+
+def _put_back(old: Path, place: Path) -> None:
+    if old.exists() and not os.path.lexists(place):
         old.rename(place)
-
-
-def _move_into_place(partial: Path, place: Path) -> None:
-    if not place.exists():
-        partial.rename(place)
-        return
-    old = place.with_name(f".{place.name}.{_owner()}.old")
-    place.rename(old)
-    try:
-        partial.rename(place)
-    except BaseException:
-        old.rename(place)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _is_alive(process: str) -> bool:
-    try:
-        os.kill(int(process), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _flush_to_disk(path: Path) -> None:

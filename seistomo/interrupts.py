@@ -1,16 +1,44 @@
-"""Ctrl-C where it may not strike in the middle."""
+"""Ctrl-C, and SIGTERM that schedulers send, where they may not strike in the middle."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class _Noted:
-    """The interrupts of the block of `interrupts_noted` that is running."""
+class _State:
+    """What came, and whether a block of `interrupts_noted` is running."""
 
     active = False
-    came = False
+    noted = False
+    # "interrupted" or "terminated" once a signal has come.
+    word = ""
+
+
+def handle_signals() -> None:
+    """Raise KeyboardInterrupt at SIGTERM too, in this process alone, and remember what came."""
+    owner = os.getpid()
+
+    def terminate(number: int, frame: object) -> None:
+        if os.getpid() != owner:
+            # A worker process ends as if nobody had asked.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        _State.word = "terminated"
+        handler = signal.getsignal(signal.SIGINT)
+        # A shell's background job ignores Ctrl-C.
+        (handler if callable(handler) else _raise)(number, frame)
+
+    signal.signal(signal.SIGTERM, terminate)
+    if callable(signal.getsignal(signal.SIGINT)):
+        signal.signal(signal.SIGINT, _raise)
+
+
+def signal_word() -> str:
+    """Return "interrupted" or "terminated" once such a signal has come."""
+    return _State.word
 
 
 @contextmanager
@@ -18,37 +46,27 @@ def interrupts_noted() -> Iterator[None]:
     """Only note Ctrl-C inside a ``with`` block; `raise_if_interrupted` raises it there, once.
 
     For work with threads and files that an exception at any line would leave half begun. However
-    often the user presses Ctrl-C, tidying up takes its course.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        At the end of the block, if nothing in it has noticed.
+    often the user presses Ctrl-C, tidying up takes its course. What nothing in the block has
+    noticed is raised at its end.
     """
-    if threading.current_thread() is not threading.main_thread() or _Noted.active:
+    if threading.current_thread() is not threading.main_thread() or _State.active:
         # Other threads than the main one get no signals.
         yield
         return
     before = signal.signal(signal.SIGINT, _note)
-    _Noted.active, _Noted.came = True, False
+    _State.active, _State.noted = True, False
     try:
         yield
         raise_if_interrupted()
     finally:
-        _Noted.active = False
+        _State.active = False
         signal.signal(signal.SIGINT, before)
 
 
 def raise_if_interrupted() -> None:
-    """Raise the Ctrl-C that came since the block of `interrupts_noted` began.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        In the main thread.
-    """
-    if _Noted.active and _Noted.came and threading.current_thread() is threading.main_thread():
-        _Noted.came = False
+    """Raise, in the main thread, the Ctrl-C that came in the block of `interrupts_noted`."""
+    if _State.active and _State.noted and threading.current_thread() is threading.main_thread():
+        _State.noted = False
         raise KeyboardInterrupt
 
 
@@ -58,7 +76,7 @@ def interrupts_held() -> Iterator[None]:
 
     Code that is called from C, by HDF5 say, must not be left by an exception.
     """
-    if threading.current_thread() is not threading.main_thread() or _Noted.active:
+    if threading.current_thread() is not threading.main_thread() or _State.active:
         yield
         return
     caught: list[int] = []
@@ -68,8 +86,14 @@ def interrupts_held() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, before)
         if caught:
-            raise KeyboardInterrupt
+            _raise(signal.SIGINT, None)
 
 
 def _note(number: int, frame: object) -> None:
-    _Noted.came = True
+    _State.noted = True
+    _State.word = _State.word or "interrupted"
+
+
+def _raise(number: int, frame: object) -> None:
+    _State.word = _State.word or "interrupted"
+    raise KeyboardInterrupt

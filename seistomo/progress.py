@@ -1,16 +1,53 @@
-"""Progress bars and messages, all on standard error."""
+"""Progress bars and messages, all on standard error, which may break without a harm to the work."""
 
+import os
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tqdm import tqdm
 
 # Bars are drawn by one process; tqdm's lock between processes outlives a killed one.
 tqdm.set_lock(threading.RLock())
 
+# Seconds between the lines of a bar in a log file.
+LOG_INTERVAL = 30.0
 _quiet = False
+
+
+class _StandardError:
+    """``sys.stderr`` as it is now; where it is closed, full or broken, nothing is written."""
+
+    def write(self, text: str) -> int:
+        self._try(lambda: sys.stderr.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(lambda: sys.stderr.flush())
+
+    def isatty(self) -> bool:
+        return bool(self._try(lambda: sys.stderr.isatty()))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+    @staticmethod
+    def _try(action: Any) -> Any:
+        try:
+            return action()
+        except (AttributeError, ValueError):  # None or closed.
+            return None
+        except OSError:
+            if sys.stderr is sys.__stderr__:
+                # What is buffered must not fail again when the program ends.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            return None
+
+
+_stderr = _StandardError()
 
 
 def set_quiet(quiet: bool) -> None:
@@ -19,20 +56,49 @@ def set_quiet(quiet: bool) -> None:
     _quiet = quiet
 
 
-def say(message: str) -> None:
-    """Print one message on standard error, above any progress bar, unless quiet."""
-    if not _quiet:
-        tqdm.write(message, file=sys.stderr)
+def say(message: str, *, always: bool = False) -> None:
+    """Print one message above any progress bar, unless quiet."""
+    if always or not _quiet:
+        tqdm.write(message, file=_stderr)
 
 
 def warn(message: str) -> None:
-    """Print one warning on standard error; quiet does not silence it."""
-    tqdm.write(f"warning: {message}", file=sys.stderr)
+    """Print one warning; quiet does not silence it."""
+    say(f"warning: {message}", always=True)
+
+
+def flush() -> None:
+    """Write what is buffered; a stream that breaks then must not change the exit status."""
+    _stderr.flush()
 
 
 def counted(number: int, what: str, plural: str = "") -> str:
     """Return a number of things in words: "1 model", "2 models", "3 pairs of files"."""
     return f"{number} {what if number == 1 else plural or what + 's'}"
+
+
+class _LogBar(tqdm):
+    """A bar in a log file: a line of its own now and then, and at the end."""
+
+    _told = 0.0
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        self._told = self._told or time.monotonic()
+        if msg is None and time.monotonic() - self._told >= LOG_INTERVAL:
+            self._line()
+
+    def clear(self, nolock: bool = False) -> None:
+        """Leave the lines that are there."""
+
+    def close(self) -> None:
+        if not self.disable and self.leave:
+            self._line()
+        self.leave = False
+        super().close()
+
+    def _line(self) -> None:
+        self._told = time.monotonic()
+        self.fp.write(f"{self}\n")
 
 
 def bar(
@@ -57,7 +123,9 @@ def bar(
     leave
         Whether the finished bar stays on the screen.
     """
-    return tqdm(
+    screen = _stderr.isatty()
+    kind = tqdm if screen else _LogBar
+    return kind(
         iterable,
         total=total,
         initial=initial,
@@ -65,9 +133,12 @@ def bar(
         unit=unit,
         leave=leave,
         disable=_quiet,
-        file=sys.stderr,
-        dynamic_ncols=True,
-        mininterval=0.2 if sys.stderr.isatty() else 5.0,
+        file=_stderr,
+        dynamic_ncols=screen,
+        mininterval=0.2 if screen else 5.0,
+        bar_format=None
+        if screen
+        else "{l_bar}{n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]",
     )
 
 

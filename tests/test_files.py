@@ -1,94 +1,56 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 import errno
 import os
-import socket
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
 
 import pytest
 
 from seistomo.errors import DiskFullError, InputError
 from seistomo.files import folder_written_whole, forget, require_space, written_whole
 
-HOST = socket.gethostname()
+
+@contextmanager
+def file_in_folder(path):
+    """Write a folder as `written_whole` writes a file: the two keep the same promises."""
+    with folder_written_whole(path) as folder:
+        yield folder / "content"
 
 
-def test_file_appears_only_when_whole(tmp_path):
-    path = tmp_path / "new" / "file.txt"
-    with written_whole(path) as temporary:
-        temporary.write_text("whole")
-        assert not path.exists()
-    assert path.read_text() == "whole"
-    assert list(path.parent.iterdir()) == [path]
+def content(path):
+    return (path / "content" if path.is_dir() else path).read_text()
 
 
-@pytest.mark.parametrize(
-    ("error", "raised"),
-    [
-        (OSError(errno.ENOSPC, "full"), DiskFullError),
-        (PermissionError(errno.EACCES, "no"), InputError),
-        (KeyboardInterrupt(), KeyboardInterrupt),
-    ],
-)
-def test_a_failure_leaves_the_old_file(tmp_path, error, raised):
-    path = tmp_path / "file.txt"
-    path.write_text("old")
-
-    def write():
-        with written_whole(path) as temporary:
-            temporary.write_text("half")
-            raise error
-
-    with pytest.raises(raised):
-        write()
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
+BOTH = pytest.mark.parametrize("write", [written_whole, file_in_folder])
 
 
-def test_what_a_killed_process_left_is_removed_but_not_a_living_ones(tmp_path):
-    dead = tmp_path / f".file.txt.{HOST}-999999999.part"
-    alive = tmp_path / f".file.txt.{HOST}-{os.getppid()}.part"
-    elsewhere = tmp_path / f".file.txt.not-{HOST}-999999999.part"
-    for leftover in (dead, alive, elsewhere):
-        leftover.touch()
-    with written_whole(tmp_path / "file.txt") as temporary:
-        temporary.write_text("whole")
-    assert not dead.exists()
-    assert alive.exists()
-    assert elsewhere.exists()
+@BOTH
+def test_it_appears_only_when_whole(tmp_path, write):
+    path = tmp_path / "new" / "out"
+    for text in ("first", "second"):
+        with write(path) as place:
+            place.write_text(text)
+            assert not path.exists() or content(path) == "first"
+        assert content(path) == text
+        assert list(path.parent.iterdir()) == [path]
+    assert path.stat().st_mode & 0o444 == 0o444, "others may read it"
 
 
-def test_what_a_killed_process_left_of_a_folder_is_removed_but_not_a_living_ones(tmp_path):
-    dead, alive = (tmp_path / f".out.{HOST}-{pid}.part" for pid in (999999999, os.getppid()))
-    for folder in (dead, alive):
-        folder.mkdir()
-        (folder / "half").touch()
-    with folder_written_whole(tmp_path / "out") as folder:
-        (folder / "content").touch()
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["content"]
-    assert not dead.exists()
-    assert (alive / "half").exists()
+def test_torch_on_a_full_disk_is_one_line(tmp_path):
+    """Its writer says RuntimeError, raised from the file's own error."""
+    error = RuntimeError("unexpected pos 704 vs 598")
+    error.__context__ = OSError(errno.ENOSPC, "full")
+    with (
+        pytest.raises(DiskFullError, match="out: the disk is full"),
+        written_whole(tmp_path / "out"),
+    ):
+        raise error
 
 
-def test_a_folder_that_a_killed_process_moved_aside_is_put_back(tmp_path):
-    aside = tmp_path / f".out.{HOST}-999999999.old"
-    aside.mkdir()
-    (aside / "content").write_text("old")
-    with pytest.raises(ZeroDivisionError), folder_written_whole(tmp_path / "out"):
-        raise ZeroDivisionError
-    assert (tmp_path / "out" / "content").read_text() == "old"
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-def test_a_folder_behind_a_link_is_written_where_it_is(tmp_path):
-    (tmp_path / "disk" / "out").mkdir(parents=True)
-    (tmp_path / "link").symlink_to(tmp_path / "disk" / "out")
-    with folder_written_whole(tmp_path / "link") as folder:
-        (folder / "content").touch()
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "disk" / "out" / "content").exists()
-    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["out"]
-
-
+@BOTH
 @pytest.mark.parametrize(
     ("error", "raised"),
     [
@@ -97,29 +59,82 @@ def test_a_folder_behind_a_link_is_written_where_it_is(tmp_path):
         (KeyboardInterrupt(), KeyboardInterrupt),
     ],
 )
-def test_a_failure_leaves_the_old_folder(tmp_path, error, raised):
+def test_a_failure_leaves_what_was_there(tmp_path, write, error, raised):
     path = tmp_path / "out"
-    path.mkdir()
-    (path / "old").touch()
+    with write(path) as place:
+        place.write_text("old")
 
-    def write():
-        with folder_written_whole(path) as folder:
-            (folder / "half").touch()
+    def fail():
+        with write(path) as place:
+            place.write_text("half")
             raise error
 
-    with pytest.raises(raised) as caught:
-        write()
-    if raised is DiskFullError:
-        assert str(caught.value).startswith(f"{path}: the disk is full")
-    assert [item.name for item in path.iterdir()] == ["old"]
+    with pytest.raises(raised, match=f"{path}: the disk" if raised is DiskFullError else None):
+        fail()
+    assert content(path) == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_file_in_the_way_of_a_folder_is_one_line(tmp_path):
+@BOTH
+def test_two_at_once_do_not_mix(tmp_path, write):
+    path = tmp_path / "out"
+    with write(path) as first:
+        first.write_text("first, ")
+        with write(path) as second:
+            second.write_text("second")
+        with first.open("a") as file:
+            file.write("whole")
+    assert content(path) == "first, whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("when", ["writing", "exchanging"])
+def test_what_a_killed_process_left_is_tidied_by_the_next(tmp_path, when):
+    path = tmp_path / "out"
+    with folder_written_whole(path) as folder:
+        (folder / "content").write_text("old")
+    stop = "os.kill(os.getpid(), signal.SIGKILL)"
+    code = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from seistomo.files import folder_written_whole\n"
+        "with folder_written_whole(sys.argv[1]) as folder:\n"
+        "    (folder / 'content').write_text('new')\n"
+        + (
+            f"    {stop}"
+            if when == "writing"
+            else f"    rename = Path.rename\n    calls = []\n"
+            f"    Path.rename = lambda *a: {stop} if calls else calls.append(rename(*a))"
+        )
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert path.exists() == (when == "writing")
+    with pytest.raises(ZeroDivisionError), folder_written_whole(path):
+        raise ZeroDivisionError
+    assert content(path) == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@BOTH
+def test_a_link_is_written_where_it_points(tmp_path, write):
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "disk" / "out")
+    with write(link) as place:
+        place.write_text("whole")
+    assert link.is_symlink()
+    assert content(tmp_path / "disk" / "out") == "whole"
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["out"]
+
+
+@BOTH
+def test_places_that_cannot_be_written_are_one_line(tmp_path, write):
     (tmp_path / "file").touch()
-    out = tmp_path / "file" / "out"
-    with pytest.raises(InputError, match="file/out: cannot be written"), folder_written_whole(out):
-        pass
+    os.symlink("loop", tmp_path / "loop")
+    for name, words in (("file/out", "cannot be written"), ("loop", "a link to itself")):
+        with pytest.raises(InputError, match=f"{name}: .*{words}"), write(tmp_path / name):
+            pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "loop"]
 
 
 def test_space_is_asked_for_in_one_line(tmp_path):

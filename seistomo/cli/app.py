@@ -11,7 +11,12 @@ from typer.core import TyperGroup
 
 from seistomo import __version__
 from seistomo.config.keys import field_help
-from seistomo.errors import InputError, OtherRankError
+from seistomo.errors import InputError, OtherRankError, shortened
+from seistomo.interrupts import handle_signals, signal_word
+from seistomo.progress import flush, say
+
+# typer does not export what it raises for options that it cannot read.
+_UsageError = typer.BadParameter.__base__
 
 
 class _Commands(TyperGroup):
@@ -24,45 +29,52 @@ class _Commands(TyperGroup):
         except OtherRankError:
             # Another process says why.
             status = 2
+        except _UsageError as error:
+            error.message = shortened(error.message)
+            raise
         except InputError as error:
             # What the user typed, a path say, may hold line ends.
-            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
-            status = 2
+            status = _refused(shortened(error))
         except KeyboardInterrupt:
             status = _interrupted()
         except BrokenPipeError:
-            # The reader of our output is gone (`| head`): not an error worth a word.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            status = 0
+            # The reader of our output is gone (`| head`).
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            status = 1
         except OSError as error:
             if error.strerror is None:
                 raise
-            typer.echo(f"error: {error.filename or 'file system'}: {error.strerror}", err=True)
-            status = 2
+            status = _refused(shortened(f"{error.filename or 'file system'}: {error.strerror}"))
+        except Exception:
+            # Libraries that were being loaded turn Ctrl-C into errors of their own.
+            if not signal_word():
+                raise
+            status = _interrupted()
         raise typer.Exit(status)
 
 
-# Benchmarks that go on where they were.
-RESUMABLE = (["mnist"], ["tomography"], ["generalization"])
+def _refused(message: str) -> int:
+    say(f"error: {message}", always=True)
+    return 2
 
 
 def _interrupted() -> int:
+    """Say how to go on; return the exit status."""
     words = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
-    message = "interrupted; what was finished is kept"
+    command = f"seistomo {shlex.join(words)}"
     if os.environ.get("RANK", "0") != "0":
         # One of the processes that torchrun has started speaks for all.
         return 130
-    if "--dry-run" in words or words[:2] == ["benchmark", "simulate"]:
-        message = "interrupted; nothing was written"
-    elif "WORLD_SIZE" in os.environ:
-        message += "; go on with the same command and --resume"
-    elif words[:1] in (["simulate"], ["train"]):
-        message += f"; go on with: seistomo {shlex.join(words)} --resume"
-    if words[:1] == ["train"] and "--overwrite" in sys.argv:
-        message += " (before the first epoch was done: with --overwrite again)"
-    if words[:1] == ["benchmark"] and words[1:2] in RESUMABLE:
-        message += f"; go on with: seistomo {shlex.join(words)}"
-    typer.echo(message, err=True)
+    if words[:1] in (["simulate"], ["train"]) and "--dry-run" not in words:
+        again = "the same command and" if "WORLD_SIZE" in os.environ else command
+        advice = f"go on with: {again} --resume"
+        if words[0] == "train" and "--overwrite" in sys.argv:
+            advice += " (before the first epoch was done: with --overwrite again)"
+    elif words[:1] == ["benchmark"]:
+        advice = f"go on with: {command}"
+    else:
+        advice = "nothing was written"
+    say(f"{signal_word() or 'interrupted'}; {advice}", always=True)
     return 130
 
 
@@ -139,11 +151,25 @@ def _root(
     """Seismic tomography with deep learning: simulate, train, evaluate."""
 
 
-def main() -> None:
-    """Run the command line; exit status 0 done, 2 bad input, 130 interrupted."""
+def main() -> int:
+    """Run the command line; return 0 done, 2 bad input, 130 interrupted, 1 output not taken."""
+    handle_signals()
+    # Else the first file that is opened takes the place of a closed stream, and its text.
+    for handle in (0, 1, 2):
+        try:
+            os.fstat(handle)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None:
+        return _refused("standard output is closed; use > /dev/null where no result is wanted")
+    if sys.stderr is None:
+        sys.stderr = open(2, "w")  # noqa: SIM115 - open to the end
     # A user's own optimizer may lie in the working directory.
     sys.path.append(os.getcwd())
     try:
         app()
     except KeyboardInterrupt:
-        sys.exit(_interrupted())
+        return _interrupted()
+    finally:
+        flush()
+    return 0

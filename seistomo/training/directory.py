@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seistomo.errors import InputError
-from seistomo.files import written_whole
+from seistomo.files import remove_quietly, written_whole
 
 CONFIG, HISTORY, METRICS = "config.toml", "history.csv", "metrics.json"
 CHECKPOINT, BEST, FIGURES = "checkpoint.pt", "best.pt", "figures"
@@ -85,7 +85,7 @@ class RunDirectory:
         if not self.settled:
             _empty(self.folder)
         for leftover in self.folder.glob(LEFTOVERS):
-            leftover.unlink(missing_ok=True)
+            remove_quietly(leftover)
         # First, because it is what a run directory is known by.
         write_text(self.folder / CONFIG, config_text)
         (self.folder / FIGURES).mkdir(exist_ok=True)
