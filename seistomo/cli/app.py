@@ -66,8 +66,8 @@ def _interrupted() -> int:
         # One of the processes that torchrun has started speaks for all.
         return 130
     if words[:1] in (["simulate"], ["train"]) and "--dry-run" not in words:
-        again = "the same command and" if "WORLD_SIZE" in os.environ else command
-        advice = f"go on with: {again} --resume"
+        same = "WORLD_SIZE" in os.environ
+        advice = f"go on with{' the same command and' if same else f': {command}'} --resume"
         if words[0] == "train" and "--overwrite" in sys.argv:
             advice += " (before the first epoch was done: with --overwrite again)"
     elif words[:1] == ["benchmark"]:
