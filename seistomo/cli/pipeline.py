@@ -121,6 +121,9 @@ def predict(
     split: SplitOption = "all",
     checkpoint: CheckpointOption = "best",
     device: DeviceOption = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Keep speeds outside the run's bounds; else clipped.")
+    ] = False,
     overwrite: OverwriteFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
@@ -139,6 +142,7 @@ def predict(
         checkpoint=checkpoint,
         device=device or "auto",
         overwrite=overwrite,
+        raw=raw,
     )
     typer.echo(f"{out}: {counted(count, 'predicted model')}")
 
@@ -189,7 +193,7 @@ def info(
 
     Example: seistomo info data.h5
     """
-    from seistomo.evaluation.describe import describe
+    from seistomo.evaluation.info import describe
 
     set_quiet(quiet)
     typer.echo(describe(path, check=check, config=config))

@@ -11,61 +11,41 @@ samples that hold salt.
 import csv
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seistomo.evaluation.baselines import lateral_mean
+from seistomo.dataset import DatasetReader
 from seistomo.training.scores import mean_squared_error, structural_similarity
 
 CANDIDATES = ("prediction", "baseline", "oracle_1d")
 """What is scored: the network, the mean training model, each sample's own lateral mean."""
 SCORES = ("mse", "rmse", "mae", "ssim", "salt_iou")
+BATCH = 64
 
 Array = NDArray[np.float64]
+Models = NDArray[np.float32]
 
 
-def salt_iou(
-    prediction: NDArray[np.float32], reference: NDArray[np.float32], threshold: float
-) -> Array:
-    """Return the intersection over union of predicted and true salt of each sample.
+def salt_iou(prediction: Models, reference: Models, threshold: float) -> Array:
+    """Return intersection over union of what is faster than ``threshold``, NaN without true salt.
 
-    Parameters
-    ----------
-    prediction, reference
-        Velocity [sample, depth, x], m/s.
-    threshold
-        Speed above which a pixel is salt, m/s.
-
-    Returns
-    -------
-    Values from 0 to 1 [sample], NaN for samples without true salt.
+    Models are [sample, depth, x], m/s; the result is [sample].
     """
     predicted, true = prediction > threshold, reference > threshold
     common = np.count_nonzero(predicted & true, axis=(1, 2))
     either = np.count_nonzero(predicted | true, axis=(1, 2))
-    has_salt = true.any(axis=(1, 2))
-    return np.where(has_salt, common / np.maximum(either, 1), np.nan)
+    return np.where(true.any(axis=(1, 2)), common / np.maximum(either, 1), np.nan)
 
 
 def sample_scores(
-    prediction: NDArray[np.float32],
-    reference: NDArray[np.float32],
-    data_range: float,
-    salt_threshold: float,
+    prediction: Models, reference: Models, data_range: float, salt_threshold: float
 ) -> dict[str, Array]:
     """Return each of `SCORES` for each sample, [sample].
 
-    Parameters
-    ----------
-    prediction, reference
-        Velocity [sample, depth, x], m/s.
-    data_range
-        ``velocity.maximum - velocity.minimum`` of the config, m/s.
-    salt_threshold
-        Speed above which a pixel is salt, m/s.
+    Models are [sample, depth, x]; all arguments are in m/s. ``data_range`` is the config's
+    ``velocity.maximum - velocity.minimum``.
     """
     mse = mean_squared_error(prediction, reference)
     difference = prediction.astype(np.float64) - reference
@@ -78,143 +58,122 @@ def sample_scores(
     }
 
 
-def summarize(scores: dict[str, Array], pixels: int) -> dict[str, float | None]:
-    """Return the scores over all samples; ``salt_iou`` is None where none holds salt.
+def mean_training_model(data: DatasetReader) -> Models | None:
+    """Return the mean model [depth, x] of the training split, m/s; None for a set without one."""
+    indices = data.indices("train")
+    if not len(indices):
+        return None
+    total = np.zeros(data.velocity_shape)
+    for start in range(0, len(indices), BATCH):
+        velocity = data.read_velocity(indices[start : start + BATCH])
+        total += velocity.sum(axis=0, dtype=np.float64)
+    return (total / len(indices)).astype(np.float32)
 
-    Parameters
-    ----------
-    scores
-        What `sample_scores` returns, [sample] each.
-    pixels
-        Number of pixels of a model, for Eq. 9.
+
+def lateral_mean(velocity: Models) -> Models:
+    """Return each model's own mean over x, spread over x again [sample, depth, x], m/s.
+
+    An oracle: the best 1D earth (in mean square), which only someone who knows the answer
+    can draw. A prediction that beats it has found lateral structure.
     """
-    mse = float(np.mean(scores["mse"]))
-    return {
-        "mse": mse,
-        "rmse": math.sqrt(mse),
-        "mae": float(np.mean(scores["mae"])),
-        "ssim": float(np.mean(scores["ssim"])),
-        "salt_iou": _mean_or_none(scores["salt_iou"]),
-        "loss": mse * pixels,
-    }
+    mean = velocity.mean(axis=2, keepdims=True, dtype=np.float64)
+    return np.broadcast_to(mean, velocity.shape).astype(np.float32)
 
 
-@dataclass(frozen=True)
 class ScoreTable:
     """The scores of every sample, for the prediction and what it is compared with.
 
-    Attributes
-    ----------
-    indices
-        Row of each sample in the data set, int64 [sample].
-    family
-        Family of each sample's model.
-    salt_fraction
-        Share of each model that is salt [sample].
-    scores
-        By candidate and score, [sample].
-    rmse_depth
-        By candidate, RMSE over samples and x [depth], m/s.
-    pixels
-        Number of pixels of a model.
+    Filled batch by batch; only numbers a sample are kept. Parameters as for `sample_scores`;
+    ``mean_model`` is the baseline [depth, x], m/s.
     """
 
-    indices: NDArray[np.int64]
-    family: Sequence[str]
-    salt_fraction: Array
-    scores: dict[str, dict[str, Array]]
-    rmse_depth: dict[str, Array]
-    pixels: int
+    def __init__(self, mean_model: Models, data_range: float, salt_threshold: float) -> None:
+        self._mean_model, self._settings = mean_model, (data_range, salt_threshold)
+        self._squares = {name: np.zeros(len(mean_model)) for name in CANDIDATES}
+        self._scores: dict[str, dict[str, list[Array]]] = {
+            name: {score: [] for score in SCORES} for name in CANDIDATES
+        }
+        self.indices: list[int] = []  # row of each sample in the data set
+        self.families: list[str] = []
+        self.salt_fraction: list[float] = []  # share of each true model that is salt
+
+    def add(
+        self,
+        prediction: Models,
+        reference: Models,
+        indices: Sequence[int],
+        families: Sequence[str],
+        has_salt: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Score a batch of predicted and true models [sample, depth, x], m/s.
+
+        ``has_salt`` [sample] says which hold salt where other rocks may be as fast.
+        """
+        baseline = np.broadcast_to(self._mean_model, reference.shape)
+        for name, candidate in zip(
+            CANDIDATES, (prediction, baseline, lateral_mean(reference)), strict=True
+        ):
+            scores = sample_scores(candidate, reference, *self._settings)
+            if has_salt is not None:
+                scores["salt_iou"][~has_salt] = np.nan
+            for score, values in scores.items():
+                self._scores[name][score].append(values)
+            squares = (candidate.astype(np.float64) - reference) ** 2
+            self._squares[name] += squares.mean(axis=2).sum(axis=0)
+        self.indices.extend(map(int, indices))
+        self.families.extend(families)
+        salt = reference > self._settings[1]
+        self.salt_fraction.extend(np.mean(salt, axis=(1, 2)).tolist())
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def column(self, score: str, candidate: str = "prediction") -> Array:
+        """Return one of `SCORES` of each sample [sample]; NaN where there is none."""
+        return np.concatenate(self._scores[candidate][score])
+
+    @property
+    def rmse_depth(self) -> dict[str, Array]:
+        """By candidate, the RMSE over samples and x [depth], m/s."""
+        return {name: np.sqrt(total / len(self)) for name, total in self._squares.items()}
 
     def summary(self) -> dict[str, object]:
         """Return the content of ``metrics.json``: scores over all samples and by family."""
-        names = np.array(self.family)
-        families = {
-            name: self._summary_of(np.flatnonzero(names == name)) for name in sorted(set(names))
-        }
-        return {**self._summary_of(np.arange(len(names))), "by_family": families}
+        names = np.array(self.families)
+        families = {name: self._summary_of(names == name) for name in sorted(set(names.tolist()))}
+        return {**self._summary_of(np.ones(len(names), bool)), "by_family": families}
 
     def write_csv(self, path: Path) -> None:
         """Write a row a sample; a score that does not exist is an empty cell."""
-        columns = {"index": self.indices, "family": self.family}
-        columns |= self.scores["prediction"]
+        columns = {"index": self.indices, "family": self.families}
+        columns |= {score: self.column(score) for score in SCORES}
         columns["salt_fraction"] = self.salt_fraction
-        for candidate in CANDIDATES[1:]:
-            columns |= {f"{candidate}_{name}": v for name, v in self.scores[candidate].items()}
+        for name in CANDIDATES[1:]:
+            columns |= {f"{name}_{score}": self.column(score, name) for score in SCORES}
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(columns)
             for row in zip(*columns.values(), strict=True):
                 writer.writerow([_cell(value) for value in row])
 
-    def _summary_of(self, rows: NDArray[np.int64]) -> dict[str, object]:
-        summaries = {
-            candidate: summarize({name: v[rows] for name, v in scores.items()}, self.pixels)
-            for candidate, scores in self.scores.items()
-        }
-        prediction = summaries.pop("prediction")
-        return {"samples": len(rows), **prediction, **summaries}
-
-
-class ScoreAccumulator:
-    """Scores batches as they come; only numbers a sample are kept.
-
-    Parameters
-    ----------
-    mean_model
-        The mean training model [depth, x], m/s.
-    data_range
-        ``velocity.maximum - velocity.minimum`` of the config, m/s.
-    salt_threshold
-        Speed above which a pixel is salt, m/s.
-    """
-
-    def __init__(
-        self, mean_model: NDArray[np.float32], data_range: float, salt_threshold: float
-    ) -> None:
-        self._mean_model = mean_model
-        self._data_range = data_range
-        self._salt_threshold = salt_threshold
-        self._scores: dict[str, list[dict[str, Array]]] = {name: [] for name in CANDIDATES}
-        self._squares = {name: np.zeros(len(mean_model)) for name in CANDIDATES}
-        self._salt: list[Array] = []
-
-    def add(self, prediction: NDArray[np.float32], reference: NDArray[np.float32]) -> None:
-        """Score a batch of predicted and true models [sample, depth, x], m/s."""
-        candidates = (
-            prediction,
-            np.broadcast_to(self._mean_model, reference.shape),
-            lateral_mean(reference),
-        )
-        for name, candidate in zip(CANDIDATES, candidates, strict=True):
-            scores = sample_scores(candidate, reference, self._data_range, self._salt_threshold)
-            self._scores[name].append(scores)
-            squares = (candidate.astype(np.float64) - reference) ** 2
-            self._squares[name] += squares.mean(axis=2).sum(axis=0)
-        self._salt.append(np.mean(reference > self._salt_threshold, axis=(1, 2)))
-
-    def table(self, indices: NDArray[np.int64], family: Sequence[str]) -> ScoreTable:
-        """Return the scores of all samples added, which are those of ``indices`` in order."""
-        scores = {
-            name: {key: np.concatenate([batch[key] for batch in batches]) for key in SCORES}
-            for name, batches in self._scores.items()
-        }
-        return ScoreTable(
-            indices=indices,
-            family=family,
-            salt_fraction=np.concatenate(self._salt),
-            scores=scores,
-            rmse_depth={n: np.sqrt(total / len(indices)) for n, total in self._squares.items()},
-            pixels=self._mean_model.size,
-        )
-
-
-def _mean_or_none(values: Array) -> float | None:
-    present = values[~np.isnan(values)]
-    return float(present.mean()) if len(present) else None
+    def _summary_of(self, chosen: NDArray[np.bool_]) -> dict[str, object]:
+        summaries = {}
+        for name in CANDIDATES:
+            mse = float(np.mean(self.column("mse", name)[chosen]))
+            iou = self.column("salt_iou", name)[chosen]
+            iou = iou[~np.isnan(iou)]
+            summaries[name] = {
+                "mse": mse,
+                "rmse": math.sqrt(mse),
+                "mae": float(np.mean(self.column("mae", name)[chosen])),
+                "ssim": float(np.mean(self.column("ssim", name)[chosen])),
+                "salt_iou": float(iou.mean()) if len(iou) else None,
+                "loss": mse * self._mean_model.size,
+            }
+        return {"samples": int(chosen.sum()), **summaries.pop("prediction"), **summaries}
 
 
 def _cell(value: object) -> object:
-    if isinstance(value, np.floating):
-        return "" if np.isnan(value) else f"{value:.9g}"
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.9g}"
     return value

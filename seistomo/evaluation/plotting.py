@@ -1,6 +1,7 @@
 """Draw whatever a file or run directory holds."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -8,21 +9,16 @@ from numpy.typing import NDArray
 
 from seistomo.dataset import DatasetReader, open_dataset, read_predictions
 from seistomo.dataset.store import file_format
-from seistomo.dataset.store.schema import FORMAT
+from seistomo.dataset.store.schema import FORMAT, PREDICTIONS_FORMAT
+from seistomo.dataset.store.velocity_file import VelocityReader, open_velocity
 from seistomo.dataset.store.velocity_writer import VELOCITY_FORMAT
 from seistomo.errors import InputError
 from seistomo.evaluation import figures
-from seistomo.evaluation.examples import build_cases, choose_examples
-from seistomo.evaluation.history import is_run, run_history
-from seistomo.evaluation.metrics import sample_scores
+from seistomo.evaluation.info import is_run, run_history
+from seistomo.evaluation.metrics import BATCH, sample_scores
+from seistomo.evaluation.report import build_cases, choose_examples
 from seistomo.evaluation.selection import Selection, select
-from seistomo.evaluation.shot_plots import one_shot_of
-from seistomo.evaluation.velocity_plots import (
-    MOST_MODELS,
-    SHEET_MODELS,
-    crops_of_model,
-    models_of_file,
-)
+from seistomo.progress import counted
 
 KINDS = ("auto", "overview", "models", "crops", "gathers", "convergence", "predictions")
 ALLOWED = {
@@ -33,8 +29,9 @@ ALLOWED = {
     "predictions": ("predictions",),
 }
 """What is drawn of each kind of content; the first is chosen unless told otherwise."""
-OVERVIEW_MODELS, MOST_GATHERS = 6, 6
-"""Models of an overview, and the most samples whose gathers a figure holds."""
+DEFAULT = {"overview": 6, "models": 12, "gathers": 1}
+MOST = {"overview": 100, "models": 100, "crops": 100, "gathers": 6}
+"""Samples shown unless told otherwise, and the most that a figure holds."""
 
 
 def plot(
@@ -63,9 +60,10 @@ def plot(
         convergence, predictions beside the references), or one of `KINDS`.
     samples
         Rows of the data set to show, or text such as "0,3,7" or "0:36"; None: the first ones,
-        or for predictions the best, median and worst.
+        or for predictions the best, median and worst. Of several data sets one sample, by the
+        number that it was drawn with, which parts of a set and subsets keep.
     shots
-        Sources whose gathers are shown, as for samples; None: first, middle and last.
+        Sources whose gathers are shown, as for samples; None: the first and the middle one.
     clip
         Percentile of the absolute amplitudes at which a gather's grey scale ends.
     overwrite
@@ -88,23 +86,19 @@ def plot(
     drawn = kind if kind != "auto" else allowed[held == "velocity" and len(paths) > 1]
     if drawn not in allowed:
         raise InputError(f"kind = {kind}: {paths[0]} can be drawn as {', '.join(allowed)}")
-    if shots is not None and held == "velocity":
-        raise InputError(f"shots = {shots}: {paths[0]} holds velocity models, no gathers")
-    if shots is not None and drawn not in ("overview", "gathers"):
+    if shots is not None and (held == "velocity" or drawn not in ("overview", "gathers")):
         raise InputError(f"shots = {shots}: a figure of kind {drawn} shows no gathers")
     if held == "run":
-        names = _short_names(paths)
-        histories = {name: [run_history(p)] for name, p in zip(names, paths, strict=True)}
-        figure = figures.curves_figure(histories)
+        runs = zip(_short_names(paths), paths, strict=True)
+        figure = figures.curves_figure({name: [run_history(path)] for name, path in runs})
     elif held == "predictions":
         figure = _predictions(paths, samples)
     elif held == "several data":
-        figure = one_shot_of(paths, _short_names(paths), samples, shots, clip)
+        figure = _one_shot(paths, samples, shots, clip)
     elif held == "velocity":
-        figure = (crops_of_model if drawn == "crops" else models_of_file)(paths, samples)
+        figure = (_crops if drawn == "crops" else _models)(paths, samples)
     else:
-        with open_dataset(paths[0]) as data:
-            figure = _DATA_FIGURES[drawn](data, samples, shots, clip)
+        figure = _data_set(paths[0], drawn, samples, shots, clip)
     out.parent.mkdir(parents=True, exist_ok=True)
     return figures.save(figure, out)
 
@@ -116,9 +110,9 @@ def _content_of(paths: Sequence[str | Path]) -> str:
     for path in paths:
         if not Path(path).exists():
             raise InputError(f"{path}: no such file or directory")
-    if all(is_run(path) for path in paths):
+    if all(map(is_run, paths)):
         return "run"
-    if _predictions_file(paths[0]) is not None and len(paths) <= 2:
+    if file_format(_predictions_file(paths[0])) == PREDICTIONS_FORMAT and len(paths) <= 2:
         return "predictions"
     if all(file_format(path) == VELOCITY_FORMAT for path in paths):
         return "velocity"
@@ -136,15 +130,12 @@ def _content_of(paths: Sequence[str | Path]) -> str:
 
 def _is_data_set(path: str | Path) -> bool:
     """Tell whether a path may be a data set: a file of that format, or a folder of such files."""
-    if not Path(path).is_dir():
-        return file_format(path) == FORMAT
-    return any(file_format(file) == FORMAT for file in Path(path).glob("*.h5"))
+    inside = Path(path).glob("*.h5") if Path(path).is_dir() else [path]
+    return any(file_format(file) == FORMAT for file in inside)
 
 
-def _predictions_file(path: str | Path) -> Path | None:
-    path = Path(path)
-    file = path / "predictions.h5" if path.is_dir() else path
-    return file if file_format(file) == "seistomo-predictions" else None
+def _predictions_file(path: str | Path) -> Path:
+    return Path(path) / "predictions.h5" if Path(path).is_dir() else Path(path)
 
 
 def _short_names(paths: Sequence[str | Path]) -> list[str]:
@@ -153,49 +144,123 @@ def _short_names(paths: Sequence[str | Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
-def _overview(
-    data: DatasetReader, samples: Selection, shots: Selection, clip: float
+def _rows(samples: Selection, count: int, kind: str) -> list[int]:
+    most = MOST[kind]
+    if samples is None:
+        return list(range(min(DEFAULT.get(kind, most), count)))
+    rows = select(samples, count, "samples")
+    if len(rows) > most:
+        raise InputError(f"samples = {samples}: names {len(rows)}, this figure shows 1 to {most}")
+    return rows
+
+
+def _labels(data: DatasetReader | VelocityReader, rows: Sequence[int]) -> list[str]:
+    return [f"{row}: {family}" for row, family in zip(rows, data.families(rows), strict=True)]
+
+
+def _data_set(
+    path: str | Path, kind: str, samples: Selection, shots: Selection, clip: float
 ) -> figures.Figure:
-    rows = _rows(data, samples, OVERVIEW_MODELS, MOST_MODELS)
-    return figures.overview_figure(
-        data.read_velocity(rows),
-        data.depth,
-        data.x,
-        _labels(data, rows),
-        [data.read_survey(row) for row in rows],
-        data.read_gathers(rows[:1])[0],
-        data.time,
-        _shots(data, shots),
-        clip,
-        _limits(data),
-    )
+    with open_dataset(path) as data:
+        rows = _rows(samples, data.samples, kind)
+        chosen = None if shots is None else select(shots, data.gather_shape[0], "shots")
+        labels, surveys = _labels(data, rows), [data.read_survey(row) for row in rows]
+        if kind == "gathers":
+            titles = [f"Gathers of sample {label}" for label in labels]
+            gathers = data.read_gathers(rows)
+            return figures.gathers_figure(gathers, data.time, surveys, titles, chosen, clip)
+        limits = data.config.velocity.minimum, data.config.velocity.maximum
+        models = (data.read_velocity(rows), data.depth, data.x, labels, surveys)
+        if kind == "models":
+            return figures.models_figure(*models, limits)
+        gathers = data.read_gathers(rows[:1])[0]
+        return figures.overview_figure(*models, gathers, data.time, chosen, clip, limits)
 
 
-def _models(
-    data: DatasetReader, samples: Selection, shots: Selection, clip: float
+def _models(paths: Sequence[str | Path], samples: Selection) -> figures.Figure:
+    """Draw a sheet of models of one velocity file."""
+    if len(paths) != 1:
+        raise InputError(f"{paths[1]}: a sheet of models is drawn of one velocity file")
+    with open_velocity(paths[0]) as data:
+        rows = _rows(samples, data.models, "models")
+        labels, limits = _labels(data, rows), (data.minimum, data.maximum)
+        velocity = data.read_velocity(rows)
+        return figures.models_figure(velocity, data.depth, data.x, labels, None, limits)
+
+
+def _crops(paths: Sequence[str | Path], samples: Selection) -> figures.Figure:
+    """Draw where in a large model, the first file's, the models of a second were cut."""
+    if len(paths) != 2:
+        raise InputError(
+            "kind = crops: name two velocity files, the whole model and the crops cut from it"
+        )
+    with open_velocity(paths[0]) as whole, open_velocity(paths[1]) as crops:
+        model = whole.model(0)
+        origin = model.parameters
+        cuts = {}
+        for row in _rows(samples, crops.models, "crops"):
+            cut = crops.model(row).parameters
+            same = all(cut.get(key) == origin.get(key) for key in ("file", "model"))
+            if same and "depth_m" in origin:
+                cuts[row] = (cut["depth_m"], cut["x_m"])
+        if not cuts:
+            raise InputError(
+                f"{paths[1]}: none of its models was cut from that of {paths[0]}; `seistomo import`"
+                " notes where"
+            )
+        size = (crops.depth[-1], crops.x[-1])
+        nodes = f"{crops.shape[0]} x {crops.shape[1]} nodes ({size[0]:g} x {size[1]:g} m)"
+        return figures.crops_figure(
+            model.velocity,
+            whole.depth + origin["depth_m"],
+            whole.x + origin["x_m"],
+            list(cuts.values()),
+            size,
+            list(map(str, cuts)),
+            f"{origin['file']}: {counted(len(cuts), 'piece')} of {nodes}",
+        )
+
+
+def _one_shot(
+    paths: Sequence[str | Path], samples: Selection, shots: Selection, clip: float
 ) -> figures.Figure:
-    rows = _rows(data, samples, SHEET_MODELS, MOST_MODELS)
-    surveys = [data.read_survey(row) for row in rows]
-    return figures.models_figure(
-        data.read_velocity(rows), data.depth, data.x, _labels(data, rows), surveys, _limits(data)
-    )
+    """Draw a shot of one sample as each data set holds it, beside the model."""
+    with ExitStack() as stack:
+        sets = [stack.enter_context(open_dataset(path)) for path in paths]
+        numbers = [data.sample_indices.astype(int).tolist() for data in sets]
+        sample = numbers[0][0]
+        if samples is not None:
+            sample = _one("samples", samples, 1 + max(max(held) for held in numbers))
+        for data, held in zip(sets, numbers, strict=True):
+            if sample not in held:
+                raise InputError(f"samples = {sample}: {data.path} holds no sample of this number")
+        rows = [held.index(sample) for held in numbers]
+        sources = min(data.gather_shape[0] for data in sets)
+        shot = sources // 2 if shots is None else _one("shots", shots, sources)
+        velocity = sets[0].read_velocity(rows[:1])[0]
+        records, surveys = [], []
+        for data, row in zip(sets, rows, strict=True):
+            if not np.array_equal(data.read_velocity([row])[0], velocity):
+                raise InputError(
+                    f"{data.path}: its sample {sample} has another velocity model than that of"
+                    f" {sets[0].path}; a shot is compared over one model"
+                )
+            survey = data.read_survey(row)
+            fired = {key: survey[key][[shot]] for key in ("source_x", "source_depth")}
+            records.append(data.read_gathers([row])[0, shot])
+            surveys.append(survey | fired)
+        bounds, times = sets[0].config.velocity, [data.time for data in sets]
+        model = (velocity, sets[0].depth, sets[0].x)
+        limits = (bounds.minimum, bounds.maximum)
+        names = _short_names(paths)
+        return figures.shots_figure(*model, records, times, surveys, names, clip, limits)
 
 
-def _gathers(
-    data: DatasetReader, samples: Selection, shots: Selection, clip: float
-) -> figures.Figure:
-    rows = _rows(data, samples, 1, MOST_GATHERS)
-    return figures.gathers_figure(
-        data.read_gathers(rows),
-        data.time,
-        [data.read_survey(row) for row in rows],
-        [f"Gathers of sample {label}" for label in _labels(data, rows)],
-        _shots(data, shots),
-        clip,
-    )
-
-
-_DATA_FIGURES = {"overview": _overview, "models": _models, "gathers": _gathers}
+def _one(name: str, wanted: str | Sequence[int], count: int) -> int:
+    chosen = select(wanted, count, name)
+    if len(chosen) != 1:
+        raise InputError(f"{name} = {wanted}: several data sets are compared by one, not more")
+    return chosen[0]
 
 
 def _predictions(paths: Sequence[str | Path], samples: Selection) -> figures.Figure:
@@ -212,56 +277,33 @@ def _predictions(paths: Sequence[str | Path], samples: Selection) -> figures.Fig
                 f" not {data.identity})"
             )
         threshold = float(attributes["salt_threshold"])
-        labels, rows = _chosen_predictions(data, velocity, indices, samples, threshold)
-        cases = build_cases(data, labels, indices[rows], {"": velocity[rows]}, threshold)
+        if samples is None:
+            examples = _examples(data, velocity, indices, threshold)
+        else:
+            wanted = select(samples, data.samples, "samples")
+            place = {int(index): row for row, index in enumerate(indices)}
+            missing = [sample for sample in wanted if sample not in place]
+            if missing:
+                raise InputError(f"samples = {missing[0]}: is not among the samples predicted")
+            examples = [("", place[sample]) for sample in wanted]
+        labels, rows = zip(*examples, strict=True)
+        chosen = np.array(rows)
+        cases = build_cases(data, labels, indices[chosen], {"": velocity[chosen]}, threshold)
         return figures.predictions_figure(cases, data.depth, data.x)
 
 
-def _chosen_predictions(
+def _examples(
     data: DatasetReader,
     velocity: NDArray[np.float32],
     indices: NDArray[np.int64],
-    samples: Selection,
     threshold: float,
-) -> tuple[list[str], list[int]]:
-    if samples is not None:
-        wanted = select(samples, data.samples, "samples")
-        place = {int(index): row for row, index in enumerate(indices)}
-        missing = [sample for sample in wanted if sample not in place]
-        if missing:
-            raise InputError(f"samples = {missing[0]}: is not among the samples predicted")
-        return [""] * len(wanted), [place[sample] for sample in wanted]
-    grid = data.config.velocity
-    batches = []
-    for start in range(0, len(indices), 64):
-        rows = slice(start, start + 64)
+) -> list[tuple[str, int]]:
+    """Return label and row of the predictions that stand for the others."""
+    span = data.config.velocity.maximum - data.config.velocity.minimum
+    scores = []
+    for start in range(0, len(indices), BATCH):
+        rows = slice(start, start + BATCH)
         reference = data.read_velocity(indices[rows])
-        batches.append(
-            sample_scores(velocity[rows], reference, grid.maximum - grid.minimum, threshold)
-        )
-    ssim, iou = (
-        np.concatenate([batch[name] for batch in batches]) for name in ("ssim", "salt_iou")
-    )
-    examples = choose_examples(ssim, iou)
-    return list(examples), list(examples.values())
-
-
-def _rows(data: DatasetReader, samples: Selection, default: int, most: int) -> list[int]:
-    if samples is None:
-        return list(range(min(default, data.samples)))
-    rows = select(samples, data.samples, "samples")
-    if not 1 <= len(rows) <= most:
-        raise InputError(f"samples = {samples}: names {len(rows)}, this figure shows 1 to {most}")
-    return rows
-
-
-def _shots(data: DatasetReader, shots: Selection) -> list[int] | None:
-    return None if shots is None else select(shots, data.gather_shape[0], "shots")
-
-
-def _labels(data: DatasetReader, rows: Sequence[int]) -> list[str]:
-    return [f"{row}: {family}" for row, family in zip(rows, data.families(rows), strict=True)]
-
-
-def _limits(data: DatasetReader) -> tuple[float, float]:
-    return data.config.velocity.minimum, data.config.velocity.maximum
+        scores.append(sample_scores(velocity[rows], reference, span, threshold))
+    ssim, iou = (np.concatenate([one[name] for one in scores]) for name in ("ssim", "salt_iou"))
+    return list(choose_examples(ssim, iou).items())

@@ -1,7 +1,9 @@
 """Apply a trained network to a data set, a batch at a time."""
 
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +12,13 @@ from seistomo.dataset import DatasetReader, open_dataset, write_predictions
 from seistomo.dataset.store import file_format
 from seistomo.dataset.store.schema import PREDICTIONS_FORMAT
 from seistomo.errors import InputError
-from seistomo.evaluation.corruption import Corruption
-from seistomo.evaluation.fit import check_fit
-from seistomo.progress import bar
+from seistomo.progress import bar, warn
+from seistomo.simulation.noise import add_noise, draw_dead_traces, random_stream
 from seistomo.training import Run, load_run
-from seistomo.training.mute import Positions
 
 Batch = tuple[slice, NDArray[np.float32]]
+# Purposes of random numbers, apart from those that the data set was made with.
+EVALUATION_DEAD_TRACES, EVALUATION_NOISE = 101, 102
 
 
 def predict(
@@ -28,8 +30,11 @@ def predict(
     checkpoint: str = "best",
     overwrite: bool = False,
     device: str = "auto",
+    raw: bool = False,
 ) -> int:
     """Predict the velocity models of a data set and write them to an HDF5 file.
+
+    What the data's survey and records have unlike the run's training data is said as a warning.
 
     Parameters
     ----------
@@ -38,8 +43,8 @@ def predict(
     data_path
         A data set; its velocity models are not looked at.
     out_path
-        The file to write, ``velocity`` float32 [sample, depth, x] in m/s with coordinates; it
-        appears whole or not at all.
+        The velocity file to write, ``velocity`` float32 [sample, depth, x] in m/s with
+        coordinates; it appears whole or not at all.
     split
         Which samples: train, validation, test or all.
     checkpoint
@@ -48,6 +53,8 @@ def predict(
         Whether an existing predictions file may be replaced.
     device
         auto, cpu, cuda or cuda:N.
+    raw
+        Keep speeds outside the run's ``velocity.minimum`` and ``maximum``, which are else clipped.
 
     Returns
     -------
@@ -56,38 +63,41 @@ def predict(
     Raises
     ------
     InputError
-        If the file may not be written (`check_output_file`), the run does not fit the data set,
-        or a prediction is not finite.
+        If the file may not be written, the run does not fit the data set, or a gather or a
+        prediction is not finite.
     """
     out_path = Path(out_path)
-    check_output_file(out_path, run_dir, data_path, overwrite)
+    _check_output_file(out_path, run_dir, data_path, overwrite)
     with open_dataset(data_path) as data:
         run = load_run(run_dir, checkpoint, device)
         check_fit(run, data)
         indices = split_indices(data, split)
+        for difference in unlike_training(run, data, indices):
+            warn(difference)
         out_path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = out_path.with_name(f".{out_path.name}.models")
-        try:
-            batches = (batch for _, batch in predicted_batches(run, data, indices))
-            velocity = keep_on_disk(batches, scratch, len(indices), data)
-            attributes = prediction_attributes(run, data, checkpoint)
-            write_predictions(out_path, velocity, indices, data.depth, data.x, attributes)
-        finally:
-            scratch.unlink(missing_ok=True)
+        low, high = run.config.velocity.minimum, run.config.velocity.maximum
+        outside = 0
+        with tempfile.TemporaryFile(dir=out_path.parent) as file:
+            for _, predicted in predicted_batches(run, data, indices):
+                outside += int(np.count_nonzero((predicted < low) | (predicted > high)))
+                file.write((predicted if raw else predicted.clip(low, high)).tobytes())
+            velocity = mapped(file, len(indices), data)
+        if outside:
+            share = outside / velocity.size
+            done = "kept" if raw else "clipped"
+            warn(
+                f"{outside} of {velocity.size} predicted speeds ({share:.2g} of them) lay outside"
+                f" the run's {low:g} to {high:g} m/s and were {done}"
+            )
+        attributes = prediction_attributes(run, data, checkpoint)
+        write_predictions(out_path, velocity, indices, data.depth, data.x, attributes)
     return len(indices)
 
 
-def check_output_file(
+def _check_output_file(
     path: Path, run_dir: str | Path, data_path: str | Path, overwrite: bool
 ) -> None:
-    """Refuse to write predictions over anything but predictions.
-
-    Raises
-    ------
-    InputError
-        If ``path`` is or lies inside the run or the data set, if something is there and
-        ``overwrite`` was not asked for, or if that is not a predictions file.
-    """
+    """Refuse to write predictions over anything but predictions."""
     for what, taken in (("run", run_dir), ("data set", data_path)):
         if path.resolve().is_relative_to(Path(taken).resolve()):
             raise InputError(f"--out {path}: belongs to the {what}; give another name")
@@ -100,13 +110,7 @@ def check_output_file(
 
 
 def split_indices(data: DatasetReader, split: str) -> NDArray[np.int64]:
-    """Return the rows of a split.
-
-    Raises
-    ------
-    InputError
-        If there is no such split or it is empty.
-    """
+    """Return the rows of a split, refusing one that is empty or does not exist."""
     indices = data.indices(split)
     if not len(indices):
         filled = [name for name in ("train", "validation", "test") if len(data.indices(name))]
@@ -116,27 +120,63 @@ def split_indices(data: DatasetReader, split: str) -> NDArray[np.int64]:
     return indices
 
 
+def check_fit(run: Run, data: DatasetReader) -> None:
+    """Refuse a run whose network was made for another survey or grid: the first that differs."""
+    theirs, ours = run.config, data.config
+    pairs = {
+        "gathers [source, receiver, time]": (run.gather_shape, data.gather_shape),
+        "models [depth, x]": (run.velocity_shape, data.velocity_shape),
+        "survey.time_step (s)": (theirs.survey.time_step, ours.survey.time_step),
+        "velocity.spacing (m)": (theirs.velocity.spacing, ours.velocity.spacing),
+    }
+    for name, (expected, found) in pairs.items():
+        if expected != found:
+            expected, found = (
+                " x ".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"
+                for value in (expected, found)
+            )
+            raise InputError(
+                f"run {run.path}: was trained for {name} = {expected}, but {data.path} has"
+                f" {found}; use a data set of the same survey and grid"
+            )
+
+
+def unlike_training(run: Run, data: DatasetReader, indices: NDArray[np.int64]) -> list[str]:
+    """Return what a data set has unlike the run's training data, a sentence each."""
+    ours, theirs = run.config.survey.model_dump(), data.config.survey.model_dump()
+    return [
+        f"{data.path}: survey.{key} = {theirs[key]}, but the run was trained with {value}"
+        for key, value in ours.items()
+        if theirs[key] != value
+    ]
+
+
 def predicted_batches(
     run: Run,
     data: DatasetReader,
     indices: NDArray[np.int64],
-    corruption: Corruption | None = None,
+    noise_snr: float | None = None,
+    dead_traces: float | None = None,
 ) -> Iterator[Batch]:
     """Yield (rows, prediction): a slice of ``indices`` and velocity [sample, depth, x], m/s.
 
-    Raises
-    ------
-    InputError
-        If a prediction is not finite.
+    ``noise_snr``, dB, and the share ``dead_traces`` are done to the gathers first; see
+    `read_gathers`. Refuses gathers and predictions that are not finite.
     """
     size = run.config.evaluation.batch_size
-    corruption = corruption or Corruption()
     with bar(total=len(indices), description="predict", unit="sample", leave=False) as progress:
         for start in range(0, len(indices), size):
             rows = slice(start, min(start + size, len(indices)))
             wanted = indices[rows]
-            gathers = corruption.read_gathers(data, wanted)
-            predicted = run.predict(gathers, *_positions(run, data, wanted))
+            gathers = read_gathers(data, wanted, noise_snr, dead_traces)
+            finite = np.isfinite(gathers).all(axis=(1, 2, 3))
+            if not finite.all():
+                raise InputError(
+                    f"{data.path}: the gathers of sample {wanted[np.argmin(finite)]} hold values"
+                    " that are not finite numbers"
+                )
+            survey = [data.read_survey(int(index)) for index in wanted]
+            predicted = run.predict(gathers, survey)
             if not np.isfinite(predicted).all():
                 raise InputError(
                     "the network predicts NaN or infinite velocities: its training diverged;"
@@ -146,35 +186,45 @@ def predicted_batches(
             progress.update(len(wanted))
 
 
-def _positions(
-    run: Run, data: DatasetReader, indices: NDArray[np.int64]
-) -> tuple[list[Positions], ...]:
-    """Return the survey of each sample, as a further argument, where a run with a mute asks."""
-    if run.normalization.gathers.mute is None:
-        return ()
-    return ([data.read_survey(int(index)) for index in indices],)
-
-
-def keep_on_disk(
-    batches: Iterable[NDArray[np.float32]], path: Path, samples: int, data: DatasetReader
+def read_gathers(
+    data: DatasetReader,
+    indices: NDArray[np.int64],
+    noise_snr: float | None = None,
+    dead_traces: float | None = None,
 ) -> NDArray[np.float32]:
-    """Write batches of models to a plain file and return it as an array, mapped, not loaded.
+    """Read gathers [sample, source, receiver, time], with noise and dead traces if asked for.
 
-    Parameters
-    ----------
-    batches
-        Velocity [sample, depth, x], m/s, in order.
-    path
-        The file; the array stays readable when it is removed.
-    samples
-        Number of models in all.
-    data
-        Tells the size of a model.
+    White noise at a signal-to-noise ratio in dB; a share of the traces set to zero. Each sample
+    depends on the (seed, index) that it was drawn with alone, whatever the batch. Traces that are
+    dead in the data set stay dead.
     """
-    with path.open("wb") as file:
-        for batch in batches:
-            file.write(np.ascontiguousarray(batch, dtype=np.float32).data)
-    return np.memmap(path, np.float32, "r", shape=(samples, *data.velocity_shape))
+    gathers = data.read_gathers(indices)
+    if noise_snr is None and not dead_traces:
+        return gathers
+    for row, (seed, index) in enumerate(data.seeds(indices)):
+        dead = data.read_dead_traces([indices[row]])[0]
+        if dead_traces:
+            stream = random_stream(int(seed), int(index), EVALUATION_DEAD_TRACES)
+            dead |= draw_dead_traces(dead.shape, dead_traces, stream)
+        if noise_snr is not None:
+            stream = random_stream(int(seed), int(index), EVALUATION_NOISE)
+            gathers[row] = add_noise(gathers[row], noise_snr, stream, dead)
+        gathers[row][dead] = 0
+    return gathers
+
+
+def check_corruption(noise_snr: float | None, dead_traces: float | None) -> None:
+    """Refuse a ratio that is not finite and a share that is none, or all of the traces."""
+    if noise_snr is not None and not np.isfinite(noise_snr):
+        raise InputError(f"--noise-snr = {noise_snr:g}: must be a finite number of dB")
+    if dead_traces is not None and not 0 <= dead_traces < 1:
+        raise InputError(f"--dead-traces = {dead_traces:g}: must be from 0 to below 1")
+
+
+def mapped(file: IO[bytes], samples: int, data: DatasetReader) -> NDArray[np.float32]:
+    """Return the models [sample, depth, x] written to a file; it may be closed and nameless."""
+    file.flush()
+    return np.memmap(file, np.float32, "r", shape=(samples, *data.velocity_shape))
 
 
 def prediction_attributes(run: Run, data: DatasetReader, checkpoint: str) -> dict[str, str]:

@@ -2,25 +2,43 @@
 
 import base64
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import platform
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from numpy.typing import NDArray
 
-from seistomo.evaluation.facts import Facts, power_of_ten
-from seistomo.evaluation.metrics import ScoreTable
-from seistomo.evaluation.verdict import judge
+from seistomo.dataset import DatasetReader
+from seistomo.evaluation import figures
+from seistomo.evaluation.info import History, run_facts, scientific
+from seistomo.evaluation.metrics import ScoreTable, sample_scores
+from seistomo.progress import counted
+from seistomo.training import Run
 
 WORST = 8
 """How many of the worst samples are listed."""
-
+FEW = 20
+"""Below this many samples the report warns that the scores are uncertain."""
 CANDIDATE_NAMES = {
     "prediction": "Prediction",
     "baseline": "Mean training model",
     "oracle_1d": "Own lateral mean (oracle)",
 }
+SALT_WORDS = (
+    (0.7, "Salt is outlined well"),
+    (0.4, "Salt is found roughly"),
+    (0.15, "Salt is found in part"),
+    (0.005, "Most of the salt is missed"),
+    (0.0, "No salt is found"),
+)
+"""Mean salt IoU from which on words apply."""
+PACKAGES = ("seistomo", "torch", "numpy", "scipy", "h5py", "matplotlib", "deepwave")
 
 
 def _score(value: float | None) -> str:
@@ -37,26 +55,22 @@ SCORE_ROWS = (
     ("mae", "MAE", "m/s", "↓", _speed),
     ("ssim", "SSIM", "", "↑", _score),
     ("salt_iou", "Salt IoU", "", "↑", _score),
-    ("loss", "Loss, Eq. 9", "(m/s)²", "↓", power_of_ten),
+    ("loss", "Loss, Eq. 9", "(m/s)²", "↓", scientific),
     ("mse", "MSE", "(m/s)²", "↓", _speed),
 )
 
 
-@dataclass(frozen=True)
-class ReportFigure:
-    """A figure of the report.
+class Verdict(NamedTuple):
+    """What the scores say, in words that do not flatter."""
 
-    Attributes
-    ----------
-    path
-        PNG file.
-    title, caption
-        What it shows, and how to read it.
-    alternative
-        A description for those who cannot see it.
-    narrow
-        Whether it can be read on a phone as it is; wide figures scroll sideways there.
-    """
+    kind: str  # good, unclear or bad: against the mean training model
+    headline: str
+    details: list[str]
+    cautions: list[str]
+
+
+class ReportFigure(NamedTuple):
+    """A figure of the report; narrow ones can be read on a phone as they are."""
 
     path: Path
     title: str
@@ -65,51 +79,22 @@ class ReportFigure:
     narrow: bool = False
 
 
-@dataclass(frozen=True)
-class ReportContent:
-    """What a report tells beside the scores and figures.
-
-    Attributes
-    ----------
-    title
-        What was evaluated.
-    data, run, environment
-        Pairs of name and text.
-    commands
-        How to make it all again.
-    configs
-        Title and TOML text of each configuration.
-    """
-
-    title: str
-    data: Facts
-    run: Facts
-    environment: Facts
-    commands: Sequence[str]
-    configs: Sequence[tuple[str, str]]
-
-
 def write_report(
-    path: Path,
-    metrics: dict,
+    folder: Path,
+    paths: tuple[Path, Path, Path],
+    run: Run,
+    data: DatasetReader,
+    history: History,
+    metrics: Mapping[str, Any],
     table: ScoreTable,
-    figures: Sequence[ReportFigure],
-    content: ReportContent,
+    predicted: NDArray[np.float32],
+    differences: Sequence[str] = (),
 ) -> None:
-    """Write the report: text, tables and pictures in one file that works offline.
+    """Write ``figures/`` and ``report.html`` into a folder.
 
-    Parameters
-    ----------
-    path
-        The HTML file.
-    metrics
-        The content of ``metrics.json``.
-    table
-        Scores of each sample.
-    figures
-        Pictures on disk, which are copied into the file.
-    content
-        What else to tell.
+    ``paths`` are run, data set and output as the user named them, ``metrics`` is the content of
+    ``metrics.json``, ``predicted`` [sample, depth, x] in m/s is in the order of the table, and
+    ``differences`` say what the data have unlike the training data.
     """
     environment = Environment(
         loader=PackageLoader("seistomo.evaluation", "."),
@@ -119,41 +104,349 @@ def write_report(
         lstrip_blocks=True,
     )
     environment.filters |= {"score": _score, "speed": _speed}
+    shown = draw_figures(folder / "figures", data, run, history, table, predicted)
+    parameters = sum(weights.numel() for weights in run.network.parameters())
+    run_config, data_config = run.config.to_toml(), data.config.to_toml()
+    configs = [("Configuration of the run", run_config)]
+    if data_config != run_config:
+        configs.append(("Configuration of the data set", data_config))
+    packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+    system = f"{platform.python_version()}, {platform.system()}"
+    trained = run_facts(paths[0], history, metrics["checkpoint"], run.epoch, parameters)
     page = environment.get_template("report.html.jinja").render(
+        title=f"Evaluation of {paths[0].name} on {paths[1].name}",
         metrics=metrics,
-        verdict=judge(table, metrics),
-        candidates=_candidates(metrics),
+        verdict=judge(table, metrics, differences),
+        candidates=[(name, metrics.get(key, metrics)) for key, name in CANDIDATE_NAMES.items()],
         score_rows=SCORE_ROWS,
-        families=metrics["by_family"],
         worst=_worst_samples(table),
-        figures=[(figure, _embedded(figure.path)) for figure in figures],
-        content=content,
+        figures=[(figure, _embedded(figure.path)) for figure in shown],
+        facts=[
+            ("Data set", _data_facts(data)),
+            ("Run", trained),
+            ("Environment", [("Python", system), ("Packages", packages)]),
+        ],
+        commands=_commands(paths, metrics, run),
+        configs=configs,
     )
-    path.write_text(page, encoding="utf-8")
+    (folder / "report.html").write_text(page, encoding="utf-8")
 
 
-def _candidates(metrics: dict) -> list[tuple[str, dict]]:
-    prediction, *others = CANDIDATE_NAMES
-    rows = [(CANDIDATE_NAMES[prediction], metrics)]
-    return rows + [(CANDIDATE_NAMES[name], metrics[name]) for name in others]
+def judge(
+    table: ScoreTable, metrics: Mapping[str, Any], differences: Sequence[str] = ()
+) -> Verdict:
+    """Compare the prediction with the mean training model and the lateral mean.
+
+    It beats another in a score, squared error or SSIM, when the mean of the paired differences
+    over samples exceeds two of its standard errors, and more samples are better than chance would
+    give, also by two standard errors. Only what both scores say is said without reserve.
+    """
+    mse, ssim = (_Comparison(table, score, "baseline") for score in ("mse", "ssim"))
+    count = f"{len(table)} samples"
+    wins = f"in {mse.better} of {count} by RMSE, in {ssim.better} by SSIM"
+    if mse.clear and ssim.clear:
+        kind, headline = "good", f"The prediction beats the mean training model: {wins}."
+    elif mse.clear or ssim.clear:
+        better, other = ("RMSE", "SSIM") if mse.clear else ("SSIM", "RMSE")
+        lack = "not clearly" if min(mse.gain, ssim.gain) > 0 else "not"
+        kind = "unclear"
+        headline = (
+            f"The prediction beats the mean training model in {better}, but {lack} in {other}"
+            f" (better {wins})."
+        )
+    elif min(mse.gain, ssim.gain) > 0:
+        kind = "unclear"
+        headline = (
+            "The prediction scores better than the mean training model, but not by a clear margin"
+            f" (better {wins})."
+        )
+    else:
+        kind = "bad"
+        headline = (
+            "The prediction does not beat the mean training model: these scores show nothing"
+            f" learnt from the recorded waves (better {wins})."
+        )
+    return Verdict(kind, headline, _details(table, metrics), _cautions(metrics, differences))
+
+
+class _Comparison:
+    """How much better the prediction is than another candidate, sample by sample."""
+
+    def __init__(self, table: ScoreTable, score: str, other: str) -> None:
+        gains = table.column(score) - table.column(score, other)
+        gains = gains if score == "ssim" else -gains
+        count = len(gains)
+        error = float(np.std(gains, ddof=1)) / math.sqrt(count) if count > 1 else math.inf
+        self.gain = float(np.mean(gains))
+        self.better = int(np.count_nonzero(gains > 0))
+        self.clear = self.gain > 2 * error and self.better > count / 2 + math.sqrt(count)
+
+
+def _details(table: ScoreTable, metrics: Mapping[str, Any]) -> list[str]:
+    baseline, oracle = metrics["baseline"], metrics["oracle_1d"]
+    details = [f"Against the mean training model: {_side_by_side(metrics, baseline)}."]
+    if not baseline["rmse"]:
+        details = ["The mean training model is exact here: all models are alike."]
+    mse, ssim = (_Comparison(table, score, "oracle_1d") for score in ("mse", "ssim"))
+    wins = (
+        f"nearer to the truth in {mse.better} of {len(table)} samples by RMSE and in {ssim.better}"
+        f" by SSIM ({_side_by_side(metrics, oracle)})"
+    )
+    if mse.clear and ssim.clear:
+        sentence = (
+            f"Against each model's own lateral mean it is {wins}: it recovers structure that varies"
+            " sideways."
+        )
+    else:
+        sentence = (
+            "It does not beat each model's own lateral mean, which only someone who knows the"
+            f" answer can draw: it is {wins}."
+        )
+    details.append(sentence)
+    if metrics["salt_iou"] is None:
+        return [*details, "No sample holds salt."]
+    iou = table.column("salt_iou")
+    iou = iou[~np.isnan(iou)]
+    words = next(words for least, words in SALT_WORDS if metrics["salt_iou"] >= least)
+    missed = f"in {np.count_nonzero(iou == 0)} none at all is found"
+    return [
+        *details,
+        f"{words}: mean IoU {metrics['salt_iou']:.2f} with the true salt over"
+        f" {counted(len(iou), 'sample')} with some, and {missed}; the mean training model reaches"
+        f" {baseline['salt_iou']:.2f}.",
+    ]
+
+
+def _side_by_side(ours: Mapping[str, float], theirs: Mapping[str, float]) -> str:
+    return (
+        f"RMSE {ours['rmse']:.0f} against {theirs['rmse']:.0f} m/s, MAE {ours['mae']:.0f} against"
+        f" {theirs['mae']:.0f} m/s, SSIM {ours['ssim']:.2f} against {theirs['ssim']:.2f}"
+    )
+
+
+def _cautions(metrics: Mapping[str, Any], differences: Sequence[str]) -> list[str]:
+    own, cautions = metrics["trained_on_this_data"], []
+    if own and metrics["split"] in ("train", "all"):
+        cautions.append(
+            "These samples include those the network was trained on: the scores say little about"
+            " new ones."
+        )
+    if own and metrics["split"] == "validation":
+        cautions.append(
+            "The best checkpoint was chosen on these samples, so the scores flatter a little."
+        )
+    if not own:
+        whose = "run" if metrics["baseline_of_run"] else "data set evaluated"
+        cautions.append(
+            "The network was trained on another data set. The mean training model here is that of"
+            f" the {whose}."
+        )
+    cautions += differences
+    if metrics["noise_snr"] is not None:
+        cautions.append(f"White noise was added to the gathers, {metrics['noise_snr']:g} dB.")
+    if metrics["dead_traces"]:
+        cautions.append(f"{metrics['dead_traces']:.0%} of the traces were set to zero.")
+    if metrics["samples"] < FEW:
+        count = counted(metrics["samples"], "sample")
+        cautions.append(f"Only {count}: another draw would give noticeably other numbers.")
+    if own:
+        cautions.append(
+            "Training and test data come from the same simulator, grid and wavelet, and real data"
+            " do not: expect lower scores there."
+        )
+    return cautions
+
+
+def draw_figures(
+    folder: Path,
+    data: DatasetReader,
+    run: Run,
+    history: History,
+    table: ScoreTable,
+    predicted: NDArray[np.float32],
+) -> list[ReportFigure]:
+    """Draw the figures of an evaluation and say what each shows."""
+    folder.mkdir(exist_ok=True)
+    ssim, baseline, rmse = table.column("ssim"), table.column("ssim", "baseline"), table.rmse_depth
+    examples = choose_examples(ssim, table.column("salt_iou"))
+    rows = list(examples.values())
+    threshold = run.config.evaluation.salt_threshold
+    indices = np.array(table.indices)[rows]
+    cases = build_cases(data, list(examples), indices, {"": predicted[rows]}, threshold)
+    described = "; ".join(
+        f"{case.label}, SSIM {case.ssim['']:.2f}, RMSE {case.rmse['']:.0f} m/s" for case in cases
+    )
+    deepest = int(rmse["prediction"].argmax())
+    losses, scores = history["train_loss"], history.get("ssim", np.array([math.nan]))
+    similarity = f", the validation SSIM from {scores[0]:.2f} to {scores[-1]:.2f}"
+    drawn = {
+        "predictions": figures.predictions_figure(cases, data.depth, data.x),
+        "ssim_histogram": figures.ssim_histogram_figure(ssim, baseline),
+        "rmse_depth": figures.rmse_depth_figure(rmse, data.depth),
+        "convergence": figures.curves_figure(
+            {"run": [history]}, baseline=table.summary()["baseline"]
+        ),
+    }
+    paths = [figures.save(figure, folder / f"{name}.png") for name, figure in drawn.items()]
+    return [
+        ReportFigure(
+            paths[0],
+            "Reference, prediction and difference",
+            f"Velocity models side by side, a row a sample. {described}.",
+            "Best, median and worst sample by SSIM, and one with salt. All models share one colour"
+            " scale; in the differences red is predicted too fast, blue too slow. The outline is"
+            " the true salt.",
+        ),
+        ReportFigure(
+            paths[1],
+            "Spread of the SSIM",
+            f"Histogram of the SSIM of {len(ssim)} samples: predictions from {ssim.min():.2f} to"
+            f" {ssim.max():.2f}, mean {ssim.mean():.2f}; mean training model from"
+            f" {baseline.min():.2f} to {baseline.max():.2f}, mean {baseline.mean():.2f}.",
+            "How many samples reach which SSIM, beside the mean training model's. Dashed: the"
+            " means.",
+            narrow=True,
+        ),
+        ReportFigure(
+            paths[2],
+            "Error against depth",
+            f"RMSE against depth: the prediction's is {rmse['prediction'][0]:.0f} m/s at the top,"
+            f" {rmse['prediction'][-1]:.0f} m/s at the bottom and largest,"
+            f" {rmse['prediction'][deepest]:.0f} m/s, at {data.depth[deepest]:.0f} m.",
+            "RMSE over samples and x at each depth. Where the prediction's line meets the mean"
+            " model's, the network adds nothing.",
+            narrow=True,
+        ),
+        ReportFigure(
+            paths[3],
+            "Convergence",
+            f"Loss and SSIM over {len(losses)} epochs: the training loss goes from"
+            f" {losses[0]:.2e} to {losses[-1]:.2e} (m/s)²"
+            f"{similarity if np.isfinite(scores[[0, -1]]).all() else ''}.",
+            "Loss (Eq. 9) and validation SSIM against epochs and optimizer time. Dashed: the mean"
+            " training model on the samples evaluated here.",
+        ),
+    ]
+
+
+def choose_examples(ssim: NDArray, salt_iou: NDArray) -> dict[str, int]:
+    """Return the rows of the best, median and worst sample by SSIM, and of the median salt IoU.
+
+    By label; a row that is there already, or a sample with salt where there is none (NaN), is left
+    out.
+    """
+    order = np.argsort(-ssim, kind="stable")
+    wanted = {"Best": order[0], "Median": order[len(order) // 2], "Worst": order[-1]}
+    with_salt = np.flatnonzero(~np.isnan(salt_iou))
+    if len(with_salt):
+        by_iou = with_salt[np.argsort(salt_iou[with_salt], kind="stable")]
+        wanted["Median salt"] = by_iou[len(by_iou) // 2]
+    chosen: dict[str, int] = {}
+    for label, row in wanted.items():
+        if int(row) not in chosen.values():
+            chosen[label] = int(row)
+    return chosen
+
+
+def build_cases(
+    data: DatasetReader,
+    labels: Sequence[str],
+    indices: Sequence[int],
+    predictions: Mapping[str, NDArray[np.float32]],
+    salt_threshold: float,
+) -> list[figures.Case]:
+    """Return the cases of `figures.predictions_figure`.
+
+    ``labels`` say what each sample, a row of ``data``, is an example of, or are empty;
+    ``predictions`` [sample, depth, x] in m/s are by method; salt is faster than the threshold, m/s.
+    """
+    references = data.read_velocity(indices)
+    data_range = data.config.velocity.maximum - data.config.velocity.minimum
+    scores = {
+        method: sample_scores(np.asarray(models), references, data_range, salt_threshold)
+        for method, models in predictions.items()
+    }
+    families = data.families(indices)
+    return [
+        figures.Case(
+            f"{label}: sample {index}, {family}" if label else f"Sample {index}, {family}",
+            references[row],
+            {method: models[row] for method, models in predictions.items()},
+            {method: float(found["ssim"][row]) for method, found in scores.items()},
+            {method: float(found["rmse"][row]) for method, found in scores.items()},
+            references[row] > salt_threshold,
+        )
+        for row, (label, index, family) in enumerate(zip(labels, indices, families, strict=True))
+    ]
 
 
 def _worst_samples(table: ScoreTable) -> list[dict[str, object]]:
-    prediction, baseline = table.scores["prediction"], table.scores["baseline"]
-    rows = np.argsort(prediction["ssim"], kind="stable")[:WORST]
-    return [
-        {
-            "index": int(table.indices[row]),
-            "family": table.family[row],
-            "salt_fraction": float(table.salt_fraction[row]),
-            "ssim": float(prediction["ssim"][row]),
-            "baseline_ssim": float(baseline["ssim"][row]),
-            "rmse": float(prediction["rmse"][row]),
-            "baseline_rmse": float(baseline["rmse"][row]),
-            "salt_iou": float(prediction["salt_iou"][row]),
+    columns = {
+        "index": table.indices,
+        "family": table.families,
+        "salt_fraction": table.salt_fraction,
+        "salt_iou": table.column("salt_iou"),
+    }
+    for score in ("ssim", "rmse"):
+        columns |= {
+            score: table.column(score),
+            f"baseline_{score}": table.column(score, "baseline"),
         }
-        for row in rows
+    rows = np.argsort(columns["ssim"], kind="stable")[:WORST]
+    return [{name: values[row] for name, values in columns.items()} for row in rows]
+
+
+def _data_facts(data: DatasetReader) -> list[tuple[str, str]]:
+    grid, survey = data.config.velocity, data.config.survey
+    counts = [f"{len(data.indices(name))} {name}" for name in ("train", "validation", "test")]
+    families = Counter(data.families(data.indices("all")))
+    sources, receivers, times = data.gather_shape
+    return [
+        ("File", f"{data.path.name} ({data.identity})"),
+        ("Samples", f"{data.samples}: {', '.join(counts)}; seed {data.config.dataset.seed}"),
+        ("Families", ", ".join(f"{name} {count}" for name, count in sorted(families.items()))),
+        (
+            "Models",
+            f"{grid.shape[0]} × {grid.shape[1]} nodes (depth × x) every {grid.spacing:g} m,"
+            f" {grid.minimum:g} to {grid.maximum:g} m/s",
+        ),
+        (
+            "Survey",
+            f"{sources} sources, {receivers} receivers; {times} samples every"
+            f" {1000 * survey.time_step:g} ms; {survey.wavelet_name}",
+        ),
     ]
+
+
+def _commands(paths: tuple[Path, Path, Path], metrics: Mapping[str, Any], run: Run) -> list[str]:
+    """Return the commands that make data set, run and evaluation again."""
+    named, data, out = (shlex.quote(str(path)) for path in paths)
+    config = shlex.quote(str(paths[0] / "config.toml"))
+    evaluate = f"seistomo evaluate {named} --data {data} --out {out}"
+    for key in ("split", "checkpoint", "noise_snr", "dead_traces"):
+        if metrics[key] is not None:
+            evaluate += f" --{key.replace('_', '-')} {metrics[key]}"
+    if metrics["trained_on_this_data"]:
+        return [
+            f"seistomo simulate {config} --out {data}",
+            f"seistomo train {config} --data {data} --out {named}",
+            evaluate,
+        ]
+    return [
+        f"# The run was trained on another data set, {run.data_identity}:",
+        f"seistomo simulate {config} --out training.h5",
+        f"seistomo train {config} --data training.h5 --out {named}",
+        "# The data set evaluated; save its configuration, below, as data.toml:",
+        f"seistomo simulate data.toml --out {data}",
+        evaluate,
+    ]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _embedded(path: Path) -> str:

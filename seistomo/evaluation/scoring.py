@@ -1,30 +1,86 @@
-"""Score a trained run on a data set and write scores, predictions, figures and a report."""
+"""Score a trained run on a data set; write scores, predictions, figures and a report."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seistomo import files
 from seistomo.dataset import DatasetReader, open_dataset, write_predictions
-from seistomo.evaluation.baselines import mean_training_model
-from seistomo.evaluation.content import Paths, Request, report_content, write_figures
-from seistomo.evaluation.corruption import Corruption
-from seistomo.evaluation.fit import check_fit
-from seistomo.evaluation.history import run_history
-from seistomo.evaluation.metrics import ScoreAccumulator, ScoreTable
-from seistomo.evaluation.output import check_output_folder, folder_written_whole
+from seistomo.evaluation.info import run_history
+from seistomo.evaluation.metrics import ScoreTable, mean_training_model
 from seistomo.evaluation.prediction import (
-    Batch,
-    keep_on_disk,
+    check_corruption,
+    check_fit,
+    mapped,
     predicted_batches,
     prediction_attributes,
     split_indices,
+    unlike_training,
 )
 from seistomo.evaluation.report import write_report
+from seistomo.progress import warn
 from seistomo.training import Run, load_run
+
+CONTENT = ("metrics.json", "samples.csv", "report.html")
+"""What tells an evaluation from any other folder."""
+
+
+def score_run(
+    run: Run,
+    data: DatasetReader,
+    split: str | NDArray[np.int64] = "test",
+    *,
+    noise_snr: float | None = None,
+    dead_traces: float | None = None,
+    as_run: bool = False,
+    keep: Callable[[NDArray[np.float32]], object] | None = None,
+) -> ScoreTable:
+    """Score a run on a data set; nothing is written. ``summary()`` is as in ``metrics.json``.
+
+    Parameters
+    ----------
+    run
+        A trained run.
+    data
+        The data set.
+    split
+        test, validation, train or all; or rows, int64 [sample].
+    noise_snr, dead_traces
+        As for `evaluate`.
+    as_run
+        Compare with the mean model and in the velocity bounds of the run, not of the data set,
+        and count salt only where the data set's masks say that there is some: for data sets of
+        other rocks, whose scores are to be comparable.
+    keep
+        Called with each batch of predictions [sample, depth, x] in m/s.
+
+    Raises
+    ------
+    InputError
+        If the run does not fit the data set, the split is empty, or a gather or a prediction is
+        not finite.
+    """
+    check_corruption(noise_snr, dead_traces)
+    check_fit(run, data)
+    indices = split_indices(data, split) if isinstance(split, str) else np.asarray(split)
+    mean_model = None if as_run else mean_training_model(data)
+    if mean_model is None:
+        mean_model = run.normalization.mean_velocity
+    bounds = (run if as_run else data).config.velocity
+    span, threshold = bounds.maximum - bounds.minimum, run.config.evaluation.salt_threshold
+    table = ScoreTable(mean_model, span, threshold)
+    for rows, predicted in predicted_batches(run, data, indices, noise_snr, dead_traces):
+        wanted = indices[rows]
+        has_salt = data.read_salt_mask(wanted).any(axis=(1, 2)) if as_run else None
+        reference = data.read_velocity(wanted)
+        table.add(predicted, reference, wanted, data.families(wanted), has_salt)
+        if keep is not None:
+            keep(predicted)
+    return table
 
 
 def evaluate(
@@ -42,7 +98,8 @@ def evaluate(
 
     Writes ``metrics.json``, ``samples.csv``, ``predictions.h5``, ``figures/`` and
     ``report.html`` into ``out_dir``, which appears whole or not at all. Samples are read and
-    predicted in batches of ``evaluation.batch_size``.
+    predicted in batches of ``evaluation.batch_size``. What the data's survey and records have
+    unlike the run's training data is said as a warning and in the report.
 
     Parameters
     ----------
@@ -72,69 +129,55 @@ def evaluate(
     Raises
     ------
     InputError
-        If the folder exists, the run does not fit the data set, the split is empty, or a
-        prediction is not finite.
+        If the folder exists, the run does not fit the data set, the split is empty, or a gather
+        or a prediction is not finite.
     """
-    check_output_folder(out_dir, overwrite)
-    paths = Paths(run_dir, data_path, out_dir)
-    request = Request(split, checkpoint, noise_snr, dead_traces)
-    corruption = Corruption(noise_snr, dead_traces)
+    out_dir = Path(out_dir)
+    files.require_replaceable(out_dir, overwrite, CONTENT, "an evaluation")
+    check_corruption(noise_snr, dead_traces)
+    request = {
+        "split": split,
+        "checkpoint": checkpoint,
+        "noise_snr": noise_snr,
+        "dead_traces": dead_traces,
+    }
     with open_dataset(data_path) as data:
         run = load_run(run_dir, checkpoint, device)
         check_fit(run, data)
         indices = split_indices(data, split)
         history = run_history(run_dir)
-        with folder_written_whole(out_dir, overwrite) as folder:
-            scores = _accumulator(run, data)
-            batches = predicted_batches(run, data, indices, corruption)
-            batches = _scored(scores, data, indices, batches)
-            scratch = folder / ".predictions"
-            predicted = keep_on_disk(batches, scratch, len(indices), data)
-            scratch.unlink()
-            table = scores.table(indices, data.families(indices))
-            metrics = {**table.summary(), **asdict(request), **_origin(run, data)}
-            _write_numbers(folder, metrics, table)
-            attributes = prediction_attributes(run, data, checkpoint)
+        differences = unlike_training(run, data, indices)
+        for difference in differences:
+            warn(difference)
+        with files.folder_written_whole(out_dir) as folder:
+            with tempfile.TemporaryFile(dir=folder) as file:
+
+                def keep(predicted: NDArray[np.float32]) -> None:
+                    file.write(predicted.tobytes())
+
+                table = score_run(
+                    run, data, indices, noise_snr=noise_snr, dead_traces=dead_traces, keep=keep
+                )
+                predicted = mapped(file, len(indices), data)
+            metrics = {
+                **table.summary(),
+                **request,
+                "epoch": run.epoch,
+                "data_identity": data.identity,
+                "trained_on_this_data": run.data_identity == data.identity,
+                "baseline_of_run": not len(data.indices("train")),
+            }
+            text = json.dumps(metrics, indent=2, allow_nan=False)
+            (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+            table.write_csv(folder / "samples.csv")
             write_predictions(
-                folder / "predictions.h5", predicted, indices, data.depth, data.x, attributes
+                folder / "predictions.h5",
+                predicted,
+                indices,
+                data.depth,
+                data.x,
+                prediction_attributes(run, data, checkpoint),
             )
-            figures = write_figures(folder / "figures", data, run, history, table, predicted)
-            content = report_content(run, data, history, paths, request)
-            write_report(folder / "report.html", metrics, table, figures, content)
+            paths = (Path(run_dir), Path(data_path), out_dir)
+            write_report(folder, paths, run, data, history, metrics, table, predicted, differences)
     return metrics
-
-
-def _accumulator(run: Run, data: DatasetReader) -> ScoreAccumulator:
-    bounds = data.config.velocity
-    return ScoreAccumulator(
-        mean_training_model(data, run.normalization.mean_velocity),
-        bounds.maximum - bounds.minimum,
-        run.config.evaluation.salt_threshold,
-    )
-
-
-def _scored(
-    scores: ScoreAccumulator,
-    data: DatasetReader,
-    indices: NDArray[np.int64],
-    batches: Iterator[Batch],
-) -> Iterator[NDArray[np.float32]]:
-    """Score each batch of predictions as it passes."""
-    for rows, predicted in batches:
-        scores.add(predicted, data.read_velocity(indices[rows]))
-        yield predicted
-
-
-def _origin(run: Run, data: DatasetReader) -> dict[str, object]:
-    return {
-        "epoch": run.epoch,
-        "data_identity": data.identity,
-        "trained_on_this_data": run.data_identity == data.identity,
-        "baseline_of_run": not len(data.indices("train")),
-    }
-
-
-def _write_numbers(folder: Path, metrics: dict[str, object], table: ScoreTable) -> None:
-    text = json.dumps(metrics, indent=2, allow_nan=False)
-    (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
-    table.write_csv(folder / "samples.csv")

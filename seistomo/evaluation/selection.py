@@ -10,19 +10,8 @@ Selection = str | Sequence[int] | None
 def select(wanted: str | Sequence[int], count: int, name: str) -> list[int]:
     """Return the numbers that ``wanted`` names among 0 to ``count - 1``.
 
-    Parameters
-    ----------
-    wanted
-        Numbers, or text: numbers and Python slices, with commas between ("0,3,7", "0:36").
-    count
-        How many there are.
-    name
-        What is chosen, for messages.
-
-    Raises
-    ------
-    InputError
-        For text that is neither, and for numbers that do not exist.
+    Numbers, or text: numbers and Python slices, with commas between ("0,3,7", "0:36"). ``name``
+    is what messages call it.
     """
     parts = wanted.split(",") if isinstance(wanted, str) else [str(part) for part in wanted]
     numbers: list[int] = []

@@ -1,6 +1,5 @@
 """A small data set whose gathers carry the sample's number, and a network that reads it there."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -78,25 +77,19 @@ def run_dir(tmp_path, config):
     """A run directory as far as figures and reports read it."""
     folder = tmp_path / "run"
     folder.mkdir()
-    write_history(folder)
+    rows = ["epoch,seconds,train_loss,validation_loss,mse,ssim,ggn_products"]
+    for epoch in range(1, 5):
+        loss = 1e9 / epoch
+        rows.append(f"{epoch},{0.5 * epoch},{loss},{1.2 * loss},{loss / 480},{0.1 * epoch},0")
+    (folder / "history.csv").write_text("\n".join(rows) + "\n")
     (folder / "config.toml").write_text(config.to_toml())
     return folder
-
-
-def write_history(folder: Path, epochs: int = 4, validation: bool = True) -> None:
-    columns = "epoch,iteration,seconds,train_loss,validation_loss,mse,ssim,learning_rate"
-    rows = [columns + ",gradient_evaluations,ggn_products"]
-    for epoch in range(1, epochs + 1):
-        loss = 1e9 / epoch
-        scores = f"{1.2 * loss},{loss / 480},{0.1 * epoch}" if validation else "nan,nan,nan"
-        rows.append(f"{epoch},{3 * epoch},{0.5 * epoch},{loss},{scores},0.001,{3 * epoch},0")
-    (folder / "history.csv").write_text("\n".join(rows) + "\n")
 
 
 class FakeRun(SimpleNamespace):
     """Predicts the true model of the sample named in the gathers, changed by ``error``."""
 
-    def predict(self, gathers):
+    def predict(self, gathers, positions=None):
         self.batches.append(len(gathers))
         rows = np.rint(gathers[:, 0, 0, 0]).astype(int)
         return self.error(self.models[rows], rows).astype(np.float32)
@@ -111,9 +104,7 @@ def fake_run(monkeypatch, config, data_path, run_dir, models):
         path=run_dir,
         config=config,
         network=torch.nn.Linear(3, 4),
-        normalization=SimpleNamespace(
-            mean_velocity=models.mean(axis=0), gathers=SimpleNamespace(mute=None)
-        ),
+        normalization=SimpleNamespace(mean_velocity=models.mean(axis=0)),
         data_identity=identity,
         epoch=4,
         gather_shape=(3, 5, 16),
@@ -125,3 +116,9 @@ def fake_run(monkeypatch, config, data_path, run_dir, models):
     for module in (scoring, prediction):
         monkeypatch.setattr(module, "load_run", lambda *arguments: run)
     return run
+
+
+@pytest.fixture
+def no_report(monkeypatch):
+    """Leave out the slow part where a test is about something else."""
+    monkeypatch.setattr(scoring, "write_report", lambda *arguments: None)

@@ -1,11 +1,18 @@
+"""`plot` draws the right samples of whatever it is given, or says in one line why not."""
+
 import shutil
 
 import numpy as np
 import pytest
 
 from seistomo.dataset import open_dataset, write_dataset
+from seistomo.dataset.exchange.crops import CropOptions
+from seistomo.dataset.exchange.importing import ImportOptions, import_velocity
 from seistomo.errors import InputError
 from seistomo.evaluation import evaluate, plot, plotting, predict
+from seistomo.evaluation.selection import select
+
+RAMP = (1500 + np.add.outer(np.arange(30.0) * 50, np.arange(40.0) * 10)).astype(np.float32)
 
 
 @pytest.fixture
@@ -16,40 +23,40 @@ def drawn(monkeypatch):
     def record(name):
         return lambda *arguments: calls.append((name, arguments)) or name
 
-    for name in ("overview", "models", "gathers", "curves", "predictions"):
+    for name in ("overview", "models", "gathers", "curves", "predictions", "shots", "crops"):
         monkeypatch.setattr(plotting.figures, f"{name}_figure", record(name))
     monkeypatch.setattr(plotting.figures, "save", lambda figure, path: path)
     return calls
 
 
-def test_a_data_set_is_drawn_to_a_file(data_path, tmp_path):
+def test_a_data_set_is_drawn_to_a_file_that_is_kept(data_path, tmp_path):
     out = plot([data_path], tmp_path / "new" / "data.png")
-    assert out.read_bytes().startswith(b"\x89PNG")
+    before = out.read_bytes()
+    assert before.startswith(b"\x89PNG")
+    with pytest.raises(InputError, match="--overwrite"):
+        plot([data_path], out)
+    assert out.read_bytes() == before
 
 
-def test_runs_are_drawn_to_a_file(run_dir, tmp_path):
-    shutil.copytree(run_dir, tmp_path / "other")
-    plot([run_dir, tmp_path / "other"], tmp_path / "runs.svg")
-    text = (tmp_path / "runs.svg").read_text()
-    assert text.startswith("<?xml")
-
-
-@pytest.mark.parametrize(
-    ("kind", "name"), [("auto", "overview"), ("models", "models"), ("gathers", "gathers")]
-)
-def test_kinds_of_a_data_set(drawn, data_path, tmp_path, kind, name):
-    plot([data_path], tmp_path / "a.png", kind=kind)
-    assert [call[0] for call in drawn] == [name]
-
-
-def test_chosen_samples_and_shots(drawn, data_path, tmp_path, models):
+def test_samples_and_shots_of_a_data_set_are_chosen(drawn, data_path, tmp_path, models):
+    plot([data_path], tmp_path / "a.png")
     plot([data_path], tmp_path / "a.png", kind="models", samples="1,5:7")
-    np.testing.assert_array_equal(drawn[0][1][0], models[[1, 5, 6]])
-    assert drawn[0][1][3] == ["1: salt", "5: salt", "6: folds"]
-    plot([data_path], tmp_path / "a.png", kind="gathers", samples=[4], shots=[2], clip=95)
-    gathers, _, _, titles, shots, clip = drawn[1][1]
+    plot([data_path], tmp_path / "a.png", kind="gathers", samples=[4], shots=[2], clip=90)
+    assert [name for name, _ in drawn] == ["overview", "models", "gathers"]
+    np.testing.assert_array_equal(drawn[1][1][0], models[[1, 5, 6]])
+    assert drawn[1][1][3] == ["1: salt", "5: salt", "6: folds"]
+    gathers, _, _, titles, shots, clip = drawn[2][1]
     assert gathers[0, 0, 0, 0] == 4
-    assert (titles, shots, clip) == (["Gathers of sample 4: layers"], [2], 95)
+    assert (titles, shots, clip) == (["Gathers of sample 4: layers"], [2], 90)
+
+
+def test_runs_are_named_by_their_directories(drawn, run_dir, tmp_path):
+    shutil.copytree(run_dir, tmp_path / "deep" / "run")
+    shutil.copytree(run_dir, tmp_path / "sgd")
+    plot([run_dir, tmp_path / "sgd"], tmp_path / "a.png")
+    plot([run_dir, tmp_path / "deep" / "run"], tmp_path / "a.png")
+    assert list(drawn[0][1][0]) == ["run", "sgd"]
+    assert len(drawn[1][1][0]) == 2
 
 
 @pytest.fixture
@@ -65,25 +72,38 @@ def recorded_twice(data_path, tmp_path):
     return paths
 
 
-def test_a_shot_is_compared_between_data_sets(recorded_twice, tmp_path, monkeypatch):
-    calls = []
-    monkeypatch.setattr(plotting.figures, "shots_figure", lambda *args: calls.append(args))
-    monkeypatch.setattr(plotting.figures, "save", lambda figure, path: path)
+def test_a_shot_is_compared_between_data_sets(drawn, recorded_twice, tmp_path):
     plot(recorded_twice, tmp_path / "a.png", samples=[4], shots=[1], clip=90)
-    velocity, _, _, records, _, surveys, names, clip, _ = calls[0]
+    velocity, _, _, records, _, surveys, names, clip, _ = drawn[0][1]
     with open_dataset(recorded_twice[0]) as data:
         np.testing.assert_array_equal(velocity, data.read_velocity([4])[0])
         np.testing.assert_array_equal(records[0], data.read_gathers([4])[0, 1])
         assert surveys[1]["source_x"] == data.read_survey(4)["source_x"][1]
     np.testing.assert_array_equal(records[1], 2 * records[0])
     assert (names, clip) == (["once", "twice"], 90)
-    plot(recorded_twice, tmp_path / "a.png")
-    assert len(calls[1][3]) == 2
 
 
-def test_a_comparison_of_shots_is_drawn_to_a_file(recorded_twice, tmp_path):
-    out = plot(recorded_twice, tmp_path / "shots.png")
-    assert out.read_bytes().startswith(b"\x89PNG")
+def test_samples_are_found_by_their_number_not_by_their_row(
+    drawn, recorded_twice, tmp_path, monkeypatch
+):
+    class Shifted(plotting.DatasetReader):
+        """The second data set as if it began with sample 3."""
+
+        @property
+        def sample_indices(self):
+            return np.arange(self.samples, dtype=np.uint64) + (3 if "b" in self.path.parts else 0)
+
+        def read_velocity(self, indices):
+            shift = 3 if "b" in self.path.parts else 0
+            return super().read_velocity([min(34, index + shift) for index in indices])
+
+    monkeypatch.setattr(plotting, "open_dataset", Shifted)
+    plot(recorded_twice, tmp_path / "a.png", samples="4")
+    _, _, _, records, *_ = drawn[0][1]
+    with open_dataset(recorded_twice[0]) as data:
+        np.testing.assert_array_equal(records[1], 2 * data.read_gathers([1])[0, 1])
+    with pytest.raises(InputError, match=r"samples = 1: .*twice\.h5 holds no sample"):
+        plot(recorded_twice, tmp_path / "a.png", samples="1")
 
 
 def test_what_cannot_be_compared_is_refused(recorded_twice, data_path, tmp_path):
@@ -92,23 +112,15 @@ def test_what_cannot_be_compared_is_refused(recorded_twice, data_path, tmp_path)
         other = write_dataset(
             tmp_path / "other.h5", data.config, data.read_velocity([1]), data.read_gathers([1])
         )
-    with pytest.raises(InputError, match="its sample 0 has another velocity model than that of"):
-        plot([recorded_twice[0], other], out)
-    with pytest.raises(InputError, match="samples = 0:2: several data sets are compared by one"):
-        plot(recorded_twice, out, samples="0:2")
-    with pytest.raises(InputError, match="can be drawn as gathers"):
-        plot(recorded_twice, out, kind="models")
-    with pytest.raises(InputError, match="shots = 0: a figure of kind models shows no gathers"):
-        plot(recorded_twice[:1], out, kind="models", shots="0")
-
-
-def test_runs_are_named_by_their_directories(drawn, run_dir, tmp_path):
-    shutil.copytree(run_dir, tmp_path / "deep" / "run")
-    shutil.copytree(run_dir, tmp_path / "sgd")
-    plot([run_dir, tmp_path / "sgd"], tmp_path / "a.png")
-    assert list(drawn[0][1][0]) == ["run", "sgd"]
-    plot([run_dir, tmp_path / "deep" / "run"], tmp_path / "a.png")
-    assert len(drawn[1][1][0]) == 2
+    for paths, options, words in (
+        ([recorded_twice[0], other], {}, "has another velocity model than that of"),
+        (recorded_twice, {"samples": "0:2"}, "samples = 0:2: several data sets"),
+        (recorded_twice, {"kind": "models"}, "can be drawn as gathers"),
+        (recorded_twice[:1], {"kind": "models", "shots": "0"}, "kind models shows no gathers"),
+    ):
+        with pytest.raises(InputError, match=words):
+            plot(paths, out, **options)
+    assert plot(recorded_twice, out).read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.fixture
@@ -119,6 +131,7 @@ def predictions(fake_run, run_dir, data_path, tmp_path):
 
 def test_predictions_stand_beside_their_references(drawn, predictions, fake_run, models, tmp_path):
     plot([predictions], tmp_path / "a.png", samples=[7, 1])
+    plot([predictions], tmp_path / "a.png")
     cases = drawn[0][1][0]
     assert [case.label for case in cases] == ["Sample 7, faults", "Sample 1, salt"]
     np.testing.assert_array_equal(cases[1].reference, models[1])
@@ -126,20 +139,14 @@ def test_predictions_stand_beside_their_references(drawn, predictions, fake_run,
     np.testing.assert_allclose(cases[1].predictions[""], expected)
     assert cases[1].rmse[""] == pytest.approx(30 * np.sin(1), rel=1e-4)
     np.testing.assert_array_equal(cases[1].salt, models[1] > 4000)
-
-
-def test_predictions_show_best_median_and_worst(drawn, predictions, fake_run, tmp_path):
-    plot([predictions], tmp_path / "a.png")
-    cases = drawn[0][1][0]
+    cases = drawn[1][1][0]
     assert [case.label.split(":")[0] for case in cases][:3] == ["Best", "Median", "Worst"]
     ssim = [case.ssim[""] for case in cases]
     assert ssim[0] >= ssim[1] >= ssim[2]
 
 
-def test_an_evaluation_is_drawn_like_its_predictions(
-    drawn, fake_run, run_dir, data_path, tmp_path, monkeypatch
-):
-    monkeypatch.setattr("seistomo.evaluation.scoring.write_figures", lambda *arguments: [])
+@pytest.mark.usefixtures("no_report")
+def test_an_evaluation_is_drawn_like_its_predictions(drawn, fake_run, run_dir, data_path, tmp_path):
     evaluate(run_dir, data_path, tmp_path / "out")
     plot([tmp_path / "out"], tmp_path / "a.png")
     assert drawn[0][0] == "predictions"
@@ -147,27 +154,67 @@ def test_an_evaluation_is_drawn_like_its_predictions(
         plot([tmp_path / "out"], tmp_path / "a.png", samples=[0])
 
 
-def test_a_data_set_that_moved_can_be_named(drawn, predictions, data_path, tmp_path):
+def test_predictions_need_their_own_data_set_wherever_it_is(
+    drawn, predictions, data_path, tmp_path, config, models
+):
     data_path.rename(tmp_path / "moved.h5")
     with pytest.raises(InputError, match="name it after the predictions"):
         plot([predictions], tmp_path / "a.png")
     plot([predictions, tmp_path / "moved.h5"], tmp_path / "a.png")
     assert drawn[0][0] == "predictions"
-
-
-def test_another_data_set_is_refused(drawn, predictions, config, models, tmp_path):
-    from seistomo.dataset import write_dataset
-
     write_dataset(tmp_path / "b.h5", config, models, np.ones((35, 3, 5, 16), np.float32))
     with pytest.raises(InputError, match="is not the data set"):
         plot([predictions, tmp_path / "b.h5"], tmp_path / "a.png")
 
 
-def test_existing_figures_are_kept(data_path, tmp_path):
-    (tmp_path / "a.png").write_bytes(b"mine")
-    with pytest.raises(InputError, match="--overwrite"):
-        plot([data_path], tmp_path / "a.png")
-    assert (tmp_path / "a.png").read_bytes() == b"mine"
+@pytest.fixture
+def files(tmp_path):
+    """Return velocity files of part of a model, of crops of a smaller part, and of another."""
+    for name in ("ramp", "other"):
+        np.save(tmp_path / f"{name}.npy", RAMP)
+    made = []
+    for source, crops in (
+        ("ramp", CropOptions(depth_range=(50, None), x_range=(20, None))),
+        ("ramp", CropOptions(size=(10, 12), depth_range=(100, None), x_range=(70, None))),
+        ("other", CropOptions()),
+    ):
+        made.append(tmp_path / f"{len(made)}.h5")
+        options = ImportOptions(spacing=10, crops=crops)
+        import_velocity([tmp_path / f"{source}.npy"], made[-1], options)
+    return made
+
+
+def test_velocity_files_are_sheets_of_models_or_show_where_they_were_cut(drawn, files, tmp_path):
+    plot(files[1:2], tmp_path / "a.png", samples="1,3")
+    plot(files[:2], tmp_path / "a.png", samples="0,3")
+    velocity, depth, _, labels, surveys, limits = drawn[0][1]
+    np.testing.assert_array_equal(velocity, [RAMP[10:20, 19:31], RAMP[20:30, 19:31]])
+    np.testing.assert_allclose(depth, np.arange(10) * 10.0)
+    assert (labels, surveys) == (["1: imported", "3: imported"], None)
+    assert limits == (RAMP[10:, 7:31].min(), RAMP[10:, 7:31].max())
+    velocity, depth, x, corners, size, labels, title = drawn[1][1]
+    np.testing.assert_array_equal(velocity, RAMP[5:, 2:])
+    # In the coordinates of the file that both came from.
+    assert (depth[0], x[0]) == (50, 20)
+    assert corners == [(100, 70), (200, 190)]
+    assert (size, labels) == ((90, 110), ["0", "3"])
+    assert title.startswith("ramp.npy: 2 pieces of 10 x 12 nodes (90 x 110 m)")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "options", "words"),
+    [
+        ([1], {"kind": "crops"}, "name two velocity files"),
+        ([0, 1], {"kind": "models"}, "drawn of one velocity file"),
+        ([1], {"kind": "gathers"}, "can be drawn as models, crops"),
+        ([1], {"shots": "0"}, "shows no gathers"),
+        ([1], {"samples": "9"}, "samples = 9"),
+        ([0, 2], {}, "none of its models was cut from"),
+    ],
+)
+def test_bad_requests_of_velocity_files(files, tmp_path, chosen, options, words):
+    with pytest.raises(InputError, match=words):
+        plot([files[number] for number in chosen], tmp_path / "a.png", **options)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +224,6 @@ def test_existing_figures_are_kept(data_path, tmp_path):
         ({"kind": "convergence"}, "can be drawn as overview, models, gathers"),
         ({"clip": 0}, "clip = 0"),
         ({"samples": "99"}, "samples = 99"),
-        ({"samples": "a"}, "samples = a"),
         ({"kind": "gathers", "samples": "0:20"}, "shows 1 to 6"),
         ({"kind": "gathers", "shots": [3]}, "shots = 3"),
     ],
@@ -203,3 +249,23 @@ def test_bad_paths_are_told_in_one_line(data_path, run_dir, tmp_path):
             plot(paths, tmp_path / "a.png")
     with pytest.raises(InputError, match="written as one of"):
         plot([data_path], tmp_path / "a.jpeg")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "numbers"),
+    [
+        ("0,3,7", [0, 3, 7]),
+        ("0:3", [0, 1, 2]),
+        ("::4, 1", [0, 4, 1]),
+        ("-2:", [6, 7]),
+        ([5, 2], [5, 2]),
+    ],
+)
+def test_numbers_and_slices(wanted, numbers):
+    assert select(wanted, 8, "samples") == numbers
+
+
+@pytest.mark.parametrize("wanted", ["x", "", "1:2:3:4", "8", "-1", [9], "5:2", "1.5"])
+def test_numbers_that_do_not_exist_are_refused(wanted):
+    with pytest.raises(InputError, match="samples = "):
+        select(wanted, 8, "samples")

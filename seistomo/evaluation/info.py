@@ -1,0 +1,184 @@
+"""Data sets, velocity files, runs, evaluations and predictions in words."""
+
+import csv
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seistomo.dataset import open_dataset, read_predictions
+from seistomo.dataset.describe import describe_dataset
+from seistomo.dataset.exchange.describe import describe_velocity
+from seistomo.dataset.exchange.folder import MARKER
+from seistomo.dataset.store import file_format
+from seistomo.dataset.store.schema import PREDICTIONS_FORMAT
+from seistomo.dataset.store.velocity_writer import VELOCITY_FORMAT
+from seistomo.errors import InputError
+from seistomo.progress import counted
+
+History = Mapping[str, NDArray[np.float64]]
+"""Columns of a run's ``history.csv``, a value an epoch."""
+NEEDED = ("epoch", "seconds", "train_loss", "validation_loss")
+Facts = list[tuple[str, str]]
+
+
+def describe(path: str | Path, *, check: bool = False, config: bool = False) -> str:
+    """Return a readable summary of a data set, velocity file, run, evaluation or predictions.
+
+    ``check``: whether a data set or velocity file is read whole and compared with its checksums;
+    ``config``: return the stored configuration, as TOML, instead. Either is refused for a kind
+    that has none.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or directory")
+    held = file_format(path)
+    kind = {PREDICTIONS_FORMAT: "predictions", VELOCITY_FORMAT: "velocity"}.get(held, "data")
+    if is_run(path):
+        kind = "run"
+    elif (path / "samples.csv").is_file() and not (path / MARKER).is_file():
+        kind = "evaluation"  # an exported data set lists its samples, too
+    if check and kind not in ("data", "velocity"):
+        raise InputError(f"--check {path}: only data sets and velocity files have checksums")
+    if config and kind not in ("data", "run"):
+        raise InputError(f"--config {path}: only data sets and runs hold a configuration")
+    if kind == "run":
+        return _config_of(path) if config else describe_run(path)
+    if kind == "evaluation":
+        return _describe_evaluation(path)
+    if kind == "predictions":
+        return _describe_predictions(path)
+    if kind == "velocity":
+        return describe_velocity(path, check=check)
+    if config:
+        with open_dataset(path) as data:
+            return data.config.to_toml()
+    return describe_dataset(path, check=check)
+
+
+def is_run(path: str | Path) -> bool:
+    """Tell whether ``path`` is a run directory."""
+    return (Path(path) / "history.csv").is_file()
+
+
+def run_history(run_dir: str | Path) -> History:
+    """Return what ``history.csv`` says, refusing what is no run or has no finished epoch."""
+    if not is_run(run_dir):
+        raise InputError(f"{run_dir}: not a run, it has no history.csv")
+    path = Path(run_dir) / "history.csv"
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        names = dict.fromkeys([*NEEDED, *(rows[0] if rows else ())])
+        columns = {name: np.array([float(row[name]) for row in rows]) for name in names}
+    except (csv.Error, KeyError, TypeError, ValueError):
+        needed = ", ".join(NEEDED)
+        raise InputError(f"{path}: damaged; it must hold numbers for {needed}") from None
+    if not rows:
+        raise InputError(f"{run_dir}: no epoch is finished yet; train the run first")
+    return columns
+
+
+def describe_run(run_dir: str | Path) -> str:
+    """Return a summary of a run of any problem: network, optimizer, epochs, losses, scores."""
+    from seistomo.training.checkpoint import load_checkpoint
+
+    run_dir = Path(run_dir)
+    history = run_history(run_dir)
+    content = load_checkpoint(run_dir / "checkpoint.pt")
+    parameters = sum(weights.numel() for weights in content.network.values())
+    facts = run_facts(run_dir, history, "last", content.progress.epoch, parameters)
+    facts.append(("Trained on", f"data set {content.data_identity}"))
+    return _lines(f"{run_dir}: seistomo run", facts)
+
+
+def run_facts(
+    run_dir: Path, history: History, checkpoint: str, epoch: int, parameters: int
+) -> Facts:
+    """Describe a run: network, optimizer, epochs, time, best validation loss."""
+    config = tomllib.loads(_config_of(run_dir))
+    optimizer = config.get("optimizer", {})
+    rate = optimizer.get("learning_rate")
+    rate = "its own learning rate" if rate is None else f"learning rate {rate:g}"
+    options = "".join(f", {name} {value}" for name, value in optimizer.get("options", {}).items())
+    network = config.get("network", {}).get("name", "network")
+    facts = [
+        ("Run", run_dir.name),
+        ("Checkpoint", f"{checkpoint}, after epoch {epoch}"),
+        ("Network", f"{network}, {parameters:,} weights"),
+        ("Optimizer", f"{optimizer.get('name')}, {rate}{options}"),
+        ("Epochs", f"{history['epoch'][-1]:.0f}, {history['seconds'][-1]:.0f} s of optimizer time"),
+    ]
+    losses = history["validation_loss"]
+    if np.isfinite(losses).any():
+        best = int(np.nanargmin(losses))
+        found = {name: values[best] for name, values in history.items()}
+        text = f"{found['epoch']:.0f}: validation loss {scientific(losses[best])}"
+        if "mse" in found:
+            text += f" (m/s)², RMSE {np.sqrt(found['mse']):.0f} m/s"
+        for name, word in (("ssim", "SSIM"), ("accuracy", "accuracy")):
+            text += f", {word} {found[name]:.3f}" if name in found else ""
+        facts.append(("Best epoch", text))
+    return facts
+
+
+def scientific(value: float) -> str:
+    """Return a number as 8.50·10⁸."""
+    mantissa, exponent = f"{value:.2e}".split("e")
+    digits = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{mantissa}·10{digits}"
+
+
+def _config_of(run_dir: Path) -> str:
+    path = run_dir / "config.toml"
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+
+
+def _describe_evaluation(folder: Path) -> str:
+    """Return an evaluation's scores beside those of the mean training model and lateral mean."""
+    file = folder / "metrics.json"
+    try:
+        metrics = json.loads(file.read_text(encoding="utf-8"))
+        facts = [("prediction", _scores(metrics))]
+        facts += [(name, _scores(metrics[name])) for name in ("baseline", "oracle_1d")]
+        samples = counted(metrics["samples"], "sample")
+        heading = f"{folder}: evaluation of {samples} ({metrics['split']})"
+    except (OSError, TypeError, ValueError, KeyError) as error:
+        raise InputError(f"{file}: damaged, cannot be read ({error})") from None
+    return _lines(heading, facts)
+
+
+def _scores(scores: Mapping[str, Any]) -> str:
+    iou = scores["salt_iou"]
+    salt = "" if iou is None else f", salt IoU {iou:.3f}"
+    speeds = f"RMSE {scores['rmse']:.0f} m/s, MAE {scores['mae']:.0f} m/s"
+    return f"{speeds}, SSIM {scores['ssim']:.3f}{salt}"
+
+
+def _describe_predictions(path: Path) -> str:
+    """Return what a predictions file holds, and of which data set and run."""
+    velocity, _, attributes = read_predictions(path)
+    count, depth, x = velocity.shape
+    # Other programs may have written the file without saying where it comes from.
+    data, identity, run, checkpoint = (
+        attributes.get(name, "unknown") for name in ("data", "data_identity", "run", "checkpoint")
+    )
+    facts = [
+        ("Models", f"{count}, {depth} x {x} nodes (depth, x)"),
+        ("Velocity", f"{velocity.min():.0f} to {velocity.max():.0f} m/s"),
+        ("Data set", f"{data} ({identity})"),
+        ("Run", f"{run}, {checkpoint} checkpoint"),
+    ]
+    return _lines(f"{path}: seistomo predictions", facts)
+
+
+def _lines(heading: str, facts: Facts) -> str:
+    width = 2 + max(len(name) for name, _ in facts)
+    return "\n".join([heading, *(f"{name:<{width}}{text}" for name, text in facts)])

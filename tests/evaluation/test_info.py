@@ -1,0 +1,75 @@
+"""Files and runs in words, quickly, and one line for what cannot be told."""
+
+import numpy as np
+import pytest
+
+from seistomo.dataset import write_predictions
+from seistomo.errors import InputError
+from seistomo.evaluation import evaluate, predict
+from seistomo.evaluation.info import describe, run_history, scientific
+from seistomo.training import train
+
+
+def test_a_run_tells_epochs_weights_and_scores(config, data_path, tmp_path):
+    train(config, data_path, tmp_path / "trained")
+    text = describe(tmp_path / "trained")
+    for words in ("after epoch 2", "weights", "adam, its own learning rate", "validation loss"):
+        assert words in text
+    assert describe(tmp_path / "trained", config=True).startswith("[velocity]")
+
+
+@pytest.mark.usefixtures("no_report")
+def test_data_evaluation_and_predictions_are_described(fake_run, run_dir, data_path, tmp_path):
+    metrics = evaluate(run_dir, data_path, tmp_path / "out")
+    predict(run_dir, data_path, tmp_path / "p.h5")
+    assert "35" in describe(data_path)
+    assert describe(data_path, config=True).startswith("[velocity]")
+    text = describe(tmp_path / "out")
+    assert f"RMSE {metrics['rmse']:.0f} m/s" in text
+    assert f"RMSE {metrics['baseline']['rmse']:.0f} m/s" in text
+    assert "35, 20 x 24 nodes" in describe(tmp_path / "p.h5")
+
+
+def test_predictions_of_unknown_origin_are_described(tmp_path):
+    velocity, axis = np.full((1, 2, 3), 2000, np.float32), np.arange(3.0)
+    write_predictions(tmp_path / "p.h5", velocity, np.arange(1), axis[:2], axis, {})
+    text = describe(tmp_path / "p.h5")
+    assert "1, 2 x 3 nodes" in text
+    assert "unknown" in text
+
+
+def test_what_is_not_ours_is_refused(run_dir, tmp_path):
+    (tmp_path / "text.txt").write_text("no")
+    for path, message in ((tmp_path / "gone", "no such file"), (tmp_path / "text.txt", "HDF5")):
+        with pytest.raises(InputError, match=message):
+            describe(path)
+    with pytest.raises(InputError, match="only data sets and velocity files have checksums"):
+        describe(run_dir, check=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epoch,seconds,train_loss,validation_loss,mse,ssim\n", "no epoch is finished"),
+        ("epoch,seconds\n1,2\n", "damaged"),
+        ("epoch,seconds,train_loss,validation_loss,mse,ssim\n1,2,x,4,5,6\n", "damaged"),
+        ("epoch,seconds,train_loss,validation_loss,mse,ssim\n1,2\n", "damaged"),
+        ("epoch,seconds,train_loss,validation_loss\n1,2,3,4,5\n", "damaged"),
+        ("\xff\xfe\x00", "damaged"),
+        (None, "not a run"),
+    ],
+)
+def test_histories_that_tell_nothing_are_refused(run_dir, text, message):
+    np.testing.assert_array_equal(run_history(run_dir)["epoch"], [1, 2, 3, 4])
+    (run_dir / "history.csv").unlink()
+    if text is not None:
+        (run_dir / "history.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=message):
+        run_history(run_dir)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(8.5e8, "8.50·10⁸"), (1.0, "1.00·10⁰"), (0.012, "1.20·10⁻²")]
+)
+def test_numbers_with_powers_of_ten(value, text):
+    assert scientific(value) == text
