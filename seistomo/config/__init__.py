@@ -4,13 +4,14 @@ from seistomo.config.load import load_config, parse_config, preset_names, with_o
 from seistomo.config.network import NetworkConfig
 from seistomo.config.schema import Config, DatasetConfig, EvaluationConfig, OptimizerConfig
 from seistomo.config.survey import SimulationConfig, SurveyConfig
-from seistomo.config.training import TrainingConfig
+from seistomo.config.training import LoopConfig, TrainingConfig
 from seistomo.config.velocity import VelocityConfig
 
 __all__ = [
     "Config",
     "DatasetConfig",
     "EvaluationConfig",
+    "LoopConfig",
     "NetworkConfig",
     "OptimizerConfig",
     "SimulationConfig",

@@ -1,6 +1,6 @@
 """The whole configuration: its smaller sections, and the checks that span sections."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 import tomli_w
@@ -126,10 +126,23 @@ class Config(Section):
         without
             Dotted keys, ``section.key``, that are left out too.
         """
-        values = self.model_dump(exclude_none=True)
+        values = self.model_dump()
         for section, key in (dotted.split(".") for dotted in without):
             values[section].pop(key, None)
-        return _arrays_on_one_line(tomli_w.dumps(values))
+        return toml_text(values)
+
+
+def toml_text(values: Mapping[str, Any]) -> str:
+    """Return sections of settings as TOML text; settings left out (None) stay left out."""
+    return _arrays_on_one_line(tomli_w.dumps(_stated(values)))
+
+
+def _stated(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _stated(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if value is not None
+    }
 
 
 def _arrays_on_one_line(text: str) -> str:

@@ -8,12 +8,19 @@ DecibelRange = range_of(float, ge=-60, le=120)
 ShareRange = range_of(float, ge=0, lt=1)
 
 
-class TrainingConfig(Section):
-    """Epochs, batches, scaling of the data, schedule and stopping."""
+class LoopConfig(Section):
+    """How any problem is trained: epochs, batches, schedule, stopping, what is kept."""
 
     epochs: int = setting(200, "Number of epochs.", ge=1, le=10**6)
     batch_size: int = setting(
         100, "Samples a mini-batch, at most: an epoch is cut into equal batches.", ge=1, le=10**7
+    )
+    batches_per_epoch: int | None = setting(
+        None,
+        "Batches that make an epoch, at most: the next epoch draws anew from all samples; left"
+        " out: all samples once.",
+        ge=1,
+        le=10**7,
     )
     batch_doublings: int = setting(
         0,
@@ -36,80 +43,12 @@ class TrainingConfig(Section):
         " bfloat16 in convolutions alone. Weights and their derivatives are float32.",
     )
     threads: int = setting(0, "CPU threads; 0: as torch chooses.", ge=0, le=1024)
-    gather_scaling: Literal["none", "standard", "asinh", "trace", "gain"] = setting(
-        "asinh", "How gathers are scaled before the network (see docs/training.md)."
-    )
-    asinh_scale: float = setting(
-        0.2,
-        "Amplitude where asinh bends, as a share of the standard deviation (asinh).",
-        needs=chosen("training.gather_scaling", "asinh"),
-        gt=0,
-    )
-    gain_power: float = setting(
-        1.0,
-        "Power p of the time gain t^p (gather_scaling gain).",
-        needs=chosen("training.gather_scaling", "gain"),
-        ge=0,
-        le=4,
-    )
-    mute: Literal["none", "direct", "top"] = setting(
-        "none",
-        "Set to zero before scaling: the direct wave along the surface alone, or everything up"
-        " to its end (top).",
-    )
-    mute_speed: float = setting(
-        1480.0,
-        "Speed of the direct wave, m/s (mute).",
-        needs=chosen("training.mute", "direct", "top"),
-        gt=0,
-    )
-    gather_type: Literal["float32", "float16"] = setting(
-        "float32", "Type of scaled gathers; float16 halves the memory they take."
-    )
-    cache_memory: float | None = setting(
-        None,
-        "Memory to keep scaled gathers in, GiB; 0: read them anew each epoch; left out: half of"
-        " what is free.",
-        ge=0,
-        le=1e6,
-    )
     memory_limit: float | None = setting(
         None,
         "Memory that a process may take in all, GiB, on a GPU of its memory: fewer samples are"
         " forwarded at once where that is needed; left out: no limit.",
         gt=0,
         le=1e6,
-    )
-    velocity_scaling: Literal["bounds", "extremes"] = setting(
-        "bounds",
-        "Speeds scaled to the unit interval by velocity.minimum and maximum, or by the training"
-        " models' extremes.",
-    )
-    mirror: bool = setting(
-        False,
-        "Mirror half of the samples left to right, drawn anew each epoch; needs a survey that is"
-        " symmetric about the middle of the model.",
-    )
-    noise_snr: DecibelRange | None = setting(
-        None,
-        "Add white noise to each training sample, its signal-to-noise ratio drawn anew each"
-        " epoch from this range, dB; left out: no noise.",
-    )
-    dead_traces: ShareRange | None = setting(
-        None,
-        "Silence a share of each training sample's traces, drawn anew each epoch from this"
-        " range; left out: none.",
-    )
-    loss: Literal["mse", "mse+ssim"] = setting(
-        "mse",
-        "What the optimizer minimizes: squared error (published), or with structural"
-        " dissimilarity added; the latter is not convex, hence not for SQGN and SGN.",
-    )
-    ssim_weight: float = setting(
-        0.05,
-        "Weight of 1 - SSIM beside the mean squared error in scaled units (mse+ssim).",
-        needs=chosen("training.loss", "mse+ssim"),
-        gt=0,
     )
     averaging: Literal["none", "ema", "tail"] = setting(
         "none",
@@ -160,4 +99,77 @@ class TrainingConfig(Section):
     )
     tensorboard: bool = setting(
         False, "Write TensorBoard events too (needs seistomo[tensorboard])."
+    )
+
+
+class TrainingConfig(LoopConfig):
+    """Epochs, batches, scaling of the data, schedule and stopping."""
+
+    gather_scaling: Literal["none", "standard", "asinh", "trace", "gain"] = setting(
+        "asinh", "How gathers are scaled before the network (see docs/training.md)."
+    )
+    asinh_scale: float = setting(
+        0.2,
+        "Amplitude where asinh bends, as a share of the standard deviation (asinh).",
+        needs=chosen("training.gather_scaling", "asinh"),
+        gt=0,
+    )
+    gain_power: float = setting(
+        1.0,
+        "Power p of the time gain t^p (gather_scaling gain).",
+        needs=chosen("training.gather_scaling", "gain"),
+        ge=0,
+        le=4,
+    )
+    mute: Literal["none", "direct", "top"] = setting(
+        "none",
+        "Set to zero before scaling: the direct wave along the surface alone, or everything up"
+        " to its end (top).",
+    )
+    mute_speed: float = setting(
+        1480.0,
+        "Speed of the direct wave, m/s (mute).",
+        needs=chosen("training.mute", "direct", "top"),
+        gt=0,
+    )
+    gather_type: Literal["float32", "float16"] = setting(
+        "float32", "Type of scaled gathers; float16 halves the memory they take."
+    )
+    cache_memory: float | None = setting(
+        None,
+        "Memory to keep scaled gathers in, GiB; 0: read them anew each epoch; left out: half of"
+        " what is free.",
+        ge=0,
+        le=1e6,
+    )
+    velocity_scaling: Literal["bounds", "extremes"] = setting(
+        "bounds",
+        "Speeds scaled to the unit interval by velocity.minimum and maximum, or by the training"
+        " models' extremes.",
+    )
+    mirror: bool = setting(
+        False,
+        "Mirror half of the samples left to right, drawn anew each epoch; needs a survey that is"
+        " symmetric about the middle of the model.",
+    )
+    noise_snr: DecibelRange | None = setting(
+        None,
+        "Add white noise to each training sample, its signal-to-noise ratio drawn anew each"
+        " epoch from this range, dB; left out: no noise.",
+    )
+    dead_traces: ShareRange | None = setting(
+        None,
+        "Silence a share of each training sample's traces, drawn anew each epoch from this"
+        " range; left out: none.",
+    )
+    loss: Literal["mse", "mse+ssim"] = setting(
+        "mse",
+        "What the optimizer minimizes: squared error (published), or with structural"
+        " dissimilarity added; the latter is not convex, hence not for SQGN and SGN.",
+    )
+    ssim_weight: float = setting(
+        0.05,
+        "Weight of 1 - SSIM beside the mean squared error in scaled units (mse+ssim).",
+        needs=chosen("training.loss", "mse+ssim"),
+        gt=0,
     )

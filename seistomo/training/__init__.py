@@ -1,9 +1,21 @@
-"""Learn velocity from gathers: objective, loop, checkpoints, runs."""
+"""Learn: problems, the loop, run directories, predictions of a trained run."""
 
-from seistomo.training.history import EpochRow
-from seistomo.training.loop import train
+from seistomo.training.fit import fit
+from seistomo.training.history import RunResult
 from seistomo.training.objective import BatchObjective
-from seistomo.training.result import TrainingResult
+from seistomo.training.problem import Method, Problem, TensorSamples
 from seistomo.training.run import Run, load_run
+from seistomo.training.tomography import TomographyProblem, train
 
-__all__ = ["BatchObjective", "EpochRow", "Run", "TrainingResult", "load_run", "train"]
+__all__ = [
+    "BatchObjective",
+    "Method",
+    "Problem",
+    "Run",
+    "RunResult",
+    "TensorSamples",
+    "TomographyProblem",
+    "fit",
+    "load_run",
+    "train",
+]

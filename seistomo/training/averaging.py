@@ -12,28 +12,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seistomo.config.training import TrainingConfig
+from seistomo.config import LoopConfig
 
 
 class WeightAverage:
     """The average of a network's weights over the optimizer's steps.
 
-    With w_n the weights after the n-th step that counts:
+    With w_n the weights after the n-th step that counts, ``training.averaging`` is
 
     - ``ema``: the sum of decay^(n − i) w_i over i, divided by the sum of these factors;
     - ``tail``: the mean over all steps of the last ``averaging_epochs`` epochs, before which the
       average is the weights themselves;
     - ``none``: always the weights themselves.
-
-    Parameters
-    ----------
-    config
-        The section ``[training]``.
-    network
-        The network; its parameters are averaged.
     """
 
-    def __init__(self, config: TrainingConfig, network: nn.Module):
+    def __init__(self, config: LoopConfig, network: nn.Module):
         self._kind, self._decay = config.averaging, config.averaging_decay
         # A run of fewer epochs is averaged from its start.
         last = max(0, config.epochs - config.averaging_epochs)
@@ -41,15 +34,10 @@ class WeightAverage:
         self._network = network
         self._count, self._average = 0, []
 
-    @property
-    def is_off(self) -> bool:
-        """Whether nothing is ever averaged."""
-        return self._kind == "none"
-
     @torch.no_grad()
     def add(self, epoch: int) -> None:
         """Take in the weights after a step of an epoch, counted from 0."""
-        if self.is_off or epoch < self._first_epoch:
+        if self._kind == "none" or epoch < self._first_epoch:
             return
         weights = self._weights()
         self._count += 1
@@ -85,7 +73,7 @@ class WeightAverage:
 
         ``count`` steps since ``first_epoch``, and ``own``: the optimizer's weights.
         """
-        if self.is_off:
+        if self._kind == "none":
             return {}
         own = dict(zip(self._names(), self._weights(), strict=True)) if self._count else {}
         return {"count": self._count, "first_epoch": self._first_epoch, "own": own}

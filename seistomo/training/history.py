@@ -1,54 +1,102 @@
-"""What a run did, a row an epoch: ``history.csv``."""
+"""What a run did, a row an epoch: ``history.csv``, and how it stands: ``metrics.json``."""
 
+import json
+import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from seistomo.training.directory import write_text
+from seistomo.files import written_whole
+
+Row = dict[str, Any]
+CONFIG, HISTORY, METRICS = "config.toml", "history.csv", "metrics.json"
+CHECKPOINT, BEST, FIGURES = "checkpoint.pt", "best.pt", "figures"
 
 
 @dataclass(frozen=True)
-class EpochRow:
-    """One epoch; what is counted is counted from the start of the run.
+class RunResult:
+    """How a run stands or ended.
 
     Attributes
     ----------
-    epoch
-        Epochs done, from 1.
-    iteration
-        Optimizer steps so far.
-    seconds
-        Time spent in optimizer steps and waiting for data so far, without evaluation.
-    train_loss
-        Mean over the epoch's samples of the losses before each step: squared error summed over
-        pixels, (m/s)².
-    validation_loss
-        The same for the validation split after the epoch; nan without such a split.
-    mse, ssim
-        Mean squared error, (m/s)², and structural similarity of the validation split.
-    learning_rate
-        Learning rate of the epoch (first parameter group).
-    gradient_evaluations, ggn_products
-        Gradients of a batch and Gauss–Newton products with a batch so far; where batches grow,
-        in batches of the first epoch's size.
+    run_dir
+        The run directory.
+    parameters
+        Number of weights of the network.
+    history
+        The rows of ``history.csv`` as dictionaries: epoch, iteration, seconds (of optimizer steps
+        and waiting for data), train_loss (mean over the epoch's samples of the losses before each
+        step), validation_loss, the problem's scores of the validation split, learning_rate,
+        gradient_evaluations and ggn_products (gradients of a batch and Gauss–Newton products with
+        one; where batches grow, in batches of the first epoch's size). Counts and seconds are from
+        the start of the run.
+    last, best
+        The rows of the last epoch and of the one with the lowest validation loss.
+    dead_pixels
+        Share of the outputs that are zero for every sample after the last epoch.
+    waiting
+        Share of the optimizer's time that was spent waiting for data.
+    peak_memory
+        The most bytes that the process has taken, on a GPU of its memory.
+    outcome
+        The best epoch's scores in words.
     """
 
-    epoch: int
-    iteration: int
-    seconds: float
-    train_loss: float
-    validation_loss: float
-    mse: float
-    ssim: float
-    learning_rate: float
-    gradient_evaluations: float
-    ggn_products: float
+    run_dir: Path
+    parameters: int
+    history: list[Row]
+    last: Row
+    best: Row
+    dead_pixels: float
+    waiting: float
+    peak_memory: int
+    outcome: str = ""
+
+    def metrics(self) -> dict[str, Any]:
+        """Return what ``metrics.json`` holds; what was not measured is None."""
+        return {
+            "parameters": self.parameters,
+            "dead_pixels": _or_none(self.dead_pixels),
+            "waiting": self.waiting,
+            "peak_memory": self.peak_memory,
+            "last": {key: _or_none(value) for key, value in self.last.items()},
+            "best": {key: _or_none(value) for key, value in self.best.items()},
+        }
+
+    def __str__(self) -> str:
+        return (
+            f"{self.run_dir}: {self.last['epoch']} epochs in {self.last['seconds']:.0f} s"
+            f" ({self.waiting:.1%} of it waiting for data);"
+            f" best epoch {self.best['epoch']}: {self.outcome}"
+        )
 
 
-COLUMNS = tuple(field.name for field in fields(EpochRow))
+def columns(score_names: Sequence[str]) -> list[str]:
+    """Return the columns of ``history.csv``."""
+    return [
+        *("epoch", "iteration", "seconds", "train_loss", "validation_loss"),
+        *score_names,
+        *("learning_rate", "gradient_evaluations", "ggn_products"),
+    ]
 
 
-def write_history(path: Path, rows: Sequence[EpochRow]) -> None:
+def write_history(path: Path, names: Sequence[str], rows: Sequence[Row]) -> None:
     """Write ``history.csv``, whole or not at all; numbers keep all their digits."""
-    lines = [",".join(COLUMNS), *(",".join(map(repr, astuple(row))) for row in rows)]
+    lines = [",".join(names), *(",".join(repr(row[name]) for name in names) for row in rows)]
     write_text(path, "\n".join(lines) + "\n")
+
+
+def write_metrics(path: Path, result: RunResult) -> None:
+    """Write ``metrics.json``."""
+    write_text(path, json.dumps(result.metrics(), indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value

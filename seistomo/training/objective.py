@@ -6,15 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from seistomo.errors import InputError
-from seistomo.optim import OptimizerError, PartwiseObjective, Ranks
+from seistomo.optim import PartwiseObjective, Ranks
 from seistomo.optim.curvature import PartwiseLinearization
 from seistomo.optim.objective import Parameters, Vector
-from seistomo.training.data import Batch, EpochData
-from seistomo.training.losses import StructuralLoss, squared_error
+from seistomo.training.problem import Batch, Epoch, Loss
 
 # The largest layer of a micro-batch: on CPUs what malloc hands out again without returning it to
 # the system (32 MiB; above that each pass pays for fresh pages), on GPUs what keeps them busy.
 LARGEST_ACTIVATION_BYTES = {"cpu": 32 * 2**20, "cuda": 2**30}
+# Samples of a full gradient that are forwarded at once where a batch is: so many, and no more than
+# so many batches.
+FULL_GRADIENT_PIECE, FULL_GRADIENT_BATCHES = 1000, 4
 
 
 class BatchObjective(PartwiseObjective):
@@ -24,109 +26,100 @@ class BatchObjective(PartwiseObjective):
     ----------
     model
         The network.
+    loss
+        What is minimized: ℓ(outputs, targets), the mean over samples.
+    epoch
+        The epoch that the batch is part of.
+    index
+        Its number in it, from 0.
     batch
-        The samples.
+        The batch as it was read ahead; left out: the epoch has it at hand.
     micro_batch
         Samples forwarded at once; 0: a batch.
-    epoch
-        The epoch that the batch is part of; left out: the batch is all there is.
-    batch_index
-        The batch's number within the epoch, from 0.
     ranks
         The processes that share the work; see `seistomo.optim.Ranks`.
-    structural
-        What is minimized in place of the squared error; left out: that.
+    reported
+        The loss that `reported_loss` is of, where it is another one.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        batch: Batch,
+        loss: Loss,
+        epoch: Epoch,
+        index: int = 0,
+        batch: Batch | None = None,
         micro_batch: int = 0,
-        epoch: EpochData | None = None,
-        batch_index: int = 0,
         ranks: Ranks | None = None,
-        structural: StructuralLoss | None = None,
+        reported: Loss | None = None,
     ):
         super().__init__(
             model,
-            structural or squared_error,
-            batch.samples,
-            batches=epoch.batches if epoch else None,
-            batch_index=batch_index,
-            training_samples=epoch.samples if epoch else None,
+            loss,
+            epoch.batches[index],
+            batches=epoch.batches,
+            batch_index=index,
+            training_samples=epoch.samples,
             ranks=ranks,
         )
-        self._batch, self._epoch = batch, epoch
-        self._micro_batch = micro_batch or self.batch_size
-        self._structural = structural
-        self._published: Tensor | None = None
+        self._loss, self._epoch, self._batch = loss, epoch, batch
+        self._micro_batch, self._reported = micro_batch, reported
+        self._targets: Tensor | None = None
+        self._found: Tensor | None = None
 
     def __call__(self) -> Tensor:
         """Zero the gradients, run forward and backward, return the loss (a torch closure)."""
-        if self._structural is None:
+        if self._reported is None:
+            return super().__call__()
+        sums = []
+
+        def record(_module: nn.Module, _inputs: tuple, outputs: Tensor) -> None:
+            sums.append(self._reported(outputs.detach(), self._targets) * len(outputs))
+
+        hook = self.model.register_forward_hook(record)
+        try:
             loss = super().__call__()
-            errors = loss
-        else:
-            with self._structural.recording() as recorded:
-                loss = super().__call__()
-            errors = self._ranks.sum([loss.new_zeros(()) + sum(recorded)])[0] / self.batch_size
-        if self._published is None:
-            self._published = errors
+        finally:
+            hook.remove()
+        if self._found is None:
+            total = loss.new_zeros(()) + sum(sums)
+            self._found = self._ranks.sum([total])[0] / self.batch_size
         return loss
 
-    @property
-    def published_loss(self) -> Tensor:
-        """The batch's squared error (Eq. 9, scaled units), of the first closure or `measure`.
-
-        Raises
-        ------
-        InputError
-            Before either.
-        """
-        if self._published is None:
-            raise InputError(
-                'training.loss = "mse+ssim": needs an optimizer that calls its step\'s closure'
-            )
-        return self._published
-
-    @torch.no_grad()
-    def measure(self) -> None:
-        """Find the published loss at the present weights by a forward pass of its own."""
-        total = next(self.model.parameters()).new_zeros(())
-        for part in self._weighted_parts(self.samples):
-            total += squared_error(self.model(part.inputs), part.targets) * part.weight
-        self._published = self._ranks.sum([total])[0]
+    def reported_loss(self) -> Tensor:
+        """Return the reported loss of the first closure, else at the weights as they are now."""
+        if self._found is None:
+            with torch.no_grad():
+                total = next(self.model.parameters()).new_zeros(())
+                for part in self._weighted_parts(self.samples):
+                    total += self._reported(self.model(part.inputs), part.targets) * part.weight
+                self._found = self._ranks.sum([total])[0]
+        return self._found
 
     def linearize(
         self, params: Parameters = None, samples: Tensor | None = None
     ) -> PartwiseLinearization:
         """Return loss, gradient and Gauss–Newton products; see `Objective`."""
-        self._require_convex()
+        require_convex(self._loss)
         return super().linearize(params, samples)
 
     def hessian_product(
         self, vector: Sequence[Tensor], params: Parameters = None, samples: Tensor | None = None
     ) -> Vector:
         """Return ∇²f_T v; see `Objective`."""
-        self._require_convex()
+        require_convex(self._loss)
         return super().hessian_product(vector, params, samples)
 
     def parts(self, samples: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield inputs and targets of one micro-batch after the other."""
-        rows = self._rows(samples)
-        if rows is None:
-            yield from self._epoch.parts(samples, self._micro_batch)
-            return
-        for part in rows.split(self._micro_batch):
-            yield self._batch.take(part)
-
-    def _require_convex(self) -> None:
-        if self._structural is not None:
-            raise OptimizerError(
-                "training.loss: structural similarity is not convex in the outputs, so the"
-                " curvature that this optimizer asks for is not defined"
-            )
+        whole = len(samples) <= self.batch_size
+        pieces = min(FULL_GRADIENT_PIECE, FULL_GRADIENT_BATCHES * self.batch_size)
+        size = self._micro_batch or (len(samples) if whole else max(self.batch_size, pieces))
+        rows = None if self._batch is None else self._rows(samples)
+        taken = (self._batch.take(part) for part in rows.split(size)) if rows is not None else ()
+        for inputs, targets in taken or self._epoch.parts(samples, size):
+            self._targets = targets
+            yield inputs, targets
 
     def _rows(self, samples: Tensor) -> Tensor | None:
         """Return the samples' rows in the batch, or None if some are elsewhere in the epoch."""
@@ -136,24 +129,28 @@ class BatchObjective(PartwiseObjective):
         wanted = samples.tolist()
         if all(sample in row_of for sample in wanted):
             return torch.tensor([row_of[sample] for sample in wanted])
-        if self._epoch is None:
-            missing = next(sample for sample in wanted if sample not in row_of)
-            raise ValueError(f"sample {missing} is not in this batch")
         return None
 
 
-def micro_batch_size(asked: int, largest_activation: int, device: torch.device) -> int:
-    """Return how many samples to forward at once.
+def require_convex(loss: Loss, optimizer: str = "") -> None:
+    """Refuse a loss that says it is not convex in the outputs.
 
-    Parameters
-    ----------
-    asked
-        ``training.micro_batch``; 0: by the size of the largest layer. It depends on nothing but
-        the network and the kind of device, so that a run can be repeated.
-    largest_activation
-        Values a sample in the network's largest layer.
-    device
-        Where the network is.
+    Raises
+    ------
+    InputError
+        Because the curvature that an optimizer asks for is not defined.
+    """
+    if not getattr(loss, "convex", True):
+        raise InputError(
+            f"training.loss: is not convex in the outputs, and optimizer {optimizer or 'here'}"
+            " needs curvature; use a first-order optimizer (adam, sgd, svrg), or another loss"
+        )
+
+
+def micro_batch_size(asked: int, largest_activation: int, device: torch.device) -> int:
+    """Return how many samples to forward at once: as asked, or (0) by the largest layer's values.
+
+    It depends on nothing but the network and the kind of device, so that a run can be repeated.
     """
     if asked:
         return asked

@@ -13,8 +13,7 @@ from seistomo.device import choose_device
 from seistomo.errors import InputError
 from seistomo.networks import TomographyNetwork, build_network
 from seistomo.training.checkpoint import load_checkpoint
-from seistomo.training.directory import BEST, CHECKPOINT
-from seistomo.training.history import EpochRow
+from seistomo.training.history import BEST, CHECKPOINT, Row
 from seistomo.training.mute import Positions
 from seistomo.training.normalization import Normalization
 from seistomo.training.objective import micro_batch_size
@@ -35,7 +34,7 @@ class Run:
     normalization
         Scalings of gathers and velocity, and the mean training model.
     history
-        One `EpochRow` an epoch up to this checkpoint.
+        A row of ``history.csv`` an epoch up to this checkpoint.
     data_identity
         Identity of the data set that it was trained on.
     epoch
@@ -48,7 +47,7 @@ class Run:
     config: Config
     network: TomographyNetwork
     normalization: Normalization
-    history: list[EpochRow]
+    history: list[Row]
     data_identity: str
     epoch: int
     gather_shape: tuple[int, int, int]
@@ -128,16 +127,19 @@ def load_run(
     place = choose_device(device)
     path = run_dir / (BEST if checkpoint == "best" else CHECKPOINT)
     content = load_checkpoint(path)
+    learnt = content.problem
+    if "normalization" not in learnt:
+        raise InputError(f"run {run_dir}: is no run of the tomography problem")
+    gather_shape, velocity_shape = learnt["gather_shape"], learnt["velocity_shape"]
     config = parse_config(content.config, origin=str(path))
-    gather_shape, velocity_shape = tuple(content.gather_shape), tuple(content.velocity_shape)
     network = build_network(config.network, gather_shape, velocity_shape, torch.Generator())
     network.load_state_dict(content.network)
     return Run(
         path=run_dir,
         config=config,
         network=network.to(place).eval(),
-        normalization=Normalization.from_state(content.normalization),
-        history=[EpochRow(*row) for row in content.history],
+        normalization=Normalization.from_state(learnt["normalization"]),
+        history=content.history,
         data_identity=content.data_identity,
         epoch=content.progress.epoch,
         gather_shape=gather_shape,

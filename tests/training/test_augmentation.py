@@ -11,6 +11,7 @@ from seistomo.simulation.noise import add_noise, draw_dead_traces
 from seistomo.training import load_run, train
 from seistomo.training.augmentation import Augmentation, Corruption, corrupts
 from seistomo.training.data import EpochData, SplitData
+from seistomo.training.losses import squared_error
 from seistomo.training.normalization import learn_normalization
 from seistomo.training.objective import BatchObjective
 from seistomo.training.room import GIB
@@ -187,8 +188,8 @@ def test_training_is_corrupted_and_validation_is_not(dataset, make_config, tmp_p
     tiny = ["training.epochs=1", "optimizer.learning_rate=1e-30"]
     plain = train(make_config(*tiny), dataset, tmp_path / "plain")
     spoiled = train(make_config(*tiny, override), dataset, tmp_path / "spoiled")
-    assert spoiled.last.validation_loss == plain.last.validation_loss
-    assert spoiled.last.train_loss != plain.last.train_loss
+    assert spoiled.last["validation_loss"] == plain.last["validation_loss"]
+    assert spoiled.last["train_loss"] != plain.last["train_loss"]
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sqgn", "sgn", "svrg"])
@@ -198,7 +199,7 @@ def test_every_optimizer_takes_corrupted_batches(dataset, make_config, tmp_path,
     overrides += options if optimizer in ("sqgn", "svrg") else []
     overrides += ["optimizer.learning_rate=1e-3", "training.epochs=2"]
     result = train(make_config(*overrides), dataset, tmp_path / "run")
-    assert np.isfinite(result.last.validation_loss)
+    assert np.isfinite(result.last["validation_loss"])
 
 
 def test_objective_sees_the_same_batch_in_every_evaluation(dataset, make_config):
@@ -212,7 +213,7 @@ def test_objective_sees_the_same_batch_in_every_evaluation(dataset, make_config)
             torch.nn.Flatten(), torch.nn.Linear(480, 168), torch.nn.Unflatten(1, (12, 14))
         )
         objectives = [
-            BatchObjective(model, batch, 3, epoch, index)
+            BatchObjective(model, squared_error, epoch, index, batch, 3)
             for index, batch in enumerate(epoch.from_batch(0))
         ]
         full = objectives[0].full_gradient(cache_next=2)

@@ -7,7 +7,7 @@ from seistomo.config import Config, load_config
 from seistomo.dataset import open_dataset, write_dataset
 from seistomo.errors import InputError
 from seistomo.training import train
-from seistomo.training.fit import config_for
+from seistomo.training.tomography import config_for
 
 
 @pytest.mark.parametrize(

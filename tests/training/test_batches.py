@@ -5,19 +5,23 @@ import csv
 import numpy as np
 import pytest
 
-from seistomo.config import with_overrides
-from seistomo.config.training import TrainingConfig
+from seistomo.config import LoopConfig, with_overrides
 from seistomo.errors import InputError
 from seistomo.progress import set_quiet
 from seistomo.training import train
-from seistomo.training.batches import batch_counts, batch_groups, batch_size
+from seistomo.training.batches import batch_counts, batch_size, epoch_groups
+
+
+def groups_of(seed, epoch, samples, batch_size, **others):
+    settings = LoopConfig(seed=seed, batch_size=batch_size, **others)
+    return epoch_groups(settings, epoch, samples)
 
 
 def test_order_depends_on_seed_and_epoch_alone():
-    one = batch_groups(3, 5, 23, 8)
-    for a, b in zip(one, batch_groups(3, 5, 23, 8), strict=True):
+    one = groups_of(3, 5, 23, 8)
+    for a, b in zip(one, groups_of(3, 5, 23, 8), strict=True):
         assert np.array_equal(a, b)
-    for other in (batch_groups(3, 6, 23, 8), batch_groups(4, 5, 23, 8)):
+    for other in (groups_of(3, 6, 23, 8), groups_of(4, 5, 23, 8)):
         assert not np.array_equal(np.concatenate(one), np.concatenate(other))
 
 
@@ -26,7 +30,7 @@ def test_order_depends_on_seed_and_epoch_alone():
     [(24, 8, [8, 8, 8]), (25, 8, [7, 6, 6, 6]), (23, 8, [8, 8, 7]), (5, 5, [5]), (3, 1, [1, 1, 1])],
 )
 def test_epochs_are_cut_into_equal_batches_without_replacement(samples, batch_size, sizes):
-    groups = batch_groups(0, 0, samples, batch_size)
+    groups = groups_of(0, 0, samples, batch_size)
     assert [len(group) for group in groups] == sizes
     assert sorted(np.concatenate(groups)) == list(range(samples))
 
@@ -45,7 +49,7 @@ def test_epochs_are_cut_into_equal_batches_without_replacement(samples, batch_si
     ],
 )
 def test_sizes_double_after_equal_parts_of_the_epochs(epochs, doublings, sizes):
-    settings = TrainingConfig(epochs=epochs, batch_size=10, batch_doublings=doublings)
+    settings = LoopConfig(epochs=epochs, batch_size=10, batch_doublings=doublings)
     assert [batch_size(settings, epoch, 60) for epoch in range(epochs)] == sizes
     assert batch_counts(settings, 60) == [-(-60 // size) for size in sizes]
     assert batch_counts(settings, 60, epochs - 1) == [-(-60 // sizes[-1])]
@@ -97,21 +101,21 @@ def test_an_interval_that_later_epochs_are_too_short_for_is_refused_at_once(
 def test_more_epochs_are_refused_inside_an_epoch_whose_batches_they_change(
     growing, dataset, tmp_path, monkeypatch
 ):
-    from seistomo.training import loop
+    from seistomo.training.fit import _Training
 
     config = with_overrides(growing, ["training.checkpoint_iterations=1"])
-    save = loop._Loop._save
+    save = _Training.save
 
     def interrupted(self):
         save(self)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Loop, "_save", interrupted)
+        patch.setattr(_Training, "save", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(config, dataset, tmp_path / "run")
     more = with_overrides(config, ["training.epochs=9"])
     with pytest.raises(InputError, match=r"epochs = 9: .*epoch 1, .*finish that with 3"):
         train(more, dataset, tmp_path / "run", resume=True)
     train(config, dataset, tmp_path / "run", resume=True)
-    assert train(more, dataset, tmp_path / "run", resume=True).last.epoch == 9
+    assert train(more, dataset, tmp_path / "run", resume=True).last["epoch"] == 9

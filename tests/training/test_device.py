@@ -1,10 +1,12 @@
 """Torch settings of training, and the precisions that a device offers."""
 
+import sys
+
 import pytest
 import torch
 
 from seistomo.errors import InputError
-from seistomo.training import loop, train
+from seistomo.training import TomographyProblem, train
 from seistomo.training.device import check_precision, convolution_type, torch_settings
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -66,11 +68,16 @@ def test_training_refuses_what_the_device_has_not(dataset, make_config, tmp_path
 )
 def test_training_computes_in_it(precision, wanted, dataset, make_config, tmp_path, monkeypatch):
     # No GPU is needed to see what it would be told.
-    monkeypatch.setattr(loop, "check_precision", lambda *_: None)
-    monkeypatch.setattr(
-        loop._Loop,
-        "run",
-        lambda self: (self.session.network.convolution_type, torch.backends.cudnn.allow_tf32),
-    )
+    monkeypatch.setattr(sys.modules["seistomo.training.fit"], "check_precision", lambda *_: None)
+    seen = []
+
+    def scores(_self, network, _samples):
+        seen.append((network.convolution_type, torch.backends.cudnn.allow_tf32))
+        raise InputError("seen enough")
+
+    monkeypatch.setattr(TomographyProblem, "scores", scores)
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda *_: 1.0)
     config = make_config(f'training.precision="{precision}"', "training.device=cpu")
-    assert train(config, dataset, tmp_path / "run") == wanted
+    with pytest.raises(InputError, match="seen enough"):
+        train(config, dataset, tmp_path / "run")
+    assert seen == [wanted]

@@ -208,9 +208,9 @@ def test_a_killed_rank_ends_all_and_others_finish(name, alone, command, start_ra
     run, every = tmp_path / "run", "training.checkpoint_iterations=1"
     arguments = command(run, *OPTIMIZERS[name], every)
     # Slow, so that it can be killed on the way.
-    slow = "import time; from seistomo.training import loop\n"
-    slow += "step = loop._Loop._step\n"
-    slow += "loop._Loop._step = lambda *a: (time.sleep(0.02), step(*a))[1]\n"
+    slow = "import time; from seistomo.training.fit import _Training\n"
+    slow += "step = _Training._step\n"
+    slow += "_Training._step = lambda *a: (time.sleep(0.02), step(*a))[1]\n"
     for count, victim in ((3, 1), (2, 0)):
         before = iterations(run)
         ranks = start_ranks(count, *arguments, "--resume", prepare=slow)
@@ -251,14 +251,14 @@ def test_a_run_of_two_goes_on_with_three_and_says_so(alone, command, start_ranks
 @pytest.mark.parametrize("victim", [0, 2])
 def test_one_failing_rank_ends_all_with_one_message(victim, command, start_ranks, tmp_path):
     fail = (
-        "from seistomo.training import loop\n"
+        "from seistomo.training.fit import _Training\n"
         "from seistomo.errors import InputError\n"
-        "calls, step = [], loop._Loop._step\n"
+        "calls, step = [], _Training._step\n"
         "def failing(*arguments):\n"
         "    calls.append(1)\n"
         "    if len(calls) == 6: raise InputError('no step today')\n"
         "    return step(*arguments)\n"
-        f"if os.environ['RANK'] == '{victim}': loop._Loop._step = failing\n"
+        f"if os.environ['RANK'] == '{victim}': _Training._step = failing\n"
     )
     ranks = start_ranks(3, *command(tmp_path / "run"), prepare=fail)
     assert [rank.wait() for rank in ranks] == [2, 2, 2], [rank.words for rank in ranks]

@@ -151,7 +151,7 @@ def test_run_predicts_what_training_saw(make_config, arrays, tmp_path, monkeypat
         predicted = run.predict(data.read_gathers(rows), positions)
         reference = data.read_velocity(rows)
         error = np.square(predicted.astype(float) - reference).mean()
-        assert error == pytest.approx(run.history[-1].mse, rel=1e-5)
+        assert error == pytest.approx(run.history[-1]["mse"], rel=1e-5)
         (one,) = predicted_batches(run, data, rows)
         np.testing.assert_allclose(one[1], predicted, rtol=1e-5)
         if jitter:

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from seistomo.errors import InputError
-from seistomo.training import directory, loop, train
+from seistomo.training import BatchObjective, TomographyProblem, directory, train
 from seistomo.training.checkpoint import Checkpoint, load_checkpoint
-from seistomo.training.session import Session
+from seistomo.training.fit import _Training
 
 MOMENTUM = ["optimizer.name=sgd", "optimizer.options={momentum = 0.9}"]
 
@@ -26,7 +26,7 @@ def comparable(path):
     content = vars(load_checkpoint(path))
     for name in ("seconds", "data_seconds", "peak_memory"):
         setattr(content["progress"], name, 0)
-    content["history"] = [(*row[:2], *row[3:]) for row in content["history"]]
+    content["history"] = [{**row, "seconds": 0} for row in content["history"]]
     return content
 
 
@@ -92,7 +92,7 @@ def test_resumed_after_any_step(dataset, make_config, tmp_path, monkeypatch, ove
     config = make_config(*overrides)
     train(config, dataset, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        stop_at(patch, loop.BatchObjective, "__call__", step)
+        stop_at(patch, BatchObjective, "__call__", step)
         with pytest.raises(StoppedError):
             train(config, dataset, tmp_path / "run")
     train(config, dataset, tmp_path / "run", resume=True)
@@ -104,14 +104,14 @@ def test_resumed_within_an_epoch(dataset, make_config, tmp_path, monkeypatch, st
     config = make_config("training.checkpoint_iterations=1")
     train(config, dataset, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        stop_at(patch, loop.BatchObjective, "__call__", step)
+        stop_at(patch, BatchObjective, "__call__", step)
         with pytest.raises(StoppedError):
             train(config, dataset, tmp_path / "run")
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt").progress.iteration == step - 1
     counted = []
-    original = loop.BatchObjective.__call__
+    original = BatchObjective.__call__
     monkeypatch.setattr(
-        loop.BatchObjective, "__call__", lambda self: counted.append(1) or original(self)
+        BatchObjective, "__call__", lambda self: counted.append(1) or original(self)
     )
     train(config, dataset, tmp_path / "run", resume=True)
     # 16 steps in all: what was done is not done again.
@@ -155,7 +155,7 @@ def test_resumed_after_a_stop_between_two_files(dataset, make_config, tmp_path, 
     train(config, dataset, tmp_path / "whole")
     with monkeypatch.context() as patch:
         if place == "write_history":
-            stop_at(patch, loop, "write_history", 3)
+            stop_at(patch, _Training, "write_tables", 3)
         else:
             # Each epoch here is the best so far: two files an epoch.
             stop_at(patch, Checkpoint, "save", 5 if place == "save" else 6)
@@ -169,7 +169,7 @@ def test_ctrl_c_leaves_consistent_files(dataset, make_config, tmp_path, monkeypa
     config = make_config()
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
-        stop_at(patch, loop, "write_history", 2, KeyboardInterrupt)
+        stop_at(patch, _Training, "tell", 2, KeyboardInterrupt)
         with pytest.raises(KeyboardInterrupt):
             train(config, dataset, run)
     assert load_checkpoint(run / "checkpoint.pt").progress.epoch == 2
@@ -177,7 +177,7 @@ def test_ctrl_c_leaves_consistent_files(dataset, make_config, tmp_path, monkeypa
     # In the middle of an epoch the best checkpoint stays what it was.
     before = comparable(run / "best.pt")
     with monkeypatch.context() as patch:
-        stop_at(patch, loop.BatchObjective, "__call__", 3, KeyboardInterrupt)
+        stop_at(patch, BatchObjective, "__call__", 3, KeyboardInterrupt)
         with pytest.raises(KeyboardInterrupt):
             train(config, dataset, run, resume=True)
     assert_same(comparable(run / "best.pt"), before)
@@ -189,9 +189,9 @@ def test_ctrl_c_leaves_consistent_files(dataset, make_config, tmp_path, monkeypa
 def test_ctrl_c_before_the_first_epoch_can_be_resumed(dataset, make_config, tmp_path, monkeypatch):
     config = make_config()
     train(config, dataset, tmp_path / "whole")
-    for place in ("load_data", "__init__"):
+    for place in ("load_data", "begin"):
         with monkeypatch.context() as patch:
-            stop_at(patch, Session, place, 1, KeyboardInterrupt)
+            stop_at(patch, _Training, place, 1, KeyboardInterrupt)
             with pytest.raises(KeyboardInterrupt):
                 train(config, dataset, tmp_path / "run", resume=True)
     train(config, dataset, tmp_path / "run", resume=True)
@@ -323,12 +323,12 @@ def test_exchange_of_runs_that_was_killed_half_way(dataset, make_config, tmp_pat
     """Killed between moving the old run away and moving the new one in."""
     run = tmp_path / "run"
     train(make_config("training.seed=1"), dataset, run)
+    train(make_config(), dataset, tmp_path / "old")
     os.rename(run, tmp_path / ".run.starting")
-    train(make_config(), dataset, run)
-    os.rename(run, tmp_path / ".run.replaced")
+    os.rename(tmp_path / "old", tmp_path / ".run.replaced")
     with pytest.raises(InputError, match="exists already"):
         train(make_config(), dataset, run)
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == ["run"]
     assert load_checkpoint(run / "checkpoint.pt").config == (run / "config.toml").read_text()
     assert "seed = 1" in (run / "config.toml").read_text()
 
@@ -345,7 +345,7 @@ def test_two_processes_do_not_share_a_run(dataset, make_config, tmp_path, monkey
         caught.append(refusal)
         raise StoppedError
 
-    monkeypatch.setattr(loop, "score_split", second)
+    monkeypatch.setattr(TomographyProblem, "scores", second)
     with pytest.raises(StoppedError):
         train(make_config(), dataset, run, resume=True)
     assert caught

@@ -35,7 +35,7 @@ def test_nothing_to_predict(run_dir):
 def test_run_carries_what_evaluation_needs(run_dir, arrays, dataset):
     run = load_run(run_dir, "last", "cpu")
     assert run.config.velocity.shape == (12, 14)
-    assert [row.epoch for row in run.history] == [1, 2]
+    assert [row["epoch"] for row in run.history] == [1, 2]
     assert run.normalization.mean_velocity.shape == (12, 14)
     assert not run.network.training
 

@@ -3,19 +3,19 @@
 import pytest
 import torch
 
-from seistomo.training.schedule import Schedule
+from seistomo.training.fit import make_schedule, resume_schedule
 
 
 def rates(config, epochs, losses=None, state=None, start=0):
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
-    schedule = Schedule(optimizer, config.training)
+    schedule = make_schedule(optimizer, config.training)
     if state:
-        schedule.load_state_dict(state)
+        resume_schedule(schedule, state, config.training)
     used = []
     for epoch in range(start, epochs):
         used.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
-        schedule.end_epoch(losses[epoch] if losses else 1.0)
+        schedule.step(*([losses[epoch]] if losses else []))
     return used, schedule.state_dict()
 
 
