@@ -105,8 +105,8 @@ def fit(
                 problem, method, seed, run_dir, resume=resume, overwrite=overwrite, stop=stop,
                 processes=processes,
             )  # fmt: skip
-    # Torchrun starts a failed command again as it was, without --resume. With --overwrite nobody can
-    # tell whether the run that is there is the new one, and it is replaced again.
+    # Torchrun starts a failed command again as it was, without --resume. With --overwrite nobody
+    # can tell whether the run that is there is the new one, and it is replaced again.
     resume = resume or (restarted() and not overwrite)
     settings = effective_settings(problem, method, seed)
     config_text = toml_text(described(problem, method, settings))
