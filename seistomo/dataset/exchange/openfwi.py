@@ -9,6 +9,7 @@ a split goes into a file that no list names.
 import json
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -75,6 +76,15 @@ def write_header(file: IO[bytes], dtype: Any, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, header)
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """One pair of files: its number, its rows of the data set, and its split's number."""
+
+    number: int
+    rows: Sequence[int]
+    split: int
+
+
 def write_openfwi(
     data: DatasetReader,
     rows: Sequence[int],
@@ -104,32 +114,30 @@ def write_openfwi(
         bar(total=len(rows), description="export", unit="sample") as progress,
     ):
         low, high = math.inf, -math.inf
-        for number, (_, of_pair) in enumerate(pairs, 1):
-            for extremes in _write_pair(data, of_pair, folder, number):
+        for pair in pairs:
+            for extremes in _write_pair(data, pair, folder):
                 low, high = min(low, extremes[0]), max(high, extremes[1])
                 progress.update()
         _write_lists(pairs, size, folder, place)
         entry = {out.name: _settings(data, size, low, high)}
         text = json.dumps(entry, indent=4) + "\n"
         (folder / "dataset_config.json").write_text(text, encoding="utf-8")
-        ordered = [row for _, of_pair in pairs for row in of_pair]
+        ordered = [row for pair in pairs for row in pair.rows]
         places = [
-            (f"data{number}.npy", f"model{number}.npy", place)
-            for number, (_, of_pair) in enumerate(pairs, 1)
-            for place in range(len(of_pair))
+            (f"data{pair.number}.npy", f"model{pair.number}.npy", place)
+            for pair in pairs
+            for place in range(len(pair.rows))
         ]
         describe_export(folder, data, ordered, places, {"format": "openfwi", "file_samples": size})
     return len(pairs)
 
 
-def _divide(data: DatasetReader, rows: Sequence[int], size: int) -> list[tuple[int, list[int]]]:
-    """Return split and rows of each pair of files."""
-    rows, pairs = np.asarray(rows), []
+def _divide(data: DatasetReader, rows: Sequence[int], size: int) -> list[_Pair]:
+    rows, splits, pairs = np.asarray(rows), data.splits[rows], []
     for split in range(len(SPLITS)):
-        of_split = rows[data.splits[rows] == split].tolist()
-        pairs += [
-            (split, of_split[start : start + size]) for start in range(0, len(of_split), size)
-        ]
+        of_split = rows[splits == split].tolist()
+        for start in range(0, len(of_split), size):
+            pairs.append(_Pair(len(pairs) + 1, of_split[start : start + size], split))
     return pairs
 
 
@@ -157,32 +165,29 @@ def _warn_of_moving_positions(data: DatasetReader, rows: Sequence[int]) -> None:
             return
 
 
-def _write_pair(
-    data: DatasetReader, rows: Sequence[int], folder: Path, number: int
-) -> Iterator[tuple[float, float]]:
+def _write_pair(data: DatasetReader, pair: _Pair, folder: Path) -> Iterator[tuple[float, float]]:
     """Write one pair of files; yield the extremes of each sample's gathers."""
     sources, receivers, samples = data.gather_shape
+    count = len(pair.rows)
     with (
-        (folder / f"data{number}.npy").open("wb") as gathers_file,
-        (folder / f"model{number}.npy").open("wb") as models_file,
+        (folder / f"data{pair.number}.npy").open("wb") as gathers_file,
+        (folder / f"model{pair.number}.npy").open("wb") as models_file,
     ):
-        write_header(gathers_file, "<f4", (len(rows), sources, samples, receivers))
-        write_header(models_file, "<f4", (len(rows), 1, *data.velocity_shape))
-        for row in rows:
+        write_header(gathers_file, "<f4", (count, sources, samples, receivers))
+        write_header(models_file, "<f4", (count, 1, *data.velocity_shape))
+        for row in pair.rows:
             gathers = data.read_gathers([row])[0].swapaxes(1, 2)
             gathers_file.write(gathers.astype("<f4").tobytes())
             models_file.write(data.read_velocity([row])[0].astype("<f4").tobytes())
             yield float(gathers.min()), float(gathers.max())
 
 
-def _write_lists(
-    pairs: Sequence[tuple[int, list[int]]], size: int, folder: Path, place: Path
-) -> None:
+def _write_lists(pairs: Sequence[_Pair], size: int, folder: Path, place: Path) -> None:
     for split, name in enumerate(LISTS):
         lines = [
-            f"{place / f'data{number}.npy'}\t{place / f'model{number}.npy'}\n"
-            for number, (of_split, rows) in enumerate(pairs, 1)
-            if of_split == split and len(rows) == size
+            f"{place / f'data{pair.number}.npy'}\t{place / f'model{pair.number}.npy'}\n"
+            for pair in pairs
+            if pair.split == split and len(pair.rows) == size
         ]
         if lines:
             (folder / name).write_text("".join(lines), encoding="utf-8")

@@ -1,0 +1,201 @@
+"""Figures of studies: scores by method, by a setting over decades, and by condition."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
+from numpy.typing import NDArray
+
+from seistomo.evaluation.figures.style import (
+    BASELINE,
+    ORACLE,
+    PLAIN,
+    PREDICTION,
+    RUNS,
+    WIDTH,
+    new_figure,
+    styled,
+)
+
+ROW, GAP = 0.19, 1.6
+"""Height of a row, inches, and room before a group, rows."""
+
+
+@styled
+def histogram_figure(values: Mapping[str, Sequence[float]], label: str) -> Figure:
+    """Draw how many runs ended at which score, 0 to 100, a row a method."""
+    figure = new_figure(WIDTH, 1.7 * len(values) + 0.3)
+    grid = figure.subplots(len(values), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for number, (axes, (name, found)) in enumerate(zip(grid, values.items(), strict=True)):
+        axes.hist(np.asarray(found, float), np.arange(0, 101, 2), color=RUNS[number % len(RUNS)])
+        axes.set_axisbelow(True)
+        axes.set_title(f"{name}, {len(found)} runs")
+        axes.set_yscale("symlog", linthresh=1)
+        axes.yaxis.set_major_formatter(PLAIN)
+        axes.set_ylabel("Runs")
+        axes.set_xlim(0, 100)
+        axes.grid(visible=True)
+    grid[-1].set_xlabel(label)
+    return figure
+
+
+@styled
+def sweeps_figure(
+    sweeps: Mapping[str, Mapping[float, Sequence[float]]],
+    baselines: Mapping[str, float | None],
+    label: str,
+) -> Figure:
+    """Draw a score against single settings over decades, a panel each.
+
+    Repeats are dots, their mean a line, the baseline's value a ring.
+    """
+    columns = min(len(sweeps), 4)
+    rows = -(-len(sweeps) // columns)
+    figure = new_figure(WIDTH, 2.1 * rows + 0.2)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    for number, (axes, (title, found)) in enumerate(zip(grid.flat, sweeps.items(), strict=False)):
+        color = RUNS[number % len(RUNS)]
+        values = list(found)
+        means = [float(np.mean(scores)) for scores in found.values()]
+        axes.plot(values, means, color=color)
+        for value, scores in found.items():
+            axes.plot(np.full(len(scores), value), scores, ".", color=color, alpha=0.6)
+        if baselines.get(title) in found:
+            own = baselines[title]
+            axes.plot(own, means[values.index(own)], "o", ms=8, mfc="none", mec=BASELINE, mew=1.4)
+        axes.set_title(title)
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.grid(visible=True)
+        if number % columns == 0:
+            axes.set_ylabel(label)
+    for axes in grid.flat[len(sweeps) :]:
+        axes.set_axis_off()
+    return figure
+
+
+@styled
+def change_figure(rows: Mapping[str, Sequence[Sequence[float]]], labels: Sequence[str]) -> Figure:
+    """Draw scores of methods, a panel a score; dashed: the first method's mean.
+
+    Rings are runs, the diamond is their mean, the bar spans a standard deviation to either side.
+    """
+    figure = new_figure(WIDTH, 0.9 + ROW * len(rows))
+    grid = figure.subplots(1, len(labels), sharey=True, squeeze=False)[0]
+    for number, (axes, label) in enumerate(zip(grid, labels, strict=True)):
+        for place, scores in enumerate(rows.values()):
+            found = np.asarray(scores[number], float)
+            if not len(found):
+                continue
+            mean = float(found.mean())
+            if place == 0:
+                axes.axvline(mean, color=PREDICTION, linestyle="dashed", linewidth=0.9, zorder=1)
+            if len(found) > 1:
+                reach = float(found.std(ddof=1))
+                line = {"color": PREDICTION, "linewidth": 4, "alpha": 0.3}
+                axes.plot((mean - reach, mean + reach), (place, place), zorder=2, **line)
+            ring = {"markerfacecolor": "white", "markeredgecolor": PREDICTION, "markersize": 4}
+            axes.plot(found, np.full(len(found), place), "o", zorder=3, **ring)
+            axes.plot(mean, place, "D", color=PREDICTION, markersize=5, zorder=4)
+        axes.set_xlabel(label)
+        axes.grid(visible=True)
+        axes.tick_params(axis="y", length=0)
+    grid[0].set_yticks(range(len(rows)), list(rows))
+    grid[0].set_ylim(len(rows) - 0.4, -0.6)
+    return figure
+
+
+@dataclass(frozen=True)
+class ConditionRow:
+    """One condition of a figure: scores [sample] of the predictions, and of guesses."""
+
+    label: str
+    group: str  # heading that it stands under; rows of a group follow each other
+    rmse: NDArray[np.float64]  # m/s
+    ssim: NDArray[np.float64]
+    rmse_all: float  # over all pixels and samples
+    baseline: tuple[float, float]  # RMSE and SSIM of the mean training model
+    oracle: tuple[float, float]  # of each model's own lateral mean
+
+
+BASELINE_MARK = {"marker": "|", "markersize": 9, "markeredgewidth": 1.8, "linestyle": "none"}
+ORACLE_MARK = {"marker": "d", "markersize": 4, "markerfacecolor": "white", "linestyle": "none"}
+
+
+@styled
+def conditions_figure(rows: Sequence[ConditionRow]) -> Figure:
+    """Draw RMSE and SSIM of every condition beside those of guesses that need no network.
+
+    The dot is the score over all samples, the thick line spans half of the samples, the thin one
+    nine in ten; the dashed line is the first row, which the others are compared with.
+    """
+    places = list(_places(rows))
+    figure = new_figure(WIDTH, 1.3 + ROW * (places[-1] + 1))
+    panels = figure.subplots(1, 2, sharey=True)
+    firsts = rows[0].rmse_all, float(rows[0].ssim.mean())
+    for number, (axes, first) in enumerate(zip(panels, firsts, strict=True)):
+        for place, row in zip(places, rows, strict=True):
+            values = (row.rmse, row.ssim)[number]
+            score = (row.rmse_all, float(row.ssim.mean()))[number]
+            low, lower, upper, high = np.percentile(values, (5, 25, 75, 95))
+            line = {"color": PREDICTION, "solid_capstyle": "butt", "zorder": 2}
+            axes.plot((low, high), (place, place), linewidth=0.8, **line)
+            axes.plot((lower, upper), (place, place), linewidth=3.2, alpha=0.45, **line)
+            axes.plot(score, place, "o", color=PREDICTION, markersize=4, zorder=4)
+            axes.plot(row.baseline[number], place, color=BASELINE, zorder=3, **BASELINE_MARK)
+            axes.plot(row.oracle[number], place, color=ORACLE, zorder=3, **ORACLE_MARK)
+        axes.axvline(first, color=PREDICTION, linestyle="dashed", linewidth=0.8, zorder=1)
+        axes.grid(visible=True, axis="x")
+        axes.tick_params(axis="y", length=0)
+    left, right = panels
+    left.set_xlim(left=0)
+    left.set_xlabel("RMSE (m/s), less is better")
+    right.set_xlabel("SSIM, 1 is perfect")
+    left.set_yticks(places, [row.label for row in rows])
+    left.set_ylim(places[-1] + 0.8, places[0] - GAP)
+    _head_groups(left, places, rows)
+    figure.legend(handles=_legend(), loc="outside upper center", ncols=3)
+    return figure
+
+
+def _places(rows: Sequence[ConditionRow]) -> Iterator[float]:
+    """Yield the height of each row, downward, with room for a heading before each group."""
+    place, group = -GAP, rows[0].group
+    for number, row in enumerate(rows):
+        place += GAP if number == 0 or row.group != group else 1.0
+        place += row.group != group
+        group = row.group
+        yield place
+
+
+def _head_groups(axes: Axes, places: Sequence[float], rows: Sequence[ConditionRow]) -> None:
+    group = None
+    for place, row in zip(places, rows, strict=True):
+        if row.group != group:
+            group = row.group
+            axes.annotate(
+                group,
+                (0, place - 1),
+                xycoords=("axes fraction", "data"),
+                xytext=(-4, 0),
+                textcoords="offset points",
+                ha="right",
+                va="center",
+                weight="bold",
+                fontsize=8,
+            )
+
+
+def _legend() -> list[Line2D]:
+    line = {"color": PREDICTION}
+    return [
+        Line2D([], [], marker="o", markersize=4, linestyle="none", label="all samples", **line),
+        Line2D([], [], linewidth=3.2, alpha=0.45, label="half of the samples", **line),
+        Line2D([], [], linewidth=0.8, label="nine in ten", **line),
+        Line2D([], [], color=BASELINE, label="mean training model", **BASELINE_MARK),
+        Line2D([], [], color=ORACLE, label="own lateral mean (oracle)", **ORACLE_MARK),
+    ]

@@ -1,0 +1,128 @@
+"""What studies learn: problems by name, or a user's own class by its import path."""
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from seistomo.errors import InputError
+from seistomo.training.checkpoint import load_checkpoint
+from seistomo.training.history import BEST, CHECKPOINT
+
+BUILT_IN = ("mnist", "tomography")
+
+
+def make_problem(
+    options: Mapping[str, Any], out: Path, training: Mapping[str, Any], tuning: bool = False
+) -> Any:
+    """Build a problem.
+
+    Parameters
+    ----------
+    options
+        ``name``, and what its maker takes: ``make`` of a module beside this one, or the class
+        ``package.module.Class`` that is a `seistomo.training.problem.Problem`.
+    out
+        The study's folder, for data that are made.
+    training
+        Keys of ``[training]``.
+    tuning
+        Whether it is to be judged by a part of the training split, the test split left alone.
+
+    Raises
+    ------
+    InputError
+        For a name that leads nowhere, and options that the problem does not take.
+    """
+    options = dict(options)
+    name = str(options.pop("name", ""))
+    if name in BUILT_IN:
+        maker = _module(name).make
+        arguments = {"out": out, "training": training, "tuning": tuning}
+    else:
+        maker, arguments = import_named(name, "problem.name"), {"training": training}
+    known = list(inspect.signature(maker).parameters)
+    for key in options:
+        if key in arguments or key not in known:
+            own = [one for one in known if one not in ("out", "training", "tuning")]
+            raise InputError(f"problem.{key}: {name} takes {', '.join(own) or 'no options'}")
+    return maker(**options, **{k: v for k, v in arguments.items() if k in known})
+
+
+def test_scorer(name: str) -> Callable[[Any, Path], dict[str, Any]] | None:
+    """Return what scores the test split of a problem's runs; None where each epoch tells it.
+
+    It takes the problem and a run directory, and returns scores by checkpoint, ``last`` and
+    ``best``, with the ``epoch`` of each.
+    """
+    return getattr(_module(name), "score_test_split", None) if name in BUILT_IN else _score_test
+
+
+def _score_test(problem: Any, run_dir: Path) -> dict[str, Any]:
+    samples = problem.split("test")
+    found = {}
+    for key, file in (("last", CHECKPOINT), ("best", BEST)) if len(samples) else ():
+        checkpoint = load_checkpoint(run_dir / file)
+        problem.load_state(checkpoint.problem)
+        network = problem.network(torch.Generator())
+        network.load_state_dict(checkpoint.network)
+        scores = problem.scores(network, samples.to(torch.device("cpu")))
+        found[key] = {**scores, "epoch": checkpoint.progress.epoch}
+    return found
+
+
+def shown_scores(name: str) -> Sequence[str]:
+    """Return the scores that a problem's tables show; nothing: all that runs have."""
+    return _module(name).SHOWN if name in BUILT_IN else ()
+
+
+def examples_figure(
+    options: Mapping[str, Any], out: Path, rows: Sequence[Any], checkpoint: str
+) -> Any:
+    """Return a figure of what each method predicts; None where a problem has none."""
+    name = options.get("name")
+    draw = getattr(_module(name), "examples_figure", None) if name in BUILT_IN else None
+    data = Path(options.get("data") or out / "data.h5")
+    return draw(data, rows, checkpoint) if draw else None
+
+
+def resolved(options: Mapping[str, Any], problem: Any, batch_size: int) -> dict[str, Any]:
+    """Return an optimizer's options with numbers in place of what depends on the problem.
+
+    ``{unit = x}`` is x in the unit of the loss that tables show, for an optimizer that sees a
+    scaled one: the SQGN paper's λ in (m/s)², say. ``{batch = x}`` is a share of the batch.
+    """
+    found = {}
+    for key, value in options.items():
+        if isinstance(value, Mapping) and set(value) == {"unit"}:
+            value = value["unit"] / problem.unit
+        elif isinstance(value, Mapping) and set(value) == {"batch"}:
+            if value["batch"] == 1:
+                continue
+            value = max(1, round(value["batch"] * batch_size))
+        found[key] = value
+    return found
+
+
+def import_named(path: str, key: str) -> Any:
+    """Return what an import path ``package.module.Name`` names.
+
+    Raises
+    ------
+    InputError
+        If there is no such thing.
+    """
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        known = f"; known: {', '.join(BUILT_IN)}" if key == "problem.name" else ""
+        raise InputError(f"{key} = {path}: cannot be imported ({error}){known}") from None
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"seistomo.experiments.problems.{name}")

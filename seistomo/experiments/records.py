@@ -1,0 +1,257 @@
+"""What run directories tell: the runs of a study's methods, as far as they are there."""
+
+import csv
+import json
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from seistomo.errors import InputError
+from seistomo.experiments.study import MethodEntry, Study
+from seistomo.files import written_whole
+
+RUNS, TUNING = "runs", "tuning"
+SCORES, DIVERGED = "scores.json", "diverged.txt"
+STUCK_EPOCHS = 5  # "a few epochs" (Thiele et al. 2021, section 6.1.1)
+STUCK_ACCURACY, CHANCE_LOSS, CHANCE_MARGIN = 0.2, math.log(10), 0.05
+HIGHER_IS_BETTER = {"accuracy", "ssim", "salt_iou"}
+
+History = Sequence[Mapping[str, float]]
+Stop = Callable[[History], bool]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run of a method, with the attempts before it that were given up."""
+
+    path: Path
+    seed: int
+    history: History
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # what training left
+    scores: Mapping[str, Any] = field(default_factory=dict)  # of the test split, by checkpoint
+    diverged: str = ""
+    lost: Sequence[History] = ()  # of the attempts that were stuck
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it does no better than guessing, or diverged."""
+        return bool(self.diverged) or (bool(self.history) and is_guess(self.history[-1]))
+
+    def value(self, score: str, checkpoint: str = "last") -> float:
+        """Return a score of the test split, or of what the run was judged by each epoch."""
+        if self.diverged or not self.history:
+            return math.nan
+        found = self.scores.get(checkpoint, {}).get(score)
+        if self.scores:
+            return math.nan if found is None else float(found)
+        row = self.history[-1]
+        if checkpoint == "best":
+            row = min(self.history, key=lambda one: judged(one, "loss"))
+        return judged(row, score)
+
+    def seconds_per_iteration(self) -> float:
+        """Return the optimizer's seconds an iteration: the median over the epochs."""
+        if not self.history:
+            return math.nan
+        ends = [(0, 0.0), *((row["iteration"], row["seconds"]) for row in self.history)]
+        return statistics.median((b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(ends))
+
+    def seconds_to(self, score: str, target: float) -> float:
+        """Return the optimizer time to a score, attempts given up included; infinity: never."""
+        return sum(one[-1]["seconds"] for one in self.lost) + seconds_to(
+            self.history, score, target
+        )
+
+    def first_epochs(self, count: int | None) -> "Record":
+        """Return the run as it was after so many epochs."""
+        if count is None or len(self.history) <= count:
+            return self
+        return Record(self.path, self.seed, self.history[:count], lost=self.lost)
+
+
+def judged(row: Mapping[str, float], score: str) -> float:
+    """Return a score of an epoch on the split that the run is judged by."""
+    names = (score, f"validation_{score}", f"train_{score}")
+    if score == "rmse" and "mse" in row:
+        return math.sqrt(row["mse"])
+    return next((row[name] for name in names if name in row), math.nan)
+
+
+def reaches(value: float, score: str, target: float) -> bool:
+    """Whether a score is as good as the target."""
+    return value >= target if score in HIGHER_IS_BETTER else value <= target
+
+
+def seconds_to(history: History, score: str, target: float) -> float:
+    """Return the optimizer time at the end of the first epoch that reaches a score."""
+    for row in history:
+        if reaches(judged(row, score), score, target):
+            return row["seconds"]
+    return math.inf
+
+
+def is_guess(row: Mapping[str, float]) -> bool:
+    """Whether ten classes are told apart no better than by guessing, in accuracy and in loss.
+
+    A small learning rate may take epochs to pass 20 %, with a loss far from that of guessing.
+    """
+    near = abs(judged(row, "loss") - CHANCE_LOSS) < CHANCE_MARGIN
+    return "accuracy" in row and row["accuracy"] < STUCK_ACCURACY and near
+
+
+def is_given_up(history: History) -> bool:
+    """Whether a run is stuck after a few epochs, so that the paper would begin it anew."""
+    return len(history) >= STUCK_EPOCHS and is_guess(history[STUCK_EPOCHS - 1])
+
+
+def run_key(name: str, seed: int, attempt: int = 0) -> str:
+    """Return the name of a run directory."""
+    return f"{name}-s{seed}" + (f"-r{attempt}" if attempt else "")
+
+
+def trial_name(name: str, number: int) -> str:
+    """Return the name of a tuned method with the settings of one of its trials."""
+    return f"{name}-trial{number}"
+
+
+def read_run(path: Path, seed: int = 0) -> Record:
+    """Return a run as far as it is there."""
+    note = path / DIVERGED
+    return Record(
+        path,
+        seed,
+        _read_history(path / "history.csv"),
+        read_json(path / "metrics.json"),
+        read_json(path / SCORES),
+        note.read_text(encoding="utf-8").strip() if note.is_file() else "",
+    )
+
+
+def read_attempts(out: Path, entry: MethodEntry, seed: int) -> Record | None:
+    """Return a method's run with a seed, its last attempt; None where there is none."""
+    lost: list[History] = []
+    for attempt in range(entry.restarts + 1):
+        path = out / RUNS / run_key(entry.name, seed, attempt)
+        record = read_run(path, seed)
+        if not record.history and not record.diverged:
+            return None
+        last = attempt == entry.restarts
+        following = out / RUNS / run_key(entry.name, seed, attempt + 1)
+        gone_on = not last and (following / "history.csv").is_file()
+        if not gone_on:
+            return Record(**{**vars(record), "lost": tuple(lost)})
+        lost.append(record.history)
+    return None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method with the runs that are there."""
+
+    entry: MethodEntry
+    records: Sequence[Record]
+    trials: Mapping[str, Any] = field(default_factory=dict)  # what tuning left
+
+    @property
+    def whole(self) -> list[Record]:
+        """The runs that did not diverge."""
+        return [one for one in self.records if one.history and not one.diverged]
+
+    def values(self, score: str, checkpoint: str = "last") -> list[float]:
+        """Return a score of the runs that did not diverge, where they have it."""
+        found = (one.value(score, checkpoint) for one in self.whole)
+        return [value for value in found if not math.isnan(value)]
+
+
+def read_rows(study: Study, out: Path) -> list[Row]:
+    """Return all methods of a study that have runs."""
+    rows = []
+    for entry in study.methods:
+        trials = read_trials(out, entry.runs_of or entry.name) if entry.space else {}
+        of = entry
+        if entry.runs_of:
+            of = entry.model_copy(update={"name": entry.runs_of})
+        if trials and study.tuned(entry):
+            of = of.model_copy(update={"name": trial_name(of.name, trials["best"])})
+            entry = entry.with_values(trials["values"])
+        seeds = sorted({*study.seed_range, *_seeds_there(out, of.name)})
+        records = [read_attempts(out, of, seed) for seed in seeds]
+        found = [one.first_epochs(entry.epochs) for one in records if one is not None]
+        if entry.runs_of:
+            found = [_scored_anew(one, entry.name) for one in found]
+        if found or trials:
+            rows.append(Row(entry, found, trials))
+    return rows
+
+
+def read_trials(out: Path, name: str) -> dict[str, Any]:
+    """Return what tuning left of a method: ``best``, ``values``, ``trials``; or nothing."""
+    return read_json(out / TUNING / f"{name}.json")
+
+
+def refuse_results(path: Path, overwrite: bool) -> None:
+    """Refuse to replace results that are there unless it was asked for."""
+    if path.exists() and not overwrite:
+        raise InputError(f"--out {path.parent}: holds {path.name} already; give --overwrite")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON, whole or not at all; numbers that are not finite become null."""
+    write_text(path, json.dumps(_finite(content), indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _scored_anew(record: Record, name: str) -> Record:
+    """Return a borrowed run with the scores that the borrower's way to predict gives."""
+    path = record.path / SCORES.replace(".", f"-{name}.")
+    return Record(**{**vars(record), "scores": read_json(path)}) if path.is_file() else record
+
+
+def _seeds_there(out: Path, name: str) -> list[int]:
+    found = []
+    for path in (out / RUNS).glob(f"{name}-s*"):
+        seed = path.name[len(name) + 2 :]
+        if seed.isdecimal():
+            found.append(int(seed))
+    return found
+
+
+def _read_history(path: Path) -> list[dict[str, float]]:
+    if not path.is_file():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [
+                {name: float(text or "nan") for name, text in row.items()}
+                for row in csv.DictReader(file)
+            ]
+    except (OSError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: damaged ({error}); remove the run") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: damaged ({error}); remove it") from None
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return value

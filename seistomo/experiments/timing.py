@@ -1,0 +1,70 @@
+"""Times that can be compared: taken in turns, in one process."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+
+from seistomo.progress import bar
+
+Turn = Callable[[], float]
+"""Does some work and returns the seconds that a unit of it took."""
+
+
+def take_turns(
+    candidates: Mapping[str, Turn], repeats: int, *, warm_up: bool = True, description: str = ""
+) -> dict[str, list[float]]:
+    """Let candidates take turns, so that whatever else the machine does hits all alike.
+
+    Parameters
+    ----------
+    candidates
+        What to time, by name.
+    repeats
+        Turns of each; in every other one the order is reversed.
+    warm_up
+        Whether each takes one more turn before, which does not count.
+    description
+        What the progress bar says.
+
+    Returns
+    -------
+    Seconds of each, one number a repeat.
+    """
+    found: dict[str, list[float]] = {name: [] for name in candidates}
+    total = len(candidates) * (repeats + warm_up)
+    with bar(total=total, description=description, unit="turn", leave=False) as shown:
+        for turn in candidates.values() if warm_up else ():
+            turn()
+            shown.update()
+        for repeat in range(repeats):
+            names = list(candidates) if repeat % 2 == 0 else list(reversed(candidates))
+            for name in names:
+                found[name].append(candidates[name]())
+                shown.update()
+    return found
+
+
+def seconds_of(work: Callable[[], object], device: torch.device | None = None) -> float:
+    """Return the seconds that a call takes, a GPU's work included."""
+    started = now(device)
+    work()
+    return now(device) - started
+
+
+def now(device: torch.device | None = None) -> float:
+    """Return the time, in seconds, at which all work given to the device is done."""
+    if device is not None and device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def ratios(seconds: Sequence[float], reference: Sequence[float]) -> list[float]:
+    """Return seconds in units of the reference's in the same repeat."""
+    return [own / other for own, other in zip(seconds, reference, strict=True)]
+
+
+def median(values: Sequence[float]) -> float:
+    """Return the median."""
+    return statistics.median(values)
