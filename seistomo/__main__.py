@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from typing import NoReturn
 
 
@@ -13,7 +12,7 @@ def main() -> NoReturn:
             signal.signal(number, _quit)
     from seistomo.cli import main as run
 
-    sys.exit(run())
+    run()
 
 
 def _quit(number: int, frame: object) -> NoReturn:

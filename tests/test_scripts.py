@@ -1,4 +1,4 @@
-"""The set-up scripts, with a stand-in for the environment that they make."""
+"""The scripts, with stand-ins for the programs that they call."""
 
 import os
 import shutil
@@ -9,173 +9,117 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-# Notes every call; computes what the scripts ask Python to compute.
-PYTHON = """#!/bin/bash
-if [ "$1" = -c ]; then exec "{python}" "$@"; fi
-echo "python $*" >> "{log}"
-"""
-COMMAND = """#!/bin/bash
-echo "seistomo $*" >> "{log}"
-"""
-# A cluster of two nodes.
-SRUN = """#!/bin/bash
-echo "srun $*" >> "{log}"
-while [[ "$1" == --* ]]; do shift; done
-exec "$@"
-"""
-TORCHRUN = """#!/bin/bash
-echo "torchrun $* OMP_NUM_THREADS=$OMP_NUM_THREADS" >> "{log}"
-"""
-SCONTROL = """#!/bin/bash
-[ "$*" = "show hostnames node[07-08]" ] && printf 'node07\nnode08\n'
-"""
+# Each notes its call. Python computes what the scripts ask it to; a cluster has two nodes.
+PROGRAMS = {
+    "python": 'if [ "$1" = -c ]; then exec "{python}" "$@"; fi; echo "python $*" >> "{log}"',
+    "seistomo": 'echo "seistomo $*" >> "{log}"',
+    "ruff": 'echo "ruff $*" >> "{log}"',
+    "srun": 'echo "srun $*" >> "{log}"; while [[ "$1" == --* ]]; do shift; done; exec "$@"',
+    "torchrun": 'echo "torchrun $* OMP_NUM_THREADS=$OMP_NUM_THREADS" >> "{log}"',
+    "scontrol": 'printf "node07\\nnode08\\n"',
+}
+SLURM = {
+    "SLURM_JOB_ID": "123456",
+    "SLURM_JOB_NUM_NODES": "2",
+    "SLURM_JOB_NODELIST": "node[07-08]",
+    "SLURM_CPUS_PER_TASK": "32",
+    "SLURM_ARRAY_TASK_ID": "3",
+}
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 
 
 @pytest.fixture
-def project(tmp_path):
-    """Copy the scripts into a folder with a space in its name, beside a stand-in for .venv."""
-    folder = tmp_path / "my project"
-    shutil.copytree(PROJECT / "scripts", folder / "scripts")
+def call(tmp_path):
+    """Run a script of a project with a space in its name; return the calls that it made."""
+    project, log = tmp_path / "my project", tmp_path / "log"
+    shutil.copytree(PROJECT / "scripts", project / "scripts")
     for name in ("pyproject.toml", "constraints.txt"):
-        shutil.copy(PROJECT / name, folder)
-    programs = folder / ".venv" / "bin"
-    programs.mkdir(parents=True)
-    names = {"python": sys.executable, "log": tmp_path / "log"}
-    texts = {"python": PYTHON, "seistomo": COMMAND, "ruff": COMMAND, "srun": SRUN}
-    texts |= {"torchrun": TORCHRUN, "scontrol": SCONTROL}
-    for name, text in texts.items():
-        (programs / name).write_text(text.format(**names))
-        (programs / name).chmod(0o755)
-    return folder
+        shutil.copy(PROJECT / name, project)
+    (project / ".venv" / "bin").mkdir(parents=True)
+    for name, text in PROGRAMS.items():
+        program = project / ".venv" / "bin" / name
+        program.write_text(f"#!/bin/bash\n{text.format(python=sys.executable, log=log)}\n")
+        program.chmod(0o755)
+
+    def run(script, *arguments, **settings):
+        log.unlink(missing_ok=True)
+        environment = {**os.environ, "CDPATH": str(tmp_path), "SLURM_SUBMIT_DIR": str(project)}
+        done = subprocess.run(
+            ["bash", str(project / "scripts" / script), *arguments],
+            cwd=tmp_path,
+            env={**environment, **settings},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        lines = log.read_text().splitlines()
+        return [line for line in lines if "pip --version" not in line]
+
+    return run
 
 
-def calls(project, script, *arguments, folder, **settings):
-    """Run a script from ``folder``, with more environment; return the calls that it made."""
-    log = project.parent / "log"
-    log.unlink(missing_ok=True)
-    command = ["bash", str(project / "scripts" / script), *arguments]
-    environment = {**os.environ, "CDPATH": str(project.parent), **settings}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return log.read_text().splitlines()
+def test_quickstart_installs_once_and_writes_where_it_was_called(call, tmp_path):
+    lines = call("quickstart.sh", "first try")
+    assert lines[0].endswith("--editable .")
+    commands = [line.split()[1] for line in lines if line.startswith("seistomo")]
+    assert commands == ["simulate", "train", "evaluate", "plot"]
+    assert f"--out {tmp_path}/first try/data.h5" in "\n".join(lines)
+    assert not any("--editable" in line for line in call("quickstart.sh"))
+    assert (tmp_path / "my project" / "quickstart").is_dir(), "without a name: in the project"
 
 
-def installations(lines):
-    return [line.split("--editable ")[1] for line in lines if "pip install" in line]
+def test_the_tests_install_their_tools_and_take_arguments(call):
+    lines = call("test.sh", "-k", "salt")
+    assert lines[0].endswith("--editable .[dev]")
+    assert [line.split()[0] for line in lines[1:]] == ["ruff", "ruff", "python"]
+    assert lines[-1].startswith("python -m pytest -n 2 ")
+    assert lines[-1].endswith(" -k salt")
 
 
-def test_quickstart_writes_into_the_callers_folder(project, tmp_path):
-    elsewhere = tmp_path / "else where"
-    elsewhere.mkdir()
-    lines = calls(project, "quickstart.sh", "first try", folder=elsewhere)
-    assert installations(lines) == ["."], "the folder is no extra of the package"
-    assert f"--out {elsewhere}/first try/data.h5" in "\n".join(lines)
-    assert (elsewhere / "first try").is_dir()
-
-
-def test_quickstart_without_a_folder_stays_in_the_project(project, tmp_path):
-    lines = calls(project, "quickstart.sh", folder=tmp_path)
-    assert (project / "quickstart").is_dir()
-    assert [line.split()[1] for line in lines if line.startswith("seistomo")] == [
-        "simulate",
-        "train",
-        "evaluate",
-        "plot",
-    ]
-
-
-def test_tests_install_the_tools_once_and_take_arguments(project, tmp_path):
-    first = calls(project, "test.sh", "-k", "salt", folder=tmp_path)
-    assert installations(first) == [".[dev]"]
-    assert first[-1].startswith("python -m pytest ")
-    assert first[-1].endswith(" -k salt")
-    second = calls(project, "test.sh", folder=tmp_path)
-    assert installations(second) == []
-    # What the tests need holds what the quickstart needs.
-    assert installations(calls(project, "quickstart.sh", folder=tmp_path)) == []
-
-
-def test_a_moved_project_is_installed_anew(project, tmp_path):
-    calls(project, "quickstart.sh", folder=tmp_path)
-    moved = project.rename(tmp_path / "moved")
-    assert installations(calls(moved, "quickstart.sh", folder=tmp_path)) == ["."]
-
-
-def test_marmousi2_takes_a_path_as_the_caller_sees_it(project, tmp_path):
+@pytest.mark.parametrize(
+    ("script", "arguments", "commands"),
+    [
+        (
+            "marmousi2.sh",
+            ["Vp 1.segy", "out put"],
+            ["import", "import", "simulate", "export", "plot", "plot"],
+        ),
+        ("physics-options.sh", ["out put"], ["simulate"] * 3 + ["plot"]),
+    ],
+)
+def test_figures_of_the_docs_are_made_where_the_caller_says(
+    call, tmp_path, script, arguments, commands
+):
     (tmp_path / "Vp 1.segy").touch()
-    lines = calls(project, "marmousi2.sh", "Vp 1.segy", "out put", folder=tmp_path)
-    assert installations(lines) == ["."]
-    commands = [line.split()[1] for line in lines if line.startswith("seistomo")]
-    assert commands == ["import", "import", "simulate", "export", "plot", "plot"]
-    assert f"import {tmp_path}/Vp 1.segy" in "\n".join(lines)
-    assert f"--out {tmp_path}/out put/data.h5" in "\n".join(lines)
+    lines = [line for line in call(script, *arguments) if line.startswith("seistomo")]
+    assert [line.split()[1] for line in lines] == commands
+    assert all(f"--out {tmp_path}/out put/" in line for line in lines)
 
 
-def test_the_figure_of_the_physics_options_can_be_made_again(project, tmp_path):
-    lines = calls(project, "physics-options.sh", "fig ure", folder=tmp_path)
-    commands = [line.split()[1] for line in lines if line.startswith("seistomo")]
-    assert commands == ["simulate"] * 3 + ["plot"]
-    names = ["absorbing top", "free surface", "free surface, density"]
-    for line, name in zip(lines[-4:], names, strict=False):
-        assert line.endswith(f"--out {tmp_path}/fig ure/{name}.h5")
-        assert f"{tmp_path}/fig ure/{name}.h5" in lines[-1]
-    settings = [line.split("accuracy=6")[1].count("--set") for line in lines[-4:-1]]
-    assert settings == [0, 1, 2]
-    assert "--samples 26 " in lines[-2]
-    assert "--samples 25 --shots 0" in lines[-1]
-
-
-def test_a_task_of_a_job_array_makes_its_part(project, tmp_path):
-    slurm = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_SUBMIT_DIR": str(project)}
-    arguments = ("tomography", "my parts", "--set", "dataset.samples=96000")
-    lines = calls(project, "simulate-array.slurm", *arguments, folder=tmp_path, **slurm)
-    command = "seistomo simulate tomography --out my parts/part-3.h5 --shard 3/16 --resume"
-    assert lines == [f"{command} --set dataset.samples=96000"]
+def test_a_task_of_a_job_array_makes_its_part(call, tmp_path):
+    line = "seistomo simulate tomography --out my parts/part-3.h5 --shard 3/{} --resume --seed 1"
+    arguments = ("simulate-array.slurm", "tomography", "my parts", "--seed", "1")
+    assert call(*arguments, **SLURM) == [line.format(16)]
+    assert call(*arguments, PARTS="64", **SLURM) == [line.format(64)]
     assert (tmp_path / "my parts").is_dir()
-    # The number of parts does not follow from the array: a few of them may be made again.
-    lines = calls(project, "simulate-array.slurm", "a", "b", folder=tmp_path, PARTS="64", **slurm)
-    assert "--shard 3/64" in lines[0]
-    text = (project / "scripts" / "simulate-array.slurm").read_text()
-    assert "--array=1-16" in text
 
 
 @pytest.mark.parametrize(
     ("settings", "ranks", "threads"),
     [({"SLURM_GPUS_ON_NODE": "4"}, 4, 8), ({"RANKS": "2"}, 2, 16), ({}, 1, 32)],
 )
-def test_the_nodes_of_a_job_meet(project, tmp_path, settings, ranks, threads):
-    slurm = {
-        "SLURM_JOB_ID": "123456",
-        "SLURM_JOB_NUM_NODES": "2",
-        "SLURM_JOB_NODELIST": "node[07-08]",
-        "SLURM_CPUS_PER_TASK": "32",
-        "SLURM_SUBMIT_DIR": str(project),
-    }
-    arguments = ("salt", "big.h5", "--quiet")
-    lines = calls(
-        project, "simulate-torchrun.slurm", *arguments, folder=tmp_path, **slurm, **settings
-    )
+@pytest.mark.parametrize(
+    ("script", "arguments", "command"),
+    [
+        ("simulate-torchrun.slurm", ["salt", "big.h5"], "simulate salt --out big.h5"),
+        ("train-torchrun.slurm", ["salt", "d.h5", "a run"], "train salt --data d.h5 --out a run"),
+    ],
+)
+def test_the_nodes_of_a_job_meet(call, script, arguments, command, settings, ranks, threads):
+    lines = call(script, *arguments, "--quiet", **SLURM, **settings)
     assert lines[0].startswith("srun --kill-on-bad-exit=1 torchrun ")
     assert f"--nnodes 2 --nproc-per-node {ranks} " in lines[1]
-    assert "--rdzv-endpoint node07:23456 -m seistomo simulate salt --out big.h5" in lines[1]
-    assert lines[1].endswith(f"--resume --quiet OMP_NUM_THREADS={threads}")
-
-
-def test_the_nodes_of_a_job_train_together(project, tmp_path):
-    slurm = {
-        "SLURM_JOB_ID": "123456",
-        "SLURM_JOB_NUM_NODES": "2",
-        "SLURM_JOB_NODELIST": "node[07-08]",
-        "SLURM_CPUS_PER_TASK": "32",
-        "SLURM_GPUS_ON_NODE": "4",
-        "SLURM_SUBMIT_DIR": str(project),
-    }
-    arguments = ("salt", "big.h5", "my run", "--optimizer", "sqgn")
-    lines = calls(project, "train-torchrun.slurm", *arguments, folder=tmp_path, **slurm)
-    assert "--nnodes 2 --nproc-per-node 4 " in lines[1]
-    assert "-m seistomo train salt --data big.h5 --out my run --resume --optimizer" in lines[1]
-    assert lines[1].endswith("sqgn OMP_NUM_THREADS=8")
+    assert f"--rdzv-endpoint node07:23456 -m seistomo {command} --resume --quiet" in lines[1]
+    assert lines[1].endswith(f"OMP_NUM_THREADS={threads}")

@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -151,8 +151,8 @@ def _root(
     """Seismic tomography with deep learning: simulate, train, evaluate."""
 
 
-def main() -> int:
-    """Run the command line; return 0 done, 2 bad input, 130 interrupted, 1 output not taken."""
+def main() -> NoReturn:
+    """Run the command line; exit with 0 done, 2 bad input, 130 interrupted, 1 output not taken."""
     handle_signals()
     # Else the first file that is opened takes the place of a closed stream, and its text.
     for handle in (0, 1, 2):
@@ -161,7 +161,7 @@ def main() -> int:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     if sys.stdout is None:
-        return _refused("standard output is closed; use > /dev/null where no result is wanted")
+        sys.exit(_refused("standard output is closed; use > /dev/null where no result is wanted"))
     if sys.stderr is None:
         sys.stderr = open(2, "w")  # noqa: SIM115 - open to the end
     # A user's own optimizer may lie in the working directory.
@@ -169,7 +169,6 @@ def main() -> int:
     try:
         app()
     except KeyboardInterrupt:
-        return _interrupted()
+        sys.exit(_interrupted())
     finally:
         flush()
-    return 0

@@ -1,0 +1,185 @@
+"""The commands as a user types them."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import seistomo
+from seistomo.cli import app
+from seistomo.dataset import open_dataset
+
+COMMANDS = ["simulate", "merge", "train", "evaluate", "predict", "plot", "info", "config"]
+
+
+def call(line):
+    return CliRunner().invoke(app, line.split())
+
+
+def test_the_whole_way_leaves_what_was_promised(work):
+    assert sorted(path.name for path in (work / "run").iterdir() if path.is_file()) == [
+        "best.pt",
+        "checkpoint.pt",
+        "config.toml",
+        "history.csv",
+        "metrics.json",
+    ]
+    assert (work / "run" / "figures" / "convergence.png").is_file()
+    metrics = json.loads((work / "evaluation" / "metrics.json").read_text())
+    for part in (metrics, metrics["baseline"], metrics["oracle_1d"]):
+        assert {"mse", "rmse", "mae", "ssim", "salt_iou", "loss"} <= set(part)
+    assert metrics["samples"] == 4
+    for name in ("report.html", "samples.csv", "predictions.h5", "figures"):
+        assert (work / "evaluation" / name).exists()
+    for name in ("data.png", "run.png", "predictions.png"):
+        assert (work / name).stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("info data.h5", ["28 (20 train, 4 validation, 4 test)", "3 sources x 8 receivers"]),
+        ("info run", ["adam", "Epochs      2"]),
+        ("info evaluation", ["4 samples (test)", "prediction", "baseline", "oracle_1d"]),
+        ("info predictions.h5", ["28, 24 x 28 nodes", "best checkpoint"]),
+        ("info data.h5 --config", ["[velocity]", "samples = 28"]),
+        ("info data.h5 --check", ["all 28 samples as written"]),
+        ("config survey wavelet", ["survey.frequency = 8.0", "Needs survey.wavelet ="]),
+    ],
+)
+def test_what_is_there_is_told(work, line, words):
+    done = call(line)
+    assert done.exit_code == 0, done.output
+    for word in words:
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("simulate tiny.toml --out data.h5", "exists already"),
+        ("simulate tiny.toml --out new.h5 --set survey.souces=3", "did you mean survey.sources?"),
+        ("simulate tiny.toml --out new.h5 --set survey.frequency=15", "survey.frequency = 15"),
+        ("simulate tiny.toml --out new.h5 --set survey.source_x=[-1,9]", "0 to 405 m"),
+        ("simulate tiny.toml --out new.h5 --set simulation.water_speed=1500", "has no effect"),
+        ("simulate tiny.toml --out new.h5 --resume --overwrite", "not both"),
+        ("simulate nothing --out new.h5", "no such file"),
+        ("simulate tiny.toml --out new.h5 --device tpu", "tpu"),
+        ("simulate tiny.toml --out new.h5 --shard 5/4", "--shard 5/4: must be i/n"),
+        ("simulate tiny.toml --out new.h5 --shard 1/5", "use at most 4 parts"),
+        ("simulate tiny.toml --out new.h5 --velocity none.h5", "none.h5: no such file"),
+        ("simulate tiny.toml --out new.h5 --velocity tiny.toml", "tiny.toml: neither"),
+        (
+            "simulate tiny.toml --out new.h5 --velocity data.h5 --set velocity.layers=[1,2]",
+            "--set velocity.layers=[1,2]: has no effect with --velocity",
+        ),
+        ("simulate tiny.toml --out . --resume", "is a folder"),
+        ("simulate", "Missing argument"),
+        ("simulate tiny.toml --out new.h5 --samples many", "--samples"),
+        (f"simulate tiny.toml --out new.h5 --se{'x' * 1000}", "No such option"),
+        ("merge data.h5 data.h5 --out new.h5", "both hold samples 0 to 27"),
+        ("merge tiny.toml --out new.h5", "tiny.toml: not an HDF5 file"),
+        ("merge none.h5 --out new.h5", "none.h5: no such file"),
+        ("merge run --out new.h5", "run: holds no parts of a data set (*.h5)"),
+        ("merge tiny.toml --out tiny.toml", "tiny.toml: exists already; use --overwrite"),
+        ("train tiny.toml --data none.h5 --out new", "none.h5: no such file"),
+        ("train tiny.toml --data tiny.toml --out new", "not an HDF5 file"),
+        ("train tiny.toml --data data.h5 --out run", "exists already"),
+        ("train tiny.toml --data data.h5 --out new --optimizer adm", "adam"),
+        ("train tiny.toml --data data.h5 --out new --set optimizer.options.beta=1", "betas"),
+        ("train tiny.toml --data data.h5 --out new --set training.batch_size=99", "batch_size"),
+        ("train tomography --data data.h5 --out new", "velocity.shape"),
+        ("evaluate none --data data.h5 --out new", "none"),
+        ("evaluate run --data data.h5 --out evaluation", "exists already"),
+        ("evaluate run --data data.h5 --out new --split tets", "tets"),
+        ("plot data.h5 --out data.png", "exists already"),
+        ("plot data.h5 --out figure.doc", ".png"),
+        ("info none.h5", "none.h5"),
+        ("config xylophone", "xylophone"),
+        (f"info {'n' * 2000}", "nnn"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(work, line, words):
+    done = call(line)
+    assert done.exit_code == 2, done.output
+    lines = [line for line in done.stderr.splitlines() if line.lower().startswith("error: ")]
+    assert len(lines) == 1, done.stderr
+    assert len(lines[0]) < 320
+    assert words in lines[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_one_line_stays_one_line_whatever_was_typed():
+    done = CliRunner().invoke(app, ["info", "two\nlines.h5"])
+    assert done.exit_code == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_of_a_screen_with_an_example(command):
+    done = call(f"{command} --help")
+    assert done.exit_code == 0
+    assert f"Example: seistomo {command}" in done.stdout
+    assert "--quiet" in done.stdout
+    assert len(done.stdout.splitlines()) <= 40
+    if command in ("simulate", "train"):
+        assert "seistomo config" in done.stdout
+
+
+def test_a_job_array_and_the_merge(run):
+    run("simulate tiny.toml --out whole.h5 --samples 6 --set dataset.shard_samples=2 -q")
+    part = "simulate tiny.toml --samples 6 --set dataset.shard_samples=2 -q --out parts/part"
+    for i in (1, 3):
+        assert f"(shard {i}/3), 2 simulated" in run(f"{part}-{i}.h5 --shard {i}/3").out
+    assert "seed 0; part 3 of 3: 4 to 5 of 6" in run("info parts/part-3.h5").out
+    lacking = "2 of 6 samples are missing: 2 to 3 (made by simulate --shard i/3 for i = 2)"
+    for line in (
+        "merge parts --out data.h5",
+        "info parts",
+        "export parts --format npz --out x.npz",
+        "plot parts --out x.png",
+    ):
+        (error,) = run(f"{line} -q", status=2).err.splitlines()
+        assert lacking in error
+    assert "samples are missing" in run("merge parts/part-1.h5 --out d.h5 -q", status=2).err
+    assert "d.h5: 2 samples" in run("merge parts/part-1.h5 --out d.h5 --partial -q").out
+    run(f"{part}-2.h5 --shard 2/3")
+    assert "data.h5: 6 samples" in run("merge parts --out data.h5 -q").out
+    assert Path("data.h5").read_bytes() == Path("whole.h5").read_bytes()
+    assert "virtual.h5: 6 samples" in run("merge parts --out virtual.h5 --virtual -q").out
+    # The parts are as good as the whole.
+    words = run("info parts --check").out
+    for word in ("parts: seistomo data set", "in 3 files", "all 6 samples as written"):
+        assert word in words
+    run("plot parts --out parts.png")
+    for name in ("parts", "data.h5"):
+        run(f"export {name} --format hdf5 --indices 1:4 --out {name}-some.h5")
+    assert Path("parts-some.h5").read_bytes() == Path("data.h5-some.h5").read_bytes()
+    for line in ("export parts --format npz", "merge parts --virtual"):
+        error = run(f"{line} --out parts/part-1.h5 --overwrite", status=2).err
+        assert "error: --out parts/part-1.h5: is " in error
+    run("simulate tiny.toml --out again.h5 --velocity parts --samples 4 -q")
+    with open_dataset("again.h5") as again, open_dataset("parts") as parts:
+        assert (again.read_velocity([3]) == parts.read_velocity([3])).all()
+
+
+def test_shooting_over_the_models_of_a_file(run, made):
+    line = f"simulate quickstart --velocity {made / 'data.h5'} --out data.h5"
+    small = "--set survey.sources=1 --set survey.receivers=3 --set survey.time_samples=60"
+    words = run(f"{line} {small}").err
+    assert "velocity.shape = [24, 28] and velocity.spacing = 15: as in" in words
+    with open_dataset("data.h5") as data:
+        assert data.gather_shape[0] == 1
+        assert data.samples == 28, "all models, not the preset's number of samples"
+
+
+def test_the_five_lines_of_the_readme_run(run, tmp_path):
+    readme = (Path(seistomo.__file__).parents[1] / "README.md").read_text()
+    code = re.search(r"```python\n(import seistomo\n.*?)```", readme, re.DOTALL).group(1)
+    names = {}
+    exec(code.replace('"quickstart"', "'tiny.toml'"), names)
+    assert names["velocity"].shape == (1, 24, 28)
+    assert names["metrics"]["samples"] == 4
+    assert (tmp_path / "evaluation" / "report.html").is_file()
