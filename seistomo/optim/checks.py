@@ -95,6 +95,9 @@ def require_open(model: nn.Module) -> None:
         kind, remedy = "torch.compile", "its ._orig_mod"
     if remedy:
         raise OptimizerError(f"model: curvature does not pass {kind}; give {remedy} instead")
+    for name, module in model.named_modules():
+        if getattr(module, "sparse", False) is True:
+            raise OptimizerError(f"layer {name}: curvature needs sparse = False")
 
 
 def _is_random_or_coupled(module: nn.Module) -> bool:

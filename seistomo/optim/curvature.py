@@ -41,17 +41,18 @@ class NetworkAt:
     def __init__(self, model: nn.Module, params: Parameters):
         self.model = model
         params = trainable(model) if params is None else params
-        self.elsewhere = isinstance(params, Mapping)
-        if self.elsewhere:
+        elsewhere = isinstance(params, Mapping)
+        if elsewhere:
             self.at = {own: value.detach().requires_grad_() for own, value in params.items()}
         else:
             self.at = {own: own for own in params}
+        self._moved = self.at if elsewhere else {}
         self.variables: Vector = tuple(self.at.values())
         self._names = _names(model, self.at)
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the outputs for inputs [sample, ...]."""
-        return self._with(self.at, inputs) if self.elsewhere else self.model(inputs)
+        return self._with(self._moved, inputs)
 
     def tangent(self, inputs: Tensor, vector: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Return outputs and their derivative along a vector, J v, from one forward pass.
@@ -84,18 +85,16 @@ class NetworkAt:
         or "error".
         """
         if not outputs.requires_grad:
-            raise OptimizerError(
-                "model: its outputs, or the loss of them, have no gradient: something is detached,"
-                " under no_grad, or checkpointed with use_reentrant=True (False works)"
-            )
-        found = torch.autograd.grad(
-            outputs,
-            self.variables,
-            along,
-            create_graph=create_graph,
-            retain_graph=retain_graph,
-            allow_unused=True,
-        )
+            raise OptimizerError("model: its outputs have no gradient (detached, under no_grad)")
+        try:
+            with substituted(self.model, self._moved):  # Checkpoints compute forward once more.
+                found = torch.autograd.grad(
+                    outputs, self.variables, along, retain_graph, create_graph, allow_unused=True
+                )
+        except RuntimeError as error:
+            if "use_reentrant" not in str(error):
+                raise
+            raise OptimizerError("model: checkpoint needs use_reentrant=False") from error
         if unused == "error":
             for name, gradient in zip(self._names, found, strict=True):
                 if gradient is None:
@@ -104,7 +103,7 @@ class NetworkAt:
                         " out of the optimizer or set requires_grad = False"
                     )
         pairs = zip(found, self.variables, strict=True)
-        return tuple(torch.zeros_like(v) if g is None else g for g, v in pairs)
+        return tuple(torch.zeros_like(v) if g is None else g.to_dense() for g, v in pairs)
 
     def zeros(self) -> list[Tensor]:
         """Return zeros shaped as a loss and a tensor a variable: [loss, gradient...]."""
@@ -225,9 +224,14 @@ class LinearizedPart:
         slope = self._loss_slope()
         if not slope.requires_grad:  # ℓ is linear in the outputs.
             return torch.zeros_like(tangent)
-        (curved,) = torch.autograd.grad(
-            slope, self._leaf, tangent, retain_graph=True, materialize_grads=True
-        )
+        try:
+            (curved,) = torch.autograd.grad(
+                slope, self._leaf, tangent, retain_graph=True, materialize_grads=True
+            )
+        except RuntimeError as error:
+            if "is not implemented" not in str(error):
+                raise
+            raise OptimizerError(f"loss: has no second derivative in torch: {error}") from error
         return curved
 
     def _back(self, cotangent: Tensor) -> Vector:

@@ -40,7 +40,7 @@ def substituted(model: nn.Module, values: Mapping[Tensor, Tensor]) -> Iterator[N
     Afterwards it has its own objects again, whatever happened. (``torch.func.functional_call``
     loses those of a layer that stands under two names.)
     """
-    slots = [
+    slots = values and [
         (held, name, tensor)
         for module in model.modules()
         for held in (module._parameters, module._buffers)
@@ -68,6 +68,8 @@ def find_replay(
     It gives the ``outputs`` known for the ``inputs``, and what is known of one vector: J v of the
     ``witness`` (v, J v). None, too, where these are not finite.
     """
+    if not isinstance(inputs, Tensor):
+        return None
     if not (outputs.isfinite().all() and witness[1].isfinite().all()):
         return None  # Nothing can be compared; that says nothing of the traces.
     traces = _TRACES.setdefault(model, _Traces())

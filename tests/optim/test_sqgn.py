@@ -13,6 +13,7 @@ from torch.nn import functional
 from seistomo.optim import SQGN, ModelObjective, OptimizerError, epoch_objectives
 from seistomo.optim.lbfgs import PairHistory
 from seistomo.optim.objective import flatten
+from seistomo.optim.sqgn import guarded
 
 SAMPLES, BATCH, EPOCH = 24, 4, 6
 ALPHA, LAMBDA = 0.3, 0.05
@@ -192,57 +193,15 @@ def test_state_dict_in_the_middle_of_an_epoch_continues_bit_for_bit(problem, opt
         assert torch.equal(optimizer.weights(), resumed.weights())
 
 
-class Ridge(nn.Module):
-    """Logistic regression whose outputs include its weights, so that ℓ can penalize them."""
-
-    def __init__(self, features):
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(features, dtype=torch.float64))
-
-    def forward(self, inputs):
-        weights = self.weight.expand(len(inputs), -1)
-        return torch.cat([(inputs @ self.weight)[:, None], weights], dim=1)
-
-
-def ridge_loss(outputs, targets, ridge=0.02):
-    fit = functional.binary_cross_entropy_with_logits(outputs[:, 0], targets)
-    return fit + ridge / 2 * outputs[:, 1:].square().sum() / len(outputs)
-
-
-@pytest.fixture
-def logistic():
-    """A regularized logistic regression of condition 100, and its solution by Newton's method."""
-    generator = torch.Generator().manual_seed(3)
-    scales = torch.logspace(0, 1, 8, dtype=torch.float64)
-    inputs = scales * torch.randn(200, 8, generator=generator, dtype=torch.float64)
-    targets = (inputs @ (1 / scales) + torch.randn(200, generator=generator) > 0).double()
-    model = Ridge(8)
-
-    def loss(weight):
-        return ridge_loss(functional_call(model, {"weight": weight}, (inputs,)), targets)
-
-    solution = torch.zeros(8, dtype=torch.float64)
-    for _ in range(20):
-        solution -= torch.linalg.solve(hessian(loss)(solution), jacrev(loss)(solution))
-    assert jacrev(loss)(solution).norm() < 1e-13
-    return model, inputs, targets, solution
-
-
 @pytest.mark.parametrize("first_step", ["safe", "code"])
 def test_exact_gradients_converge_linearly(logistic, first_step):
-    model, inputs, targets, solution = logistic
-    optimizer = SQGN(
-        model.parameters(),
-        0.3,
-        damping=0.0,
-        history=8,
-        full_gradient_interval="never",
-        first_step=first_step,
-    )
+    problem, solution = logistic
+    options = {"damping": 0.0, "history": 8, "full_gradient_interval": "never"}
+    optimizer = SQGN(problem[0].parameters(), 0.3, first_step=first_step, **options)
     errors = []
     for _ in range(160):
-        optimizer.step(ModelObjective(model, ridge_loss, inputs, targets))
-        errors.append(float((model.weight.detach() - solution).norm()))
+        optimizer.step(ModelObjective(*problem))
+        errors.append(float((problem[0].weight.detach() - solution).norm()))
     assert errors[0] > 0.1
     assert errors[-1] < 1e-9
     # Each ten steps, the error falls by at least this factor, over more than eight decades.
@@ -251,14 +210,14 @@ def test_exact_gradients_converge_linearly(logistic, first_step):
 
 
 def test_variance_reduction_converges_to_the_solution_where_plain_batches_do_not(logistic):
-    model, inputs, targets, solution = logistic
+    problem, solution = logistic
 
     def error_after(epochs, **options):
-        model.weight.data.zero_()
-        optimizer = SQGN(model.parameters(), 0.1, damping=0.0, **options)
-        for objective in objectives((model, ridge_loss, inputs, targets), epochs, 50):
+        problem[0].weight.data.zero_()
+        optimizer = SQGN(problem[0].parameters(), 0.1, damping=0.0, **options)
+        for objective in objectives(problem, epochs, 50):
             optimizer.step(objective)
-        return float((model.weight.detach() - solution).norm())
+        return float((problem[0].weight.detach() - solution).norm())
 
     assert error_after(60, full_gradient_interval="epoch") < 1e-5
     assert error_after(60, full_gradient_interval="never") > 1e-3
@@ -459,3 +418,237 @@ def test_bad_options_are_refused_at_construction(problem, options, message):
         SQGN(problem[0].parameters(), **options)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+# Other pairs, by the optimizer's own steps: s and v = (B + λ I) s against dense matrices.
+
+
+def newest_pair(optimizer):
+    """Return s / |s| and v / |s|."""
+    state = optimizer.memory["pairs"]
+    slot = (state["stored"] - 1) % len(state["steps"])
+    return state["steps"][slot], state["changes"][slot]
+
+
+def assert_pair(optimizer, step, change):
+    s, v = newest_pair(optimizer)
+    torch.testing.assert_close(s, step / step.norm(), rtol=1e-7, atol=1e-10)
+    torch.testing.assert_close(v, change / step.norm(), rtol=1e-6, atol=1e-9)
+
+
+def test_gradient_differences_are_of_the_same_batch(problem):
+    literal = Literal(problem)
+    options = {"pair_interval": 2, "full_gradient_interval": "never", "damping": 5.0}
+    optimizer = SQGN(problem[0].parameters(), ALPHA, curvature="gradient_difference", **options)
+    for k, objective in enumerate(objectives(problem, 1)):
+        before = optimizer.weights()
+        optimizer.step(objective)
+        after, batch = optimizer.weights(), objective.samples
+        assert optimizer.report["pair"] == ("not due" if k % 2 else "stored")
+        if k in (2, 4):  # The first step is too short for differences of gradients.
+            difference = literal.gradient(after, batch) - literal.gradient(before, batch)
+            assert_pair(optimizer, after - before, difference + 5.0 * (after - before))
+
+
+@pytest.mark.parametrize("interval", [1, 2, 3])
+def test_hessian_pairs_are_of_averaged_weights(problem, interval):
+    literal = Literal(problem)
+    options = {"full_gradient_interval": "never", "damping": 5.0, "first_step": "paper"}
+    optimizer = SQGN(
+        problem[0].parameters(), ALPHA, curvature="hessian", pair_interval=interval,
+        curvature_samples=3, seed=5, **options,
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(5)
+    mean_before, block = optimizer.weights(), []
+    for objective in objectives(problem, 2):
+        optimizer.step(objective)
+        block.append(optimizer.weights())
+        if len(block) < interval:
+            assert optimizer.report["pair"] == "not due"
+            continue
+        mean, block = torch.stack(block).mean(0), []
+        batch = objective.samples[torch.randperm(BATCH, generator=generator)[:3]]
+        step, mean_before = mean - mean_before, mean
+        if step.norm() > 1e-4:  # Else the difference of the weights is mostly rounding.
+            dense = hessian(lambda w, b=batch: problem[1](literal.outputs(w, b), problem[3][b]))
+            assert_pair(optimizer, step, dense(mean) @ step + 5.0 * step)
+
+
+def test_curvature_of_a_step_too_short_for_its_square_in_float32():
+    model = nn.Linear(3, 2)
+    inputs = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    pairs = []
+    for rate in (1.0, 1e-30):
+        optimizer = SQGN(
+            model.parameters(), rate, full_gradient_interval="never", first_step="code"
+        )
+        copied = copy.deepcopy(model)
+        optimizer.step(ModelObjective(model, functional.mse_loss, inputs, torch.zeros(5, 2)))
+        model.load_state_dict(copied.state_dict())
+        pairs.append(newest_pair(optimizer))
+    torch.testing.assert_close(pairs[1], pairs[0])
+
+
+# Samples T that curvature is measured on.
+
+
+def drawn(count, source, seed, times=1, memory=None):
+    data, batch = torch.zeros(15, 2), torch.tensor([3, 8, 1, 12, 7])
+    model, memory = nn.Linear(2, 2), {} if memory is None else memory
+    objective = ModelObjective(model, functional.mse_loss, data, data, samples=batch)
+    options = {"curvature_samples": count, "curvature_from": source, "seed": seed}
+    optimizer = SQGN(model.parameters(), **options)
+    return [optimizer._draw_samples(objective, memory) for _ in range(times)]
+
+
+def test_samples_of_the_curvature_are_drawn_without_replacement():
+    for count in (None, 5, 9):  # As many as the batch has, or more, are the batch itself.
+        assert drawn(count, "batch", 0) == [None]
+    some = torch.stack(drawn(3, "batch", 0, 200))
+    assert all(len(set(row)) == 3 for row in some.tolist())
+    counts = some.flatten().bincount(minlength=15)
+    assert counts.nonzero().flatten().tolist() == [1, 3, 7, 8, 12]
+    assert counts[counts > 0].min() > 90  # 120 expected, standard deviation 7
+    (more,) = drawn(11, "training_set", 0)
+    assert len(set(more.tolist()) & set(range(15))) == len(more) == 11
+
+
+def test_draws_follow_the_seed_and_the_memory():
+    memory = {}
+    first = torch.stack(drawn(3, "batch", 4, 3, memory))
+    again = torch.stack(drawn(3, "batch", 4, 6))
+    assert torch.equal(again[:3], first)
+    assert not torch.equal(torch.stack(drawn(3, "batch", 5, 3)), first)
+    assert torch.equal(torch.stack(drawn(3, "batch", 99, 3, memory)), again[3:])
+
+
+# Steps that are taken back.
+
+STEP = torch.tensor([3.0, 4.0], dtype=torch.float64)
+CALM = [1.0, 1.02, 0.99, 1.01, 1.0]
+
+
+def play(losses, factor=2.0, step=STEP):
+    """Return what becomes of a step of length 5 that is planned again and again."""
+    memory, seen = {}, []
+    for loss in losses:
+        taken, part, back = guarded(step, torch.tensor(loss, dtype=step.dtype), factor, memory)
+        seen.append((taken, float(part), bool(back)))
+    return seen, memory["guard"]
+
+
+def backs(losses, factor=2.0):
+    return [back for *_, back in play(losses, factor)[0]]
+
+
+def test_a_step_is_taken_back_once_and_the_next_are_kept_short():
+    seen, _ = play([*CALM, 2.1, 1.0, 1.0, 1.0, 1.0, 1.0])
+    assert [back for *_, back in seen] == [*[False] * 5, True, *[False] * 5]
+    assert all(torch.equal(taken, STEP) and part == 1 for taken, part, _ in seen[:5])
+    assert torch.equal(seen[5][0], -STEP)
+    lengths = [float(taken.norm()) for taken, *_ in seen[6:]]
+    assert lengths == pytest.approx([2.5, 2.5 * 1.25, 2.5 * 1.25**2, 2.5 * 1.25**3, 5.0])
+    assert [part for _, part, _ in seen[6:]] == pytest.approx([length / 5 for length in lengths])
+
+
+@pytest.mark.parametrize(
+    ("losses", "factor", "last"),
+    [
+        ([1.0, 1.9, 0.2, 0.7, 1.1, 1.4, 0.9], 2.0, [False] * 7),  # What is usual.
+        ([*CALM, 9.0, 9.0, 9.0], 2.0, [True, False, True]),  # Never two in a row.
+        ([1.1**k for k in range(40)], 2.0, [False] * 40),  # What rises slowly becomes usual.
+        ([1.0, 1.0, 1.0, 1.0, 50.0], 2.0, [False] * 5),  # Not before five losses.
+        ([*CALM, 2.5], 2.0, [True]),
+        ([1.0, 1.5, 0.6, 1.3, 0.8, 2.5], 2.0, [False]),  # What batches differ by is usual.
+        ([1.0, 1.5, 0.6, 1.3, 0.8, 25.0], 2.0, [True]),
+        ([*(-loss for loss in CALM), -0.1], 2.0, [False]),  # Below zero, too.
+        ([*(-loss for loss in CALM), 0.1], 2.0, [True]),
+        ([*CALM, math.nan, 9.0], 2.0, [False, True]),  # Past a batch without a loss.
+        ([*CALM, math.inf, 1.0], 2.0, [True, False]),
+        ([*CALM, 1e30, 1.0], 0, [False] * 7),  # Zero: never.
+    ],
+)
+def test_which_steps_are_taken_back(losses, factor, last):
+    assert backs(losses, factor)[-len(last) :] == last
+
+
+def test_only_usual_losses_and_steps_that_were_taken_are_remembered():
+    assert play([*CALM, 9.0, 9.0, 9.0])[1]["losses"].tolist()[-2:] == [1.0, 9.0]
+    for loss in (math.nan, math.inf):
+        assert play([*CALM, loss, 1.0])[1]["losses"].tolist()[-6:] == [*CALM, 1.0]
+    guard = play([1.0], step=torch.tensor([1.0, math.nan], dtype=torch.float64))[1]
+    assert not guard["last"].any()
+
+
+def run(undo_above, steps=150, interval="never"):
+    """Fit a small network with curvature of one sample in 16 and no damping; return losses."""
+    generator = torch.Generator().manual_seed(3)
+    inputs = torch.randn(16, 6, generator=generator)
+    targets = torch.sin(inputs @ torch.randn(6, 5, generator=generator))
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        model = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 12), nn.ReLU())
+        model.append(nn.Linear(12, 5))
+    optimizer = SQGN(
+        model.parameters(),
+        0.5,
+        damping=1e-9,
+        curvature_samples=1,
+        full_gradient_interval=interval,
+        undo_above=undo_above,
+    )
+    losses, undone = [], 0
+    for _ in range(steps):
+        objective = ModelObjective(model, nn.functional.mse_loss, inputs, targets)
+        losses.append(float(optimizer.step(objective)))
+        undone += optimizer.report["undone"]
+    return losses, undone, optimizer
+
+
+@pytest.mark.parametrize("interval", ["never", "epoch"])
+def test_a_run_that_leaps_without_it_learns(interval):
+    leaping, none, _ = run(0, interval=interval)
+    assert none == 0
+    guarded, undone, _ = run(2.0, interval=interval)
+    assert undone > 0
+    assert max(leaping) > 10 * leaping[0]
+    assert guarded[-1] < min(0.2 * guarded[0], 0.5 * leaping[-1])
+
+
+def test_an_undone_step_leads_back_to_where_it_began():
+    model = nn.Linear(2, 1)
+    optimizer = SQGN(model.parameters(), 0.1, damping=1.0, full_gradient_interval="never")
+    inputs, targets = torch.ones(4, 2), torch.zeros(4, 1)
+    for _ in range(6):
+        start, pairs = optimizer.weights(), optimizer.report.get("pairs", 0)
+        optimizer.step(ModelObjective(model, nn.functional.mse_loss, inputs, targets))
+    assert not torch.equal(optimizer.weights(), start)
+    optimizer.step(ModelObjective(model, nn.functional.mse_loss, inputs, targets + 1e3))
+    assert optimizer.report["undone"]
+    assert optimizer.report["fraction"] == 0
+    # The pair of the step that was taken back has gone, that of the way back has come.
+    assert optimizer.report["pairs"] == pairs + 1
+    torch.testing.assert_close(optimizer.weights(), start)
+
+
+def test_a_full_gradient_of_an_undone_step_is_taken_again():
+    model = nn.Linear(2, 1)
+    optimizer = SQGN(model.parameters(), 0.1, damping=1.0, full_gradient_interval="epoch")
+    inputs, targets = torch.ones(8, 2), torch.zeros(8)
+    batches = torch.arange(8).split(2)
+    costs = []
+    for epoch, shift in enumerate((0.0, 0.0, 1e3)):
+        for number in range(4):
+            objective = ModelObjective(
+                model,
+                lambda outputs, wanted: nn.functional.mse_loss(outputs[:, 0], wanted),
+                inputs,
+                targets + (shift if number == 0 else 0.0),
+                samples=batches[number],
+                batches=batches,
+                batch_index=number,
+            )
+            optimizer.step(objective)
+            assert optimizer.report["undone"] == (epoch == 2 and number == 0)
+            costs.append(objective.gradient_evaluations)
+    assert costs == [4, 1, 1, 1, 4, 1, 1, 1, 4, 4, 1, 1]
