@@ -93,7 +93,7 @@ def describe_run(run_dir: str | Path) -> str:
     parameters = sum(weights.numel() for weights in content.network.values())
     facts = run_facts(run_dir, history, "last", content.progress.epoch, parameters)
     facts.append(("Trained on", f"data set {content.data_identity}"))
-    return _lines(f"{run_dir}: seistomo run", facts)
+    return f"{run_dir}: seistomo run\n{aligned(facts)}"
 
 
 def run_facts(
@@ -152,7 +152,7 @@ def _describe_evaluation(folder: Path) -> str:
         heading = f"{folder}: evaluation of {samples} ({metrics['split']})"
     except (OSError, TypeError, ValueError, KeyError) as error:
         raise InputError(f"{file}: damaged, cannot be read ({error})") from None
-    return _lines(heading, facts)
+    return f"{heading}\n{aligned(facts)}"
 
 
 def _scores(scores: Mapping[str, Any]) -> str:
@@ -176,9 +176,10 @@ def _describe_predictions(path: Path) -> str:
         ("Data set", f"{data} ({identity})"),
         ("Run", f"{run}, {checkpoint} checkpoint"),
     ]
-    return _lines(f"{path}: seistomo predictions", facts)
+    return f"{path}: seistomo predictions\n{aligned(facts)}"
 
 
-def _lines(heading: str, facts: Facts) -> str:
+def aligned(facts: Facts) -> str:
+    """Return names and texts in two columns."""
     width = 2 + max(len(name) for name, _ in facts)
-    return "\n".join([heading, *(f"{name:<{width}}{text}" for name, text in facts)])
+    return "\n".join(f"{name:<{width}}{text}" for name, text in facts)

@@ -4,7 +4,6 @@ import base64
 import math
 import platform
 import shlex
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,8 +14,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from seistomo.dataset import DatasetReader
+from seistomo.dataset.describe import describe_dataset
 from seistomo.evaluation import figures
-from seistomo.evaluation.info import History, run_facts, scientific
+from seistomo.evaluation.info import History, aligned, run_facts, scientific
 from seistomo.evaluation.metrics import ScoreTable, sample_scores
 from seistomo.progress import counted
 from seistomo.training import Run
@@ -110,9 +110,9 @@ def write_report(
     configs = [("Configuration of the run", run_config)]
     if data_config != run_config:
         configs.append(("Configuration of the data set", data_config))
-    packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
-    system = f"{platform.python_version()}, {platform.system()}"
     trained = run_facts(paths[0], history, metrics["checkpoint"], run.epoch, parameters)
+    packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+    environment_facts = f"Python {platform.python_version()}, {platform.system()}; {packages}"
     page = environment.get_template("report.html.jinja").render(
         title=f"Evaluation of {paths[0].name} on {paths[1].name}",
         metrics=metrics,
@@ -121,11 +121,7 @@ def write_report(
         score_rows=SCORE_ROWS,
         worst=_worst_samples(table),
         figures=[(figure, _embedded(figure.path)) for figure in shown],
-        facts=[
-            ("Data set", _data_facts(data)),
-            ("Run", trained),
-            ("Environment", [("Python", system), ("Packages", packages)]),
-        ],
+        origin=[describe_dataset(data.path), aligned(trained), environment_facts],
         commands=_commands(paths, metrics, run),
         configs=configs,
     )
@@ -273,26 +269,23 @@ def draw_figures(
     threshold = run.config.evaluation.salt_threshold
     indices = np.array(table.indices)[rows]
     cases = build_cases(data, list(examples), indices, {"": predicted[rows]}, threshold)
-    described = "; ".join(
-        f"{case.label}, SSIM {case.ssim['']:.2f}, RMSE {case.rmse['']:.0f} m/s" for case in cases
-    )
-    deepest = int(rmse["prediction"].argmax())
-    losses, scores = history["train_loss"], history.get("ssim", np.array([math.nan]))
-    similarity = f", the validation SSIM from {scores[0]:.2f} to {scores[-1]:.2f}"
+    shown = [f"{c.label}, SSIM {c.ssim['']:.2f}, RMSE {c.rmse['']:.0f} m/s" for c in cases]
+    speeds = rmse["prediction"]
+    deepest = int(speeds.argmax())
+    losses = history["train_loss"]
+    curves = figures.curves_figure({"run": [history]}, baseline=table.summary()["baseline"])
     drawn = {
         "predictions": figures.predictions_figure(cases, data.depth, data.x),
         "ssim_histogram": figures.ssim_histogram_figure(ssim, baseline),
         "rmse_depth": figures.rmse_depth_figure(rmse, data.depth),
-        "convergence": figures.curves_figure(
-            {"run": [history]}, baseline=table.summary()["baseline"]
-        ),
+        "convergence": curves,
     }
     paths = [figures.save(figure, folder / f"{name}.png") for name, figure in drawn.items()]
     return [
         ReportFigure(
             paths[0],
             "Reference, prediction and difference",
-            f"Velocity models side by side, a row a sample. {described}.",
+            f"Velocity models side by side, a row a sample. {'; '.join(shown)}.",
             "Best, median and worst sample by SSIM, and one with salt. All models share one colour"
             " scale; in the differences red is predicted too fast, blue too slow. The outline is"
             " the true salt.",
@@ -301,18 +294,16 @@ def draw_figures(
             paths[1],
             "Spread of the SSIM",
             f"Histogram of the SSIM of {len(ssim)} samples: predictions from {ssim.min():.2f} to"
-            f" {ssim.max():.2f}, mean {ssim.mean():.2f}; mean training model from"
-            f" {baseline.min():.2f} to {baseline.max():.2f}, mean {baseline.mean():.2f}.",
-            "How many samples reach which SSIM, beside the mean training model's. Dashed: the"
-            " means.",
+            f" {ssim.max():.2f}, mean training model from {baseline.min():.2f} to"
+            f" {baseline.max():.2f}.",
+            "How many samples reach which SSIM, beside the mean training model's. Dashed: means.",
             narrow=True,
         ),
         ReportFigure(
             paths[2],
             "Error against depth",
-            f"RMSE against depth: the prediction's is {rmse['prediction'][0]:.0f} m/s at the top,"
-            f" {rmse['prediction'][-1]:.0f} m/s at the bottom and largest,"
-            f" {rmse['prediction'][deepest]:.0f} m/s, at {data.depth[deepest]:.0f} m.",
+            f"RMSE against depth: the prediction's is {speeds[0]:.0f} m/s at the top and largest,"
+            f" {speeds[deepest]:.0f} m/s, at {data.depth[deepest]:.0f} m.",
             "RMSE over samples and x at each depth. Where the prediction's line meets the mean"
             " model's, the network adds nothing.",
             narrow=True,
@@ -321,8 +312,7 @@ def draw_figures(
             paths[3],
             "Convergence",
             f"Loss and SSIM over {len(losses)} epochs: the training loss goes from"
-            f" {losses[0]:.2e} to {losses[-1]:.2e} (m/s)²"
-            f"{similarity if np.isfinite(scores[[0, -1]]).all() else ''}.",
+            f" {losses[0]:.2e} to {losses[-1]:.2e} (m/s)².",
             "Loss (Eq. 9) and validation SSIM against epochs and optimizer time. Dashed: the mean"
             " training model on the samples evaluated here.",
         ),
@@ -394,28 +384,6 @@ def _worst_samples(table: ScoreTable) -> list[dict[str, object]]:
         }
     rows = np.argsort(columns["ssim"], kind="stable")[:WORST]
     return [{name: values[row] for name, values in columns.items()} for row in rows]
-
-
-def _data_facts(data: DatasetReader) -> list[tuple[str, str]]:
-    grid, survey = data.config.velocity, data.config.survey
-    counts = [f"{len(data.indices(name))} {name}" for name in ("train", "validation", "test")]
-    families = Counter(data.families(data.indices("all")))
-    sources, receivers, times = data.gather_shape
-    return [
-        ("File", f"{data.path.name} ({data.identity})"),
-        ("Samples", f"{data.samples}: {', '.join(counts)}; seed {data.config.dataset.seed}"),
-        ("Families", ", ".join(f"{name} {count}" for name, count in sorted(families.items()))),
-        (
-            "Models",
-            f"{grid.shape[0]} × {grid.shape[1]} nodes (depth × x) every {grid.spacing:g} m,"
-            f" {grid.minimum:g} to {grid.maximum:g} m/s",
-        ),
-        (
-            "Survey",
-            f"{sources} sources, {receivers} receivers; {times} samples every"
-            f" {1000 * survey.time_step:g} ms; {survey.wavelet_name}",
-        ),
-    ]
 
 
 def _commands(paths: tuple[Path, Path, Path], metrics: Mapping[str, Any], run: Run) -> list[str]:

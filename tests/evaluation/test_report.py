@@ -61,7 +61,7 @@ def test_the_report_needs_nothing_but_itself(fake_run, run_dir, data_path, tmp_p
         fake_run.data_identity,
         f"seistomo evaluate {run_dir} --data {data_path} --out '{tmp_path / 'out & more'}'",
         "numpy " + np.__version__,
-        "3 sources, 5 receivers",
+        "3 sources x 5 receivers",
     ):
         assert words in text
 
