@@ -15,6 +15,7 @@ from seistomo.errors import InputError
 from seistomo.progress import bar, warn
 from seistomo.simulation.noise import add_noise, draw_dead_traces, random_stream
 from seistomo.training import Run, load_run
+from seistomo.training.gather_statistics import gather_statistics
 
 Batch = tuple[slice, NDArray[np.float32]]
 # Purposes of random numbers, apart from those that the data set was made with.
@@ -83,11 +84,10 @@ def predict(
                 file.write((predicted if raw else predicted.clip(low, high)).tobytes())
             velocity = mapped(file, len(indices), data)
         if outside:
-            share = outside / velocity.size
-            done = "kept" if raw else "clipped"
             warn(
-                f"{outside} of {velocity.size} predicted speeds ({share:.2g} of them) lay outside"
-                f" the run's {low:g} to {high:g} m/s and were {done}"
+                f"{outside} of {velocity.size} predicted speeds ({outside / velocity.size:.2g} of"
+                f" them) lay outside the run's {low:g} to {high:g} m/s and were"
+                f" {'kept' if raw else 'clipped'}"
             )
         attributes = prediction_attributes(run, data, checkpoint)
         write_predictions(out_path, velocity, indices, data.depth, data.x, attributes)
@@ -142,13 +142,35 @@ def check_fit(run: Run, data: DatasetReader) -> None:
 
 
 def unlike_training(run: Run, data: DatasetReader, indices: NDArray[np.int64]) -> list[str]:
-    """Return what a data set has unlike the run's training data, a sentence each."""
+    """Return what a data set has unlike the run's training data, a sentence each.
+
+    Every key of the survey; amplitudes, frequencies and dead traces of the gathers where the run
+    knows those of its training split.
+    """
     ours, theirs = run.config.survey.model_dump(), data.config.survey.model_dump()
-    return [
+    said = [
         f"{data.path}: survey.{key} = {theirs[key]}, but the run was trained with {value}"
         for key, value in ours.items()
         if theirs[key] != value
     ]
+    if run.gathers is None or run.data_identity == data.identity:
+        return said
+    trained, found = run.gathers, gather_statistics(data, indices)
+    level, frequency = (found[key] / (trained[key] or 1.0) for key in ("level", "frequency"))
+    # A network that scales each trace by itself does not see how strong it is.
+    if not 0.5 <= level <= 2 and run.config.training.gather_scaling != "trace":
+        said.append(f"{data.path}: amplitudes are {level:.3g} times those of the training data")
+    if found["level"] and not 0.8 <= frequency <= 1.25:
+        said.append(
+            f"{data.path}: frequencies are {found['frequency']:.3g} Hz in the mean, those of the"
+            f" training data {trained['frequency']:.3g} Hz"
+        )
+    if abs(found["dead"] - trained["dead"]) > 0.05:
+        said.append(
+            f"{data.path}: {found['dead']:.0%} of the traces are dead, of the training data"
+            f" {trained['dead']:.0%}"
+        )
+    return said
 
 
 def predicted_batches(

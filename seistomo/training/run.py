@@ -41,6 +41,8 @@ class Run:
         Epochs that the network has been trained for.
     gather_shape, velocity_shape
         (source, receiver, time) and (depth, x).
+    gathers
+        `gather_statistics` of the training split; None: of a run that does not know them.
     """
 
     path: Path
@@ -52,6 +54,7 @@ class Run:
     epoch: int
     gather_shape: tuple[int, int, int]
     velocity_shape: tuple[int, int]
+    gathers: dict[str, float] | None = None
 
     @torch.no_grad()
     def predict(
@@ -144,4 +147,5 @@ def load_run(
         epoch=content.progress.epoch,
         gather_shape=gather_shape,
         velocity_shape=velocity_shape,
+        gathers=learnt.get("gathers"),
     )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from seistomo.training.augmentation import Corruption, corrupts
 from seistomo.training.data import EpochData, SplitData
 from seistomo.training.device import convolution_type
 from seistomo.training.fit import Stop, fit
+from seistomo.training.gather_statistics import gather_statistics
 from seistomo.training.history import RunResult
 from seistomo.training.losses import squared_error, structural_loss
 from seistomo.training.memory import MemoryEstimate, limited_micro_batch
@@ -165,12 +167,17 @@ class TomographyProblem(Problem):
         return self.config.velocity.maximum - self.config.velocity.minimum
 
     def state(self) -> dict[str, Any]:
-        """Return the scalings, and shapes of gathers and velocity."""
+        """Return the scalings, what gathers are like, and shapes of gathers and velocity."""
         return {
             "normalization": self.normalization.state(),
+            "gathers": self._gather_statistics,
             "gather_shape": tuple(self.data.gather_shape),
             "velocity_shape": tuple(self.data.velocity_shape),
         }
+
+    @cached_property
+    def _gather_statistics(self) -> dict[str, float]:
+        return gather_statistics(self.data, self.data.indices("train"))
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up what `state` returned."""

@@ -109,6 +109,7 @@ def fake_run(monkeypatch, config, data_path, run_dir, models):
         epoch=4,
         gather_shape=(3, 5, 16),
         velocity_shape=(20, 24),
+        gathers=None,
         models=models,
         error=lambda velocity, rows: velocity + 30 * np.sin(rows)[:, None, None],
         batches=[],

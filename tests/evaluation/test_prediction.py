@@ -10,6 +10,7 @@ from seistomo.dataset import open_dataset, read_predictions, write_dataset
 from seistomo.errors import InputError
 from seistomo.evaluation import evaluate, predict
 from seistomo.evaluation.prediction import read_gathers, unlike_training
+from seistomo.training.gather_statistics import gather_statistics
 
 
 def test_every_sample_is_predicted_in_order(fake_run, run_dir, data_path, tmp_path, models):
@@ -98,6 +99,42 @@ def test_every_key_of_the_survey_that_differs_is_said(
     assert said.count("warning") == 2
     with open_dataset(data_path) as data:
         assert len(unlike_training(fake_run, data, data.indices())) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda gathers: 1.5 * gathers, []),
+        (lambda gathers: 100 * gathers, ["amplitudes are 100 times"]),
+        (lambda gathers: gathers[..., ::3][..., np.arange(16) % 6], ["frequencies are"]),
+        (lambda gathers: gathers * (np.arange(5) > 1)[:, None], ["40% of the traces are dead"]),
+        (lambda gathers: 0 * gathers, ["amplitudes are 0 times", "100% of the traces are dead"]),
+    ],
+)
+def test_gathers_unlike_those_of_training_are_said(
+    fake_run, tmp_path, config, models, change, words
+):
+    phase = np.random.default_rng(0).uniform(0, 2 * np.pi, (35, 3, 5, 1))
+    gathers = np.sin(2 * np.pi * 12.5 * np.arange(16) * 0.01 + phase)
+    for name, recorded in (("train", gathers), ("other", change(gathers))):
+        write_dataset(tmp_path / f"{name}.h5", config, models, recorded.astype(np.float32))
+    with open_dataset(tmp_path / "train.h5") as data:
+        fake_run.gathers = gather_statistics(data, data.indices("train"))
+    with open_dataset(tmp_path / "other.h5") as data:
+        said = unlike_training(fake_run, data, data.indices())
+    assert len(said) == len(words)
+    assert all(word in sentence for word, sentence in zip(words, said, strict=True))
+
+
+def test_statistics_of_gathers_follow_their_definitions(tmp_path, config, models):
+    time = np.arange(16) * config.survey.time_step
+    wave = 3 * np.sin(2 * np.pi * 12.5 * time) * np.ones((35, 3, 5, 1))
+    wave[:, :, 0] = 0
+    write_dataset(tmp_path / "wave.h5", config, models, wave.astype(np.float32))
+    with open_dataset(tmp_path / "wave.h5") as data:
+        found = gather_statistics(data, np.arange(3))
+    expected = {"level": 3 / np.sqrt(2), "frequency": 12.5, "dead": 0.2}
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("what", ["gathers", "predictions"])

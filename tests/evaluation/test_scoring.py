@@ -20,6 +20,7 @@ from seistomo.evaluation.metrics import (
     sample_scores,
 )
 from seistomo.training import load_run, train
+from seistomo.training.gather_statistics import gather_statistics
 
 RANGE, THRESHOLD = 3000.0, 4000.0
 FILES = {"metrics.json", "samples.csv", "predictions.h5", "report.html", "figures"}
@@ -227,6 +228,8 @@ def test_a_real_run_end_to_end(data_path, tmp_path, config):
     assert metrics["loss"] == pytest.approx(best["validation_loss"], rel=1e-4)
     assert metrics["ssim"] == pytest.approx(best["ssim"], abs=1e-4)
     assert metrics["epoch"] == best["epoch"]
+    run = load_run(tmp_path / "run")
     with open_dataset(data_path) as data:
-        table = score_run(load_run(tmp_path / "run"), data, "validation")
+        table = score_run(run, data, "validation")
+        assert run.gathers == gather_statistics(data, data.indices("train"))
     assert table.summary()["mse"] == metrics["mse"]
