@@ -80,7 +80,7 @@ class Config(Section):
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Scores and figures.")
 
     @model_validator(mode="after")
-    def _survey_inside_model(self) -> "Config":
+    def _sections_fit(self) -> "Config":
         survey, velocity = self.survey, self.velocity
         for name in ("source", "receiver"):
             positions = getattr(survey, f"{name}_x")
@@ -96,21 +96,13 @@ class Config(Section):
                     f"survey.{name}_depth = {depth:g}: must lie within the model,"
                     f" 0 to {velocity.depth_extent:g} m"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _wavelet_is_sampled(self) -> "Config":
-        survey, highest = self.survey, self.survey.highest_frequency
+        highest = survey.highest_frequency
         if highest is not None and survey.time_step * 2 * highest > 1 + 1e-9:
             raise ValueError(
                 f"survey.time_step = {survey.time_step:g}: the {survey.wavelet_name}, needs at most"
                 f" {1 / (2 * highest):.4g} s (it holds frequencies up to {highest:g} Hz)"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _bounds_hold_salt_threshold(self) -> "Config":
-        low, high = self.velocity.minimum, self.velocity.maximum
+        low, high = velocity.minimum, velocity.maximum
         if not low < self.evaluation.salt_threshold < high:
             raise ValueError(
                 f"evaluation.salt_threshold = {self.evaluation.salt_threshold:g}: must lie between"
@@ -119,13 +111,7 @@ class Config(Section):
         return self
 
     def to_toml(self, without: Iterable[str] = ()) -> str:
-        """Return the configuration as TOML text; settings left out (None) stay left out.
-
-        Parameters
-        ----------
-        without
-            Dotted keys, ``section.key``, that are left out too.
-        """
+        """Return the configuration as TOML text, ``without`` some dotted keys."""
         values = self.model_dump()
         for section, key in (dotted.split(".") for dotted in without):
             values[section].pop(key, None)

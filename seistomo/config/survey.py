@@ -134,18 +134,8 @@ class SurveyConfig(Section):
     def positions(self, width: float) -> dict[str, np.ndarray]:
         """Return the positions of sources and receivers before jitter, m.
 
-        A single one stands in the middle of its range.
-
-        Parameters
-        ----------
-        width
-            Horizontal extent of the models, m.
-
-        Returns
-        -------
-        dict
-            ``source_x`` and ``source_depth`` [source], ``receiver_x`` and ``receiver_depth``
-            [receiver].
+        ``source_x`` and ``source_depth`` [source], ``receiver_x`` and ``receiver_depth``
+        [receiver], in models of a width in m; a single one stands in the middle of its range.
         """
         return {
             "source_x": _spread(self.source_x or (0.0, width), self.sources),
@@ -155,21 +145,13 @@ class SurveyConfig(Section):
         }
 
     def reach(self, width: float) -> list[float]:
-        """Return the least and the greatest x of any source or receiver with its jitter, m.
-
-        Parameters
-        ----------
-        width
-            Horizontal extent of the models, m; jitter does not leave it.
-        """
+        """Return the least and the greatest x of any source or receiver with its jitter, m."""
         places = self.positions(width)
-        low = min(places[f"{name}_x"].min() - jitter for name, jitter in self._jitters)
-        high = max(places[f"{name}_x"].max() + jitter for name, jitter in self._jitters)
+        jitters = [("source_x", self.source_jitter), ("receiver_x", self.receiver_jitter)]
+        low = min(places[name].min() - jitter for name, jitter in jitters)
+        high = max(places[name].max() + jitter for name, jitter in jitters)
+        # Jitter does not leave the models.
         return [float(max(low, 0.0)), float(min(high, width))]
-
-    @property
-    def _jitters(self) -> list[tuple[str, float]]:
-        return [("source", self.source_jitter), ("receiver", self.receiver_jitter)]
 
 
 _GARDNER = chosen("simulation.density", "gardner")

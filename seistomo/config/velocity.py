@@ -46,26 +46,18 @@ def _drawn(*families: str) -> Needs:
     return Needs(lambda velocity: velocity.draws(*families), words)
 
 
-def _with(needs: Needs, holds: Any, words: str) -> Needs:
-    """Need one thing more."""
-    return Needs(lambda velocity: needs.holds(velocity) and holds(velocity), words)
-
-
 _DEPOSITED = _drawn(*GEOLOGICAL_FAMILIES)
-_UNDER_WATER = _with(
-    _DEPOSITED,
-    lambda velocity: velocity.water_probability > 0,
+_UNDER_WATER = Needs(
+    lambda velocity: _DEPOSITED.holds(velocity) and velocity.water_probability > 0,
     "velocity.water_probability above 0 and a family that may lie under water",
 )
-_TREND = _with(
-    _DEPOSITED,
-    lambda velocity: velocity.layer_speeds == "trend",
+_TREND = Needs(
+    lambda velocity: _DEPOSITED.holds(velocity) and velocity.layer_speeds == "trend",
     'velocity.layer_speeds = "trend" and a family of layers that follow it',
 )
 _FOLDABLE = _drawn("folds", "faults", "salt", "mixture")
-_FOLDED = _with(
-    _FOLDABLE,
-    lambda velocity: velocity.folds[1] > 0,
+_FOLDED = Needs(
+    lambda velocity: _FOLDABLE.holds(velocity) and velocity.folds[1] > 0,
     f"velocity.folds above 0 and {_FOLDABLE.words}",
 )
 _FAULTED = Needs(
@@ -318,43 +310,27 @@ class VelocityConfig(Section):
     )
 
     @model_validator(mode="after")
-    def _bounds_in_order(self) -> "VelocityConfig":
+    def _speeds_fit(self) -> "VelocityConfig":
         if not self.minimum < self.maximum:
             raise ValueError(
                 f"velocity.minimum = {self.minimum:g}: must be below velocity.maximum"
                 f" = {self.maximum:g}"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _names_known(self) -> "VelocityConfig":
         _check_weights("velocity.families", self.families, FAMILIES, "family")
         _check_weights("velocity.salt_shapes", self.salt_shapes, SALT_SHAPES, "salt shape")
-        return self
-
-    @model_validator(mode="after")
-    def _speeds_within_bounds(self) -> "VelocityConfig":
-        speeds = {}
-        if self.draws(*GEOLOGICAL_FAMILIES):
-            speeds["surface_velocity"] = self.surface_velocity
-            if self.water_probability > 0:
-                speeds["water_velocity"] = self.water_velocity
-        if self.draws_salt:
-            speeds["salt_velocity"] = self.salt_velocity
-        if self.draws(*OPENFWI_FAMILIES):
-            speeds["openfwi_velocity"] = self.openfwi_velocity
-        for name, (low, high) in speeds.items():
-            if low < self.minimum or high > self.maximum:
+        for name, drawn in (
+            ("surface_velocity", _DEPOSITED.holds(self)),
+            ("water_velocity", _UNDER_WATER.holds(self)),
+            ("salt_velocity", self.draws_salt),
+            ("openfwi_velocity", self.draws(*OPENFWI_FAMILIES)),
+        ):
+            low, high = getattr(self, name)
+            if drawn and (low < self.minimum or high > self.maximum):
                 raise ValueError(
                     f"velocity.{name} = [{low:g}, {high:g}]: must lie within velocity.minimum and"
                     f" velocity.maximum, {self.minimum:g} to {self.maximum:g} m/s"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _speeds_in_order(self) -> "VelocityConfig":
-        geological = self.draws(*GEOLOGICAL_FAMILIES)
-        if geological and self.velocity_cap < self.surface_velocity[1]:
+        if _DEPOSITED.holds(self) and self.velocity_cap < self.surface_velocity[1]:
             raise ValueError(
                 f"velocity.velocity_cap = {self.velocity_cap:g}: must be at least the highest"
                 f" velocity.surface_velocity, {self.surface_velocity[1]:g} m/s"
@@ -423,11 +399,11 @@ def _slowest_transit(config: VelocityConfig) -> float:
     if config.draws("flatvel_a", "flatvel_b"):
         times.append(depth * _slowness(low, high, config.openfwi_layers[0]))
     if config.draws("curvevel_a", "curvevel_b"):
-        times.append(depth * _slowness(low, high, _half(config.openfwi_layers[0])))
+        times.append(depth * _slowness(low, high, math.ceil(config.openfwi_layers[0] / 2)))
     for difficulty in "ab":
         if config.draws(f"flatfault_{difficulty}", f"curvefault_{difficulty}"):
             fewest = getattr(config, f"openfwi_fault_layers_{difficulty}")[0]
-            times.append(depth * _slowness(low, high, _half(fewest)))
+            times.append(depth * _slowness(low, high, math.ceil(fewest / 2)))
     if config.draws("style_a", "style_b"):
         # The slowest structure all the way down.
         gradient = (high - low) / (1 + config.openfwi_style_contrast[1]) / depth
@@ -457,7 +433,3 @@ def _slowness(low: float, high: float, layers: int) -> float:
     mean = math.log(high / low) / (high - low)
     variance = max(1 / (low * high) - mean**2, 0.0)
     return min(mean + 3 * math.sqrt(variance / layers), 1 / low)
-
-
-def _half(layers: int) -> int:
-    return math.ceil(layers / 2)
