@@ -45,11 +45,14 @@ class _Commands(TyperGroup):
             if error.strerror is None:
                 raise
             status = _refused(shortened(f"{error.filename or 'file system'}: {error.strerror}"))
-        except Exception:
-            # Libraries that were being loaded turn Ctrl-C into errors of their own.
-            if not signal_word():
+        except Exception as error:
+            if signal_word():
+                # Libraries that were being loaded turn Ctrl-C into errors of their own.
+                status = _interrupted()
+            elif str(error).startswith("Symlink loop"):
+                status = _refused(f"{shortened(error, 200)}: a link to itself; give another name")
+            else:
                 raise
-            status = _interrupted()
         raise typer.Exit(status)
 
 

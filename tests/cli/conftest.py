@@ -43,6 +43,7 @@ def made(tmp_path_factory):
     """Return a folder with a data set, a run, an evaluation, predictions and figures."""
     folder = tmp_path_factory.mktemp("made")
     (folder / "tiny.toml").write_text(load_config("", TINY).to_toml())
+    (folder / "loop.h5").symlink_to("loop.h5")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for line in (
@@ -61,7 +62,7 @@ def made(tmp_path_factory):
 @pytest.fixture
 def work(made, monkeypatch):
     """Change into the folder of `made`, which nothing may change."""
-    before = {path: path.stat().st_mtime_ns for path in made.rglob("*")}
+    before = {path: path.lstat().st_mtime_ns for path in made.rglob("*")}
     monkeypatch.chdir(made)
     yield made
-    assert {path: path.stat().st_mtime_ns for path in made.rglob("*")} == before
+    assert {path: path.lstat().st_mtime_ns for path in made.rglob("*")} == before

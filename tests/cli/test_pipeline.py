@@ -94,6 +94,8 @@ def test_what_is_there_is_told(work, line, words):
         ("evaluate none --data data.h5 --out new", "none"),
         ("evaluate run --data data.h5 --out evaluation", "exists already"),
         ("evaluate run --data data.h5 --out new --split tets", "tets"),
+        ("simulate tiny.toml --out loop.h5", "loop.h5: exists already"),
+        ("predict run --data data.h5 --out loop.h5", "loop.h5': a link to itself"),
         ("plot data.h5 --out data.png", "exists already"),
         ("plot data.h5 --out figure.doc", ".png"),
         ("info none.h5", "none.h5"),
