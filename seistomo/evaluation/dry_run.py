@@ -28,24 +28,9 @@ def dry_run(
 ) -> str:
     """Check a simulation, estimate its cost and draw a sheet of it; nothing else is written.
 
-    Parameters
-    ----------
-    config, out, device, velocity, shard
-        As in `seistomo.dataset.generate.simulate`.
-    overwrite
-        Whether an earlier sheet may be replaced.
-
-    Returns
-    -------
-    str
-        Readable lines. The sheet is beside ``out``, as ``NAME.dry-run.png``: up to 16 models,
-        spread over the samples that would be made, with their surveys; the middle shot of the
-        first of them; the wavelet.
-
-    Raises
-    ------
-    InputError
-        If a check fails, the velocity file or the shard does not fit, or the sheet exists.
+    Arguments are those of `seistomo.dataset.generate.simulate`. Returns readable lines; the sheet
+    is beside ``out``, as ``NAME.dry-run.png``: up to 16 models, spread over the samples that would
+    be made, with their surveys; the middle shot of the first of them; the wavelet.
     """
     out = Path(out)
     sheet = out.with_name(f"{out.stem}.dry-run.png")

@@ -92,7 +92,8 @@ def describe_run(run_dir: str | Path) -> str:
     content = load_checkpoint(run_dir / "checkpoint.pt")
     parameters = sum(weights.numel() for weights in content.network.values())
     facts = run_facts(run_dir, history, "last", content.progress.epoch, parameters)
-    facts.append(("Trained on", f"data set {content.data_identity}"))
+    if content.data_identity:
+        facts.append(("Trained on", f"data set {content.data_identity}"))
     return f"{run_dir}: seistomo run\n{aligned(facts)}"
 
 
@@ -100,7 +101,10 @@ def run_facts(
     run_dir: Path, history: History, checkpoint: str, epoch: int, parameters: int
 ) -> Facts:
     """Describe a run: network, optimizer, epochs, time, best validation loss."""
-    config = tomllib.loads(_config_of(run_dir))
+    try:
+        config = tomllib.loads(_config_of(run_dir))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{run_dir / 'config.toml'}: damaged ({error})") from None
     optimizer = config.get("optimizer", {})
     rate = optimizer.get("learning_rate")
     rate = "its own learning rate" if rate is None else f"learning rate {rate:g}"

@@ -8,19 +8,20 @@ bounds; ``salt_iou`` is the mean intersection over union of predicted and true s
 samples that hold salt.
 """
 
-import csv
 import math
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from seistomo.dataset import DatasetReader
 from seistomo.training.scores import mean_squared_error, structural_similarity
 
-CANDIDATES = ("prediction", "baseline", "oracle_1d")
-"""What is scored: the network, the mean training model, each sample's own lateral mean."""
+CANDIDATES = {"prediction": "", "baseline": "baseline_", "oracle_1d": "oracle_1d_"}
+"""What is scored, and how its columns begin: the network, the mean training model, each sample's
+own lateral mean."""
 SCORES = ("mse", "rmse", "mae", "ssim", "salt_iou")
 BATCH = 64
 
@@ -90,12 +91,7 @@ class ScoreTable:
     def __init__(self, mean_model: Models, data_range: float, salt_threshold: float) -> None:
         self._mean_model, self._settings = mean_model, (data_range, salt_threshold)
         self._squares = {name: np.zeros(len(mean_model)) for name in CANDIDATES}
-        self._scores: dict[str, dict[str, list[Array]]] = {
-            name: {score: [] for score in SCORES} for name in CANDIDATES
-        }
-        self.indices: list[int] = []  # row of each sample in the data set
-        self.families: list[str] = []
-        self.salt_fraction: list[float] = []  # share of each true model that is salt
+        self._frames: list[pd.DataFrame] = []
 
     def add(
         self,
@@ -109,71 +105,57 @@ class ScoreTable:
 
         ``has_salt`` [sample] says which hold salt where other rocks may be as fast.
         """
+        columns = {"index": indices, "family": families}
         baseline = np.broadcast_to(self._mean_model, reference.shape)
-        for name, candidate in zip(
-            CANDIDATES, (prediction, baseline, lateral_mean(reference)), strict=True
-        ):
+        models = (prediction, baseline, lateral_mean(reference))
+        for (name, prefix), candidate in zip(CANDIDATES.items(), models, strict=True):
             scores = sample_scores(candidate, reference, *self._settings)
             if has_salt is not None:
                 scores["salt_iou"][~has_salt] = np.nan
-            for score, values in scores.items():
-                self._scores[name][score].append(values)
+            columns |= {prefix + score: values for score, values in scores.items()}
+            if not prefix:
+                columns["salt_fraction"] = np.mean(reference > self._settings[1], axis=(1, 2))
             squares = (candidate.astype(np.float64) - reference) ** 2
             self._squares[name] += squares.mean(axis=2).sum(axis=0)
-        self.indices.extend(map(int, indices))
-        self.families.extend(families)
-        salt = reference > self._settings[1]
-        self.salt_fraction.extend(np.mean(salt, axis=(1, 2)).tolist())
+        self._frames.append(pd.DataFrame(columns))
+
+    @property
+    def samples(self) -> pd.DataFrame:
+        """A row a sample: ``samples.csv``; NaN where there is no such score."""
+        if len(self._frames) > 1:
+            self._frames = [pd.concat(self._frames, ignore_index=True)]
+        return self._frames[0]
 
     def __len__(self) -> int:
-        return len(self.indices)
+        return sum(map(len, self._frames))
 
     def column(self, score: str, candidate: str = "prediction") -> Array:
         """Return one of `SCORES` of each sample [sample]; NaN where there is none."""
-        return np.concatenate(self._scores[candidate][score])
+        return self.samples[CANDIDATES[candidate] + score].to_numpy()
 
     @property
     def rmse_depth(self) -> dict[str, Array]:
         """By candidate, the RMSE over samples and x [depth], m/s."""
         return {name: np.sqrt(total / len(self)) for name, total in self._squares.items()}
 
-    def summary(self) -> dict[str, object]:
+    def summary(self) -> dict[str, Any]:
         """Return the content of ``metrics.json``: scores over all samples and by family."""
-        names = np.array(self.families)
-        families = {name: self._summary_of(names == name) for name in sorted(set(names.tolist()))}
-        return {**self._summary_of(np.ones(len(names), bool)), "by_family": families}
+        families = self.samples.groupby("family")
+        by_family = {str(name): self._summary_of(rows) for name, rows in families}
+        return {**self._summary_of(self.samples), "by_family": by_family}
 
-    def write_csv(self, path: Path) -> None:
-        """Write a row a sample; a score that does not exist is an empty cell."""
-        columns = {"index": self.indices, "family": self.families}
-        columns |= {score: self.column(score) for score in SCORES}
-        columns["salt_fraction"] = self.salt_fraction
-        for name in CANDIDATES[1:]:
-            columns |= {f"{name}_{score}": self.column(score, name) for score in SCORES}
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            for row in zip(*columns.values(), strict=True):
-                writer.writerow([_cell(value) for value in row])
-
-    def _summary_of(self, chosen: NDArray[np.bool_]) -> dict[str, object]:
-        summaries = {}
-        for name in CANDIDATES:
-            mse = float(np.mean(self.column("mse", name)[chosen]))
-            iou = self.column("salt_iou", name)[chosen]
-            iou = iou[~np.isnan(iou)]
+    def _summary_of(self, rows: pd.DataFrame) -> dict[str, Any]:
+        means, summaries = rows.mean(numeric_only=True), {}
+        for name, prefix in CANDIDATES.items():
+            mse, mae, ssim, iou = (
+                float(means[prefix + score]) for score in ("mse", "mae", "ssim", "salt_iou")
+            )
             summaries[name] = {
                 "mse": mse,
                 "rmse": math.sqrt(mse),
-                "mae": float(np.mean(self.column("mae", name)[chosen])),
-                "ssim": float(np.mean(self.column("ssim", name)[chosen])),
-                "salt_iou": float(iou.mean()) if len(iou) else None,
+                "mae": mae,
+                "ssim": ssim,
+                "salt_iou": None if math.isnan(iou) else iou,
                 "loss": mse * self._mean_model.size,
             }
-        return {"samples": int(chosen.sum()), **summaries.pop("prediction"), **summaries}
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.9g}"
-    return value
+        return {"samples": len(rows), **summaries.pop("prediction"), **summaries}

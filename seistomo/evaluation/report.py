@@ -119,7 +119,7 @@ def write_report(
         verdict=judge(table, metrics, differences),
         candidates=[(name, metrics.get(key, metrics)) for key, name in CANDIDATE_NAMES.items()],
         score_rows=SCORE_ROWS,
-        worst=_worst_samples(table),
+        worst=table.samples.nsmallest(WORST, "ssim").to_dict("records"),
         figures=[(figure, _embedded(figure.path)) for figure in shown],
         origin=[describe_dataset(data.path), aligned(trained), environment_facts],
         commands=_commands(paths, metrics, run),
@@ -267,7 +267,7 @@ def draw_figures(
     examples = choose_examples(ssim, table.column("salt_iou"))
     rows = list(examples.values())
     threshold = run.config.evaluation.salt_threshold
-    indices = np.array(table.indices)[rows]
+    indices = table.samples["index"].to_numpy()[rows]
     cases = build_cases(data, list(examples), indices, {"": predicted[rows]}, threshold)
     shown = [f"{c.label}, SSIM {c.ssim['']:.2f}, RMSE {c.rmse['']:.0f} m/s" for c in cases]
     speeds = rmse["prediction"]
@@ -368,22 +368,6 @@ def build_cases(
         )
         for row, (label, index, family) in enumerate(zip(labels, indices, families, strict=True))
     ]
-
-
-def _worst_samples(table: ScoreTable) -> list[dict[str, object]]:
-    columns = {
-        "index": table.indices,
-        "family": table.families,
-        "salt_fraction": table.salt_fraction,
-        "salt_iou": table.column("salt_iou"),
-    }
-    for score in ("ssim", "rmse"):
-        columns |= {
-            score: table.column(score),
-            f"baseline_{score}": table.column(score, "baseline"),
-        }
-    rows = np.argsort(columns["ssim"], kind="stable")[:WORST]
-    return [{name: values[row] for name, values in columns.items()} for row in rows]
 
 
 def _commands(paths: tuple[Path, Path, Path], metrics: Mapping[str, Any], run: Run) -> list[str]:

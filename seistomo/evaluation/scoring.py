@@ -169,7 +169,8 @@ def evaluate(
             }
             text = json.dumps(metrics, indent=2, allow_nan=False)
             (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
-            table.write_csv(folder / "samples.csv")
+            csv = {"index": False, "float_format": "%.9g", "lineterminator": "\n"}
+            table.samples.to_csv(folder / "samples.csv", **csv)
             write_predictions(
                 folder / "predictions.h5",
                 predicted,

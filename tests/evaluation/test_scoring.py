@@ -157,7 +157,7 @@ def test_a_run_is_scored_without_files_under_conditions(fake_run, data_path, mod
     before = sorted(data_path.parent.rglob("*"))
     with open_dataset(data_path) as data:
         plain = score_run(fake_run, data, np.array([3, 1]))
-        assert plain.indices == [3, 1]
+        assert plain.samples["index"].tolist() == [3, 1]
         assert score_run(fake_run, data).summary()["samples"] == 5
         # Judged as the run's own data are: with its bounds and mean model.
         own = score_run(fake_run, data, as_run=True)
