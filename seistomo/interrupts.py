@@ -12,6 +12,7 @@ class _State:
 
     active = False
     noted = False
+    second_strikes = False
     # "interrupted" or "terminated" once a signal has come.
     word = ""
 
@@ -42,19 +43,19 @@ def signal_word() -> str:
 
 
 @contextmanager
-def interrupts_noted() -> Iterator[None]:
+def interrupts_noted(second_strikes: bool = False) -> Iterator[None]:
     """Only note Ctrl-C inside a ``with`` block; `raise_if_interrupted` raises it there, once.
 
     For work with threads and files that an exception at any line would leave half begun. However
-    often the user presses Ctrl-C, tidying up takes its course. What nothing in the block has
-    noticed is raised at its end.
+    often the user presses Ctrl-C, tidying up takes its course; with ``second_strikes`` only the
+    first is noted. What nothing in the block has noticed is raised at its end.
     """
     if threading.current_thread() is not threading.main_thread() or _State.active:
         # Other threads than the main one get no signals.
         yield
         return
     before = signal.signal(signal.SIGINT, _note)
-    _State.active, _State.noted = True, False
+    _State.active, _State.noted, _State.second_strikes = True, False, second_strikes
     try:
         yield
         raise_if_interrupted()
@@ -90,6 +91,8 @@ def interrupts_held() -> Iterator[None]:
 
 
 def _note(number: int, frame: object) -> None:
+    if _State.noted and _State.second_strikes:
+        _raise(number, frame)
     _State.noted = True
     _State.word = _State.word or "interrupted"
 

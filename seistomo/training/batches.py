@@ -25,11 +25,6 @@ def batch_count(settings: LoopConfig, epoch: int, samples: int) -> int:
     return min(settings.batches_per_epoch or every, every)
 
 
-def batch_counts(settings: LoopConfig, samples: int, first: int = 0) -> list[int]:
-    """Return the batches of each epoch from ``first`` on, counted from 0."""
-    return [batch_count(settings, epoch, samples) for epoch in range(first, settings.epochs)]
-
-
 def epoch_groups(settings: LoopConfig, epoch: int, samples: int) -> list[NDArray[np.int64]]:
     """Return the rows of each batch of an epoch, drawn without replacement.
 
@@ -58,7 +53,7 @@ def check_interval(
     interval = options_in_effect(optimizer, options).get(name)
     if not settings.batch_doublings or not isinstance(interval, int):
         return
-    counts = batch_counts(settings, samples)
+    counts = [batch_count(settings, epoch, samples) for epoch in range(settings.epochs)]
     for epoch, count in enumerate(counts):
         # Where it does not divide the first epoch either, that is the optimizer's to say.
         if count % interval and not counts[0] % interval:

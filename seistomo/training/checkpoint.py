@@ -14,6 +14,8 @@ import torch
 from seistomo.config import LoopConfig
 from seistomo.errors import InputError
 from seistomo.files import written_whole
+from seistomo.progress import say, warn
+from seistomo.ranks import Processes
 from seistomo.training.history import Row
 
 FORMAT = "seistomo-checkpoint"
@@ -161,6 +163,33 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
     if content.pop("version", None) != VERSION:
         raise InputError(f"{path}: was written by another version of seistomo; train anew")
     return Checkpoint(**{**content, "progress": Progress(**content["progress"])})
+
+
+def checkpoint_to_resume(
+    path: Path, config_text: str, identity: str, settings: LoopConfig, processes: Processes
+) -> Checkpoint | None:
+    """Return the checkpoint that a run goes on from, the same on all processes, if there is one.
+
+    Raises
+    ------
+    InputError
+        If the run was started otherwise, or the file is damaged or not the one that rank 0 sees.
+    """
+    if not processes.shared(path.is_file):
+        say(f"run {path.parent}: nothing to resume yet; starting from the beginning")
+        return None
+    saved = load_checkpoint(path)
+    saved.require_same(config_text, identity, settings, path)
+    if processes.shared(lambda: saved.progress.iteration) != saved.progress.iteration:
+        raise InputError(f"{path}: is not the file that rank 0 sees")
+    now = {"threads": torch.get_num_threads(), "processes": processes.count}
+    for what, before in (("threads", saved.threads), ("processes", saved.ranks)):
+        if before != now[what] and processes.leads:
+            warn(
+                f"run {path.parent}: was started with {before} {what}, now {now[what]};"
+                " results will differ in rounding"
+            )
+    return saved
 
 
 def first_difference(

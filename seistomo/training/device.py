@@ -70,13 +70,16 @@ def convolution_type(precision: str) -> torch.dtype | None:
 
 
 @contextmanager
-def _tf32(allowed: bool) -> Iterator[None]:
-    """Allow or forbid TF32 in convolutions and matrix products of GPUs, then restore both."""
+def computing_in(precision: str) -> Iterator[None]:
+    """Allow TF32 in convolutions and matrix products of GPUs, or forbid it, then restore both.
+
+    The other half of a precision is `convolution_type`.
+    """
     switches = torch.backends.cudnn, torch.backends.cuda.matmul
     before = [switch.allow_tf32 for switch in switches]
     try:
         for switch in switches:
-            switch.allow_tf32 = allowed
+            switch.allow_tf32 = precision == "tf32"
         yield
     finally:
         for switch, was in zip(switches, before, strict=True):
@@ -92,7 +95,7 @@ def torch_settings(
     devices = [device] if device.type == "cuda" else []
     if device.type == "cpu":
         keep_freed_memory()
-    with torch.random.fork_rng(devices=devices), _tf32(precision == "tf32"):
+    with torch.random.fork_rng(devices=devices), computing_in(precision):
         torch.manual_seed(seed)
         if threads:
             torch.set_num_threads(threads)

@@ -11,12 +11,9 @@ from seistomo.errors import InputError
 from seistomo.files import remove_quietly
 from seistomo.ranks import LostRankError
 from seistomo.training.history import (
-    BEST,
     CHECKPOINT,
     CONFIG,
     FIGURES,
-    HISTORY,
-    METRICS,
     write_text,
 )
 
@@ -84,29 +81,9 @@ class RunDirectory:
             return
         # An interrupted run can be resumed; one that failed without a checkpoint is of no use.
         failed = kind is not None and not issubclass(kind, KeyboardInterrupt | LostRankError)
-        if not self.settled or (failed and not self.checkpoint.exists()):
+        if not self.settled or (failed and not (self.folder / CHECKPOINT).exists()):
             shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()
-
-    @property
-    def checkpoint(self) -> Path:
-        """Where the last checkpoint is."""
-        return self.folder / CHECKPOINT
-
-    @property
-    def best(self) -> Path:
-        """Where the best checkpoint is."""
-        return self.folder / BEST
-
-    @property
-    def history(self) -> Path:
-        """Where ``history.csv`` is."""
-        return self.folder / HISTORY
-
-    @property
-    def metrics(self) -> Path:
-        """Where ``metrics.json`` is."""
-        return self.folder / METRICS
 
     @property
     def settled(self) -> bool:

@@ -2,33 +2,37 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import ValidationError
+from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from seistomo.config import LoopConfig
 from seistomo.config.schema import toml_text
 from seistomo.errors import InputError, TrainingDivergedError
-from seistomo.interrupts import interrupts_held
+from seistomo.interrupts import interrupts_held, interrupts_noted
 from seistomo.networks import parameter_count
-from seistomo.optim import SGN, SQGN, ObjectiveOptimizer, OptimizerError, make_optimizer
+from seistomo.optim import (
+    SGN,
+    SQGN,
+    ObjectiveOptimizer,
+    OptimizerError,
+    Ranks,
+    make_optimizer,
+)
 from seistomo.progress import bar, quietly, say, warn
 from seistomo.ranks import Processes, restarted
 from seistomo.training.averaging import WeightAverage
-from seistomo.training.batches import (
-    batch_count,
-    batch_counts,
-    batch_size,
-    check_interval,
-    epoch_groups,
-)
-from seistomo.training.checkpoint import Checkpoint, Progress, load_checkpoint
+from seistomo.training.batches import batch_count, batch_size, check_interval, epoch_groups
+from seistomo.training.checkpoint import Checkpoint, Progress, checkpoint_to_resume
 from seistomo.training.data import SharedRanks
 from seistomo.training.device import (
     check_precision,
@@ -37,7 +41,15 @@ from seistomo.training.device import (
     torch_settings,
 )
 from seistomo.training.directory import RunDirectory
-from seistomo.training.history import RunResult, columns, write_history, write_metrics
+from seistomo.training.history import (
+    BEST,
+    CHECKPOINT,
+    HISTORY,
+    METRICS,
+    RunResult,
+    write_history,
+    write_metrics,
+)
 from seistomo.training.memory import peak_memory
 from seistomo.training.objective import BatchObjective, require_convex
 from seistomo.training.problem import Method, Problem
@@ -81,7 +93,7 @@ def fit(
     run_dir
         The run directory.
     resume
-        Continue the run that is there; one that has finished no epoch starts anew.
+        Continue the run that is there; one that has no checkpoint starts anew.
     overwrite
         Replace the run that is there, once the new one has finished its first epoch.
     stop
@@ -100,18 +112,17 @@ def fit(
         If the loss becomes NaN or infinite; the last good checkpoint is kept.
     """
     if processes is None:
+        options = {"resume": resume, "overwrite": overwrite, "stop": stop}
         with Processes.from_environment().together() as processes:
-            return fit(
-                problem, method, seed, run_dir, resume=resume, overwrite=overwrite, stop=stop,
-                processes=processes,
-            )  # fmt: skip
+            return fit(problem, method, seed, run_dir, processes=processes, **options)
     # Torchrun starts a failed command again as it was, without --resume. With --overwrite nobody
     # can tell whether the run that is there is the new one, and it is replaced again.
     resume = resume or (restarted() and not overwrite)
     settings = effective_settings(problem, method, seed)
     config_text = toml_text(described(problem, method, settings))
     with nullcontext() if processes.leads else quietly():
-        check_method(method)
+        # Before the data are looked at.
+        build_optimizer(method, [torch.nn.Parameter(torch.zeros(1))])
         if settings.tensorboard:
             check_tensorboard()
         device = processes.device(settings.device, "training.device")
@@ -121,14 +132,16 @@ def fit(
         directory = RunDirectory(run_dir, resume=resume, overwrite=overwrite, leads=processes.leads)
         with directory, torch_settings(device, settings.threads, seed, settings.precision):
             saved = None
-            if resume and processes.shared(directory.checkpoint.is_file):
+            if resume:
                 saved = checkpoint_to_resume(
-                    directory.checkpoint, config_text, problem, settings, processes
+                    directory.folder / CHECKPOINT,
+                    config_text,
+                    problem.identity,
+                    settings,
+                    processes,
                 )
-            elif resume:
-                say(f"run {run_dir}: nothing to resume yet; starting from the beginning")
-            run = _Training(problem, method, settings, config_text, device, processes, directory)
-            run.begin(saved)
+            run = _Training(problem, method, settings, device, processes, directory, config_text)
+            run.build(saved)
             # The optimizer has its own copy now, and may be large.
             del saved
             directory.start(config_text)
@@ -136,20 +149,19 @@ def fit(
             if finished:
                 run.write_tables()
                 say(f"run {run_dir}: is finished already")
-            else:
-                run.load_data()
-                with run.progress_bar() as shown:
-                    while not finished:
-                        for loss in run.steps():
-                            shown.set_postfix_str(
-                                f"epoch {run.progress.epoch + 1}, loss {loss:.3g}", False
-                            )
-                            shown.update()
-                        run.end_epoch()
-                        finished = run.is_finished(stop)
-                        run.save(at_once=finished)
-                        directory.settle()
-                        run.tell()
+                return run.result()
+            run.load_data()
+            with run.progress_bar() as shown, interrupts_noted(second_strikes=True):
+                while not finished:
+                    for loss in run.steps():
+                        epoch = run.progress.epoch + 1
+                        shown.set_postfix_str(f"epoch {epoch}, loss {loss:.3g}", False)
+                        shown.update()
+                    run.end_epoch()
+                    finished = run.is_finished(stop)
+                    run.save(at_once=finished)
+                    directory.settle()
+                    run.report()
             return run.result()
 
 
@@ -161,31 +173,30 @@ class _Training:
         problem: Problem,
         method: Method,
         settings: LoopConfig,
-        config_text: str,
         device: torch.device,
         processes: Processes,
         directory: RunDirectory,
+        config_text: str,
     ):
         self.problem, self.method, self.settings = problem, method, settings
-        self.config_text, self.device, self.directory = config_text, device, directory
-        self.processes = processes
-        self.progress, self.history = Progress(), []
-        self._saved_epoch: int | None = None
-        self._best: Checkpoint | None = None
+        self.device, self.processes, self.directory = device, processes, directory
+        self.progress, self.history, self._config_text = Progress(), [], config_text
+        self._best: Checkpoint | None = None  # not written yet
+        self._saved: Progress | None = None  # of the last checkpoint
         self._written_at, self._write_seconds = -math.inf, 0.0
         self._events: Any = None
         self._warned = False
 
-    def begin(self, saved: Checkpoint | None) -> None:
-        """Build everything anew, or as it was saved."""
-        problem, settings = self.problem, self.settings
+    def build(self, saved: Checkpoint | None) -> None:
+        """Build network, optimizer and all else, or take it up as it was saved."""
+        problem, method, settings = self.problem, self.method, self.settings
         if saved:
             problem.load_state(saved.problem)
         generator = torch.Generator().manual_seed(settings.seed)
         self.network = problem.network(generator).to(self.device)
-        self.optimizer = build_optimizer(self.method, self.network.parameters())
+        self.optimizer = build_optimizer(method, self.network.parameters())
         if isinstance(self.optimizer, SGN | SQGN):
-            require_convex(problem.loss, self.method.optimizer)
+            require_convex(problem.loss, f"optimizer {method.optimizer}")
         self.schedule = make_schedule(self.optimizer, settings)
         self.average = WeightAverage(settings, self.network)
         self.train, self.validation = problem.split("train"), problem.split("validation")
@@ -195,10 +206,11 @@ class _Training:
                 f"training.batch_size = {settings.batch_size}: there are {count} training samples;"
                 " use at most so many"
             )
-        check_interval(settings, self.optimizer, self.method.options, count)
+        check_interval(settings, self.optimizer, method.options, count)
         self.micro_batch = problem.samples_at_once(
             self.network,
             self.optimizer,
+            settings.micro_batch,
             batch_size(settings, settings.epochs - 1, count),
             batch_count(settings, 0, count),
         )
@@ -221,39 +233,36 @@ class _Training:
                 f" {self.micro_batch}; results will differ in rounding"
             )
         self.progress, self.history = replace(saved.progress), list(saved.history)
-        self._saved_epoch = saved.progress.epoch
-        if saved.progress.batch == 0 and self._is_best() and self.processes.leads:
+        self._saved = saved.progress
+        if self._is_best() and self.processes.leads:
             # It may be missing where the run was killed.
-            saved.trimmed().save(self.directory.best)
+            saved.trimmed().save(self.directory.folder / BEST)
         restore_random_state(saved.random, self.device)
 
     def load_data(self) -> None:
         """Bring the samples where they are used from, and say what is trained."""
-        self.train, self.validation = (
-            samples.to(self.device) for samples in (self.train, self.validation)
-        )
-        count, settings = len(self.train), self.settings
+        self.train, self.validation = self.train.to(self.device), self.validation.to(self.device)
+        settings, count = self.settings, len(self.train)
         first, last = (batch_size(settings, epoch, count) for epoch in (0, settings.epochs - 1))
         batches = f"{batch_count(settings, 0, count)} batches an epoch of at most {first}"
-        if last > first:
-            batches += f", of {last} at the end"
+        batches += f", of {last} at the end" if last > first else ""
+        batches += f", {self.micro_batch} samples at once" if self.micro_batch else ""
+        threads = f" ({torch.get_num_threads()} threads)" if self.device.type == "cpu" else ""
         if self.processes.count > 1:
             say(f"{self.processes.count} processes share each batch")
-        threads = f" ({torch.get_num_threads()} threads)" if self.device.type == "cpu" else ""
-        at_once = f", {self.micro_batch} samples at once" if self.micro_batch else ""
         say(
-            f"{self.problem.name}: {parameter_count(self.network):,} weights, {count} training and"
-            f" {len(self.validation)} validation samples; {batches}{at_once};"
-            f" {self.device}{threads}"
+            f"{self.problem.name}: {parameter_count(self.network):,} weights; {count} training and"
+            f" {len(self.validation)} validation samples; {batches}; {self.device}{threads}"
         )
         if not len(self.validation):
             say("no validation split: the best epoch is the one with the lowest training loss")
 
     def progress_bar(self) -> Any:
         """Return a bar over all batches."""
-        done = self.progress
-        left = sum(batch_counts(self.settings, len(self.train), done.epoch))
-        total = done.iteration - done.batch + left
+        done, settings, count = self.progress, self.settings, len(self.train)
+        epochs = range(done.epoch, settings.epochs)
+        total = sum(batch_count(settings, epoch, count) for epoch in epochs)
+        total += done.iteration - done.batch
         return bar(total=total, initial=done.iteration, description="training", unit="batch")
 
     def is_finished(self, stop: Stop | None) -> bool:
@@ -273,14 +282,15 @@ class _Training:
 
     def steps(self) -> Iterator[float]:
         """Take the remaining steps of the epoch in hand; yield each batch's loss."""
-        problem, progress, count = self.problem, self.progress, len(self.train)
-        groups = epoch_groups(self.settings, progress.epoch, count)
+        problem, progress, settings = self.problem, self.progress, self.settings
+        groups, first_groups = self._groups(), self._groups(0)
         epoch = self.train.epoch(progress.epoch, groups)
-        ranks = SharedRanks(epoch.samples, self._owners(epoch))
+        ranks = Ranks() if epoch.owners is None else SharedRanks(epoch.samples, epoch.owners)
         # Batches of the first epoch's size that make one of this epoch's.
-        growth = self._drawn() / self._drawn(0) * batch_count(self.settings, 0, count) / len(groups)
+        growth = _count(groups) / _count(first_groups) * len(first_groups) / len(groups)
         mark, waited = time.perf_counter(), self.train.waited
         for batch in epoch.from_batch(progress.batch):
+            self._heed_interrupts()
             objective = BatchObjective(
                 self.network,
                 problem.loss,
@@ -292,6 +302,7 @@ class _Training:
                 problem.reported,
             )
             loss = self._step(objective)
+            self.micro_batch = objective.micro_batch
             self.average.add(progress.epoch)
             progress.loss_sum += loss * objective.batch_size
             progress.batch += 1
@@ -300,7 +311,7 @@ class _Training:
             progress.ggn_products += growth * objective.ggn_products
             progress.seconds += time.perf_counter() - mark
             progress.data_seconds += self.train.waited - waited
-            every = self.settings.checkpoint_iterations
+            every = settings.checkpoint_iterations
             if every and progress.iteration % every == 0 and progress.batch < len(groups):
                 self.save()
             yield loss * problem.unit
@@ -308,31 +319,41 @@ class _Training:
 
     def _step(self, objective: BatchObjective) -> float:
         """Take one step; return the loss that history tells, of before."""
+        name, reports = f"optimizer {self.method.optimizer}", self.problem.reported is not None
         try:
-            # An optimizer of ours does not call the objective as a closure, which would tell.
-            if self.problem.reported and isinstance(self.optimizer, ObjectiveOptimizer):
-                objective.reported_loss()
-            self.processes.require_all_well()
             with self.processes.exchange():
+                # An optimizer of ours does not call the objective as a closure, which would tell.
+                if reports and isinstance(self.optimizer, ObjectiveOptimizer):
+                    objective.reported_loss()
                 loss = self.optimizer.step(objective)
+                if loss is None:
+                    raise OptimizerError(
+                        "its step(closure) returned no loss, as torch.optim.Optimizer asks for"
+                    )
+                loss = self._require_finite(float(loss))
+                return self._require_finite(float(objective.reported_loss())) if reports else loss
         except OptimizerError as error:
-            raise InputError(f"optimizer {self.method.optimizer}: {error}") from None
-        if loss is None:
+            raise InputError(f"{name}: {error}") from None
+        except torch.OutOfMemoryError as error:
             raise InputError(
-                f"optimizer {self.method.optimizer}: its step(closure) returned no loss, as"
-                " torch.optim.Optimizer asks for"
-            )
-        loss = self._require_finite(float(loss))
-        if self.problem.reported:
-            loss = self._require_finite(float(objective.reported_loss()))
-        return loss
+                f"{name}: {self.device} has too little memory even for one sample at once"
+                f" ({str(error).split('. ')[0]})"
+            ) from None
+
+    def _heed_interrupts(self) -> None:
+        """End where the user has pressed Ctrl-C or another rank has ended; keep what is done."""
+        try:
+            self.processes.require_all_well()
+        except KeyboardInterrupt:
+            if self.directory.settled:
+                self.save(at_once=True)
+            raise
 
     def end_epoch(self) -> None:
         """Score the epoch and add its row."""
-        problem, progress = self.problem, self.progress
-        train_loss = progress.loss_sum / self._drawn() * problem.unit
-        with self.average.applied():
-            scores = self._scores()
+        progress = self.progress
+        train_loss = progress.loss_sum / _count(self._groups()) * self.problem.unit
+        scores = self._scores()
         watched = scores["loss"] if len(self.validation) else train_loss
         self._require_finite(watched)
         progress.epoch, progress.batch, progress.loss_sum = progress.epoch + 1, 0, 0.0
@@ -346,67 +367,68 @@ class _Training:
                 "seconds": progress.seconds,
                 "train_loss": train_loss,
                 "validation_loss": scores["loss"],
-                **{name: scores[name] for name in problem.score_names},
+                **{name: scores[name] for name in self.problem.score_names},
                 "learning_rate": float(self.optimizer.param_groups[0]["lr"]),
                 "gradient_evaluations": progress.gradient_evaluations,
                 "ggn_products": progress.ggn_products,
             }
         )
-        if isinstance(self.schedule, ReduceLROnPlateau):
-            self.schedule.step(watched)
-        else:
-            self.schedule.step()
+        plateau = isinstance(self.schedule, ReduceLROnPlateau)
+        self.schedule.step(*[watched] if plateau else [])
 
     def _scores(self) -> dict[str, float]:
         """Score the validation split; without one, look for dead pixels at the very end."""
-        if len(self.validation):
-            return self.problem.scores(self.network, self.validation)
-        scores = dict.fromkeys(["loss", *self.problem.score_names], math.nan)
-        if self.progress.epoch + 1 == self.settings.epochs:
-            last = self.problem.scores(self.network, self.train)
-            scores["dead_pixels"] = last.get("dead_pixels", math.nan)
-        return scores
+        problem, missing = self.problem, dict.fromkeys(self.problem.score_names, math.nan)
+        missing["loss"] = math.nan
+        self.network.eval()
+        try:
+            with self.average.applied():
+                if len(self.validation):
+                    return problem.scores(self.network, self.validation)
+                if self.progress.epoch + 1 == self.settings.epochs:
+                    return problem.scores(self.network, self.train) | missing
+                return missing
+        finally:
+            self.network.train()
 
     def save(self, *, at_once: bool = False) -> None:
-        """Write the checkpoint, if it is small or has been long in coming, and all that follows.
+        """Write the checkpoint, and all that follows from it.
 
-        Not in between come an interrupt, so that the files agree with each other.
+        If it is large and the last one was written just now, a best epoch is only remembered.
         """
         finite = (parameter.isfinite().all() for parameter in self.network.parameters())
         self._require_finite(0.0 if all(finite) else math.nan)
-        content = self._checkpoint()
-        is_best = self.progress.batch == 0 and self._is_best()
-        if not self.processes.leads:
+        nothing_new = self._saved is not None and self._saved.iteration == self.progress.iteration
+        if not self.processes.leads or nothing_new:
             return
-        since = time.monotonic() - self._written_at
+        content, mark = self._checkpoint(), time.monotonic()
+        long_ago = self._write_seconds <= WRITING_SHARE * (mark - self._written_at)
+        # So that the files agree with each other.
         with interrupts_held():
-            small = content.bytes() <= SMALL_CHECKPOINT
-            if not (at_once or small or self._write_seconds <= WRITING_SHARE * since):
-                if is_best:
-                    copies = {name: t.detach().cpu().clone() for name, t in content.network.items()}
+            if not (at_once or long_ago or content.bytes() <= SMALL_CHECKPOINT):
+                if self._is_best():
+                    copies = {name: t.cpu().clone() for name, t in content.network.items()}
                     self._best = replace(content.trimmed(), network=copies)
-                write_history(self.directory.history, self._columns(), self.history)
+                write_history(self.directory.folder / HISTORY, self.history)
                 return
-            mark = time.monotonic()
-            if self._best and not is_best:
-                self._best.save(self.directory.best)
-            content.save(self.directory.checkpoint)
-            if is_best:
-                content.trimmed().save(self.directory.best)
-            self._best, self._saved_epoch = None, self.progress.epoch
+            if self._best and not self._is_best():
+                self._best.save(self.directory.folder / BEST)
+            content.save(self.directory.folder / CHECKPOINT)
+            if self._is_best():
+                content.trimmed().save(self.directory.folder / BEST)
+            self._best, self._saved = None, content.progress
             self.write_tables()
-            self._written_at = time.monotonic()
-            self._write_seconds = self._written_at - mark
+        self._written_at = time.monotonic()
+        self._write_seconds = self._written_at - mark
 
     def write_tables(self) -> None:
         """Write ``history.csv`` and ``metrics.json``."""
-        if self.processes.leads:
-            write_history(self.directory.history, self._columns(), self.history)
-            if self.history:
-                write_metrics(self.directory.metrics, self.result())
+        if self.history and self.processes.leads:
+            write_history(self.directory.folder / HISTORY, self.history)
+            write_metrics(self.directory.folder / METRICS, self.result())
 
     def result(self) -> RunResult:
-        """Return how the run stands."""
+        """Return how the run stands, after an epoch."""
         problem, progress = self.problem, self.progress
         best = self.history[progress.best_epoch - 1]
         outcome = f"training loss {best['train_loss']:.3g} {problem.unit_name}".rstrip()
@@ -424,8 +446,8 @@ class _Training:
             outcome=outcome,
         )
 
-    def tell(self) -> None:
-        """Report an epoch on the screen and to TensorBoard; warn of waiting for data once."""
+    def report(self) -> None:
+        """Tell of an epoch on the screen and to TensorBoard; warn of waiting for data once."""
         row, progress, problem = self.history[-1], self.progress, self.problem
         text = f"epoch {row['epoch']}/{self.settings.epochs}: training loss {row['train_loss']:.3g}"
         if not math.isnan(row["validation_loss"]):
@@ -442,25 +464,22 @@ class _Training:
                 " training.cache_memory and training.gather_type)"
             )
         if self.settings.tensorboard:
-            self._log_events(row)
+            if self._events is None:
+                from torch.utils.tensorboard import SummaryWriter
 
-    def _log_events(self, row: Mapping[str, Any]) -> None:
-        if self._events is None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            # Later events of an interrupted run are hidden.
-            folder = str(self.directory.folder / "tensorboard")
-            self._events = SummaryWriter(folder, purge_step=row["epoch"])
-        for name, value in row.items():
-            if name != "epoch":
-                self._events.add_scalar(name, value, row["epoch"])
-        self._events.flush()
+                # Later events of an interrupted run are hidden.
+                folder = str(self.directory.folder / "tensorboard")
+                self._events = SummaryWriter(folder, purge_step=row["epoch"])
+            for name, value in row.items():
+                if name != "epoch":
+                    self._events.add_scalar(name, value, row["epoch"])
+            self._events.flush()
 
     def _checkpoint(self) -> Checkpoint:
         """Return the present state (sharing its tensors)."""
         self.progress.peak_memory = max(self.progress.peak_memory, peak_memory(self.device))
         return Checkpoint(
-            config=self.config_text,
+            config=self._config_text,
             data_identity=self.problem.identity,
             problem=self.problem.state(),
             network=self.average.network_state(),
@@ -475,28 +494,21 @@ class _Training:
             micro_batch=self.micro_batch,
         )
 
-    def _is_best(self) -> bool:
-        return self.progress.best_epoch == self.progress.epoch
-
-    def _columns(self) -> list[str]:
-        return columns(self.problem.score_names)
-
-    def _drawn(self, epoch: int | None = None) -> int:
-        """Return how many samples an epoch, left out: the one in hand, draws."""
+    def _groups(self, epoch: int | None = None) -> list[NDArray[np.int64]]:
+        """Return the rows of the batches of an epoch, left out: of the one in hand."""
         epoch = self.progress.epoch if epoch is None else epoch
-        return sum(map(len, epoch_groups(self.settings, epoch, len(self.train))))
+        return epoch_groups(self.settings, epoch, len(self.train))
 
-    def _owners(self, epoch: Any) -> Any:
-        if epoch.owners is not None:
-            return epoch.owners
-        return torch.arange(len(epoch.samples)) % self.processes.count
+    def _is_best(self) -> bool:
+        """Return whether this is the end of the epoch with the best loss so far."""
+        return self.progress.batch == 0 and self.progress.best_epoch == self.progress.epoch > 0
 
     def _require_finite(self, value: float) -> float:
         if math.isfinite(value):
             return value
         progress, kept = self.progress, "no epoch was finished"
-        if self._saved_epoch is not None:
-            kept = f"the checkpoint of epoch {self._saved_epoch} is kept"
+        if self._saved:
+            kept = f"the checkpoint of epoch {self._saved.epoch} is kept"
         rate = self.optimizer.param_groups[0]["lr"]
         raise TrainingDivergedError(
             f"run {self.directory.path}: training diverged in epoch {progress.epoch + 1}, iteration"
@@ -513,11 +525,9 @@ def effective_settings(problem: Problem, method: Method, seed: int) -> LoopConfi
     InputError
         Naming the method's key that cannot be.
     """
-    kind = type(problem.settings)
+    values = {**problem.settings.model_dump(), **method.training, "seed": seed}
     try:
-        return kind.model_validate(
-            {**problem.settings.model_dump(), **method.training, "seed": seed}
-        )
+        return type(problem.settings)(**values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
@@ -529,19 +539,11 @@ def effective_settings(problem: Problem, method: Method, seed: int) -> LoopConfi
 def described(problem: Problem, method: Method, settings: LoopConfig) -> dict[str, Any]:
     """Return what ``config.toml`` holds of a run."""
     optimizer = {"name": method.optimizer, "learning_rate": method.learning_rate}
-    return {
-        **problem.description(),
-        "training": settings.model_dump(),
-        "optimizer": {**optimizer, "options": dict(method.options)},
-    }
+    optimizer["options"] = dict(method.options)
+    return {**problem.description(), "training": settings.model_dump(), "optimizer": optimizer}
 
 
-def check_method(method: Method) -> None:
-    """Refuse an optimizer or options that do not exist, before the data are looked at."""
-    build_optimizer(method, [torch.nn.Parameter(torch.zeros(1))])
-
-
-def build_optimizer(method: Method, parameters: Any) -> torch.optim.Optimizer:
+def build_optimizer(method: Method, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
     """Return the method's optimizer; see `make_optimizer`."""
     try:
         return make_optimizer(method.optimizer, parameters, method.learning_rate, method.options)
@@ -559,9 +561,7 @@ def check_tensorboard() -> None:
         ) from None
 
 
-def make_schedule(
-    optimizer: torch.optim.Optimizer, settings: LoopConfig
-) -> LRScheduler | ReduceLROnPlateau:
+def make_schedule(optimizer: torch.optim.Optimizer, settings: LoopConfig) -> LRScheduler:
     """Return the scheduler of the learning rate, which is stepped once an epoch."""
     if settings.schedule != "plateau":
         return LambdaLR(optimizer, lambda epoch: rate_share(settings, epoch))
@@ -573,7 +573,7 @@ def make_schedule(
     )
 
 
-def resume_schedule(schedule: Any, state: dict[str, Any], settings: LoopConfig) -> None:
+def resume_schedule(schedule: LRScheduler, state: dict[str, Any], settings: LoopConfig) -> None:
     """Take up a scheduler's state; more epochs than before stretch the schedule."""
     schedule.load_state_dict(state)
     if isinstance(schedule, LambdaLR):
@@ -585,7 +585,7 @@ def resume_schedule(schedule: Any, state: dict[str, Any], settings: LoopConfig) 
 
 def rate_share(settings: LoopConfig, epoch: int) -> float:
     """Return the learning rate of an epoch, from 0, as a share of the first's."""
-    if settings.schedule in ("constant", "plateau"):
+    if settings.schedule == "constant":
         return 1.0
     done = min(1.0, epoch / max(1, settings.epochs - 1))
     if settings.schedule == "cosine":
@@ -593,27 +593,5 @@ def rate_share(settings: LoopConfig, epoch: int) -> float:
     return 1 + (settings.final_learning_rate - 1) * done
 
 
-def checkpoint_to_resume(
-    path: Path, config_text: str, problem: Problem, settings: LoopConfig, processes: Processes
-) -> Checkpoint:
-    """Return the checkpoint that a run goes on from, the same on all processes.
-
-    Raises
-    ------
-    InputError
-        If the run was started otherwise, or the file is damaged or not the one that rank 0 sees.
-    """
-    saved = load_checkpoint(path)
-    saved.require_same(config_text, problem.identity, settings, path)
-    if processes.shared(lambda: saved.progress.iteration) != saved.progress.iteration:
-        raise InputError(f"{path}: is not the file that rank 0 sees")
-    for before, now, unit in (
-        (saved.threads, torch.get_num_threads(), "threads"),
-        (saved.ranks, processes.count, "processes"),
-    ):
-        if before != now and processes.leads:
-            warn(
-                f"run {path.parent}: was started with {before} {unit}, now {now};"
-                " results will differ in rounding"
-            )
-    return saved
+def _count(groups: Sequence[NDArray[np.int64]]) -> int:
+    return sum(map(len, groups))

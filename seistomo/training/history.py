@@ -72,18 +72,9 @@ class RunResult:
         )
 
 
-def columns(score_names: Sequence[str]) -> list[str]:
-    """Return the columns of ``history.csv``."""
-    return [
-        *("epoch", "iteration", "seconds", "train_loss", "validation_loss"),
-        *score_names,
-        *("learning_rate", "gradient_evaluations", "ggn_products"),
-    ]
-
-
-def write_history(path: Path, names: Sequence[str], rows: Sequence[Row]) -> None:
+def write_history(path: Path, rows: Sequence[Row]) -> None:
     """Write ``history.csv``, whole or not at all; numbers keep all their digits."""
-    lines = [",".join(names), *(",".join(repr(row[name]) for name in names) for row in rows)]
+    lines = [",".join(rows[0]), *(",".join(map(repr, row.values())) for row in rows)]
     write_text(path, "\n".join(lines) + "\n")
 
 

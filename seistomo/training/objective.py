@@ -1,14 +1,15 @@
 """The objective of training: a batch forwarded in micro-batches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from seistomo.errors import InputError
-from seistomo.optim import PartwiseObjective, Ranks
-from seistomo.optim.curvature import PartwiseLinearization
-from seistomo.optim.objective import Parameters, Vector
+from seistomo.optim import FullGradient, PartwiseObjective, Ranks
+from seistomo.optim.objective import Linearization, Parameters, Vector
+from seistomo.progress import warn
 from seistomo.training.problem import Batch, Epoch, Loss
 
 # The largest layer of a micro-batch: on CPUs what malloc hands out again without returning it to
@@ -21,6 +22,9 @@ FULL_GRADIENT_PIECE, FULL_GRADIENT_BATCHES = 1000, 4
 
 class BatchObjective(PartwiseObjective):
     """A training batch, forwarded in micro-batches so that any batch size fits in memory.
+
+    Where the device's memory turns out too small, the micro-batch is halved and the evaluation
+    done again; an optimizer does not notice.
 
     Parameters
     ----------
@@ -40,6 +44,11 @@ class BatchObjective(PartwiseObjective):
         The processes that share the work; see `seistomo.optim.Ranks`.
     reported
         The loss that `reported_loss` is of, where it is another one.
+
+    Attributes
+    ----------
+    micro_batch
+        Samples forwarded at once, as it stands now.
     """
 
     def __init__(
@@ -62,15 +71,19 @@ class BatchObjective(PartwiseObjective):
             training_samples=epoch.samples,
             ranks=ranks,
         )
-        self._loss, self._epoch, self._batch = loss, epoch, batch
-        self._micro_batch, self._reported = micro_batch, reported
+        self.micro_batch = micro_batch
+        self._loss, self._epoch, self._batch, self._reported = loss, epoch, batch, reported
         self._targets: Tensor | None = None
         self._found: Tensor | None = None
 
     def __call__(self) -> Tensor:
         """Zero the gradients, run forward and backward, return the loss (a torch closure)."""
         if self._reported is None:
-            return super().__call__()
+            return self._within_memory(super().__call__)
+        return self._within_memory(self._recorded, super().__call__)
+
+    def _recorded(self, closure: Callable[[], Tensor]) -> Tensor:
+        """Evaluate the reported loss on the way, of the outputs that are there."""
         sums = []
 
         def record(_module: nn.Module, _inputs: tuple, outputs: Tensor) -> None:
@@ -78,7 +91,7 @@ class BatchObjective(PartwiseObjective):
 
         hook = self.model.register_forward_hook(record)
         try:
-            loss = super().__call__()
+            loss = closure()
         finally:
             hook.remove()
         if self._found is None:
@@ -86,38 +99,59 @@ class BatchObjective(PartwiseObjective):
             self._found = self._ranks.sum([total])[0] / self.batch_size
         return loss
 
+    @torch.no_grad()
     def reported_loss(self) -> Tensor:
         """Return the reported loss of the first closure, else at the weights as they are now."""
         if self._found is None:
-            with torch.no_grad():
-                total = next(self.model.parameters()).new_zeros(())
-                for part in self._weighted_parts(self.samples):
-                    total += self._reported(self.model(part.inputs), part.targets) * part.weight
-                self._found = self._ranks.sum([total])[0]
+            total = next(self.model.parameters()).new_zeros(())
+            for part in self._weighted_parts(self.samples):
+                total += self._reported(self.model(part.inputs), part.targets) * part.weight
+            self._found = self._ranks.sum([total])[0]
         return self._found
 
-    def linearize(
+    def loss(self, params: Parameters = None, samples: Tensor | None = None) -> Tensor:
+        """Return the loss alone, a scalar without a graph; see `Objective`."""
+        return self._within_memory(super().loss, params, samples)
+
+    def loss_and_gradient(
         self, params: Parameters = None, samples: Tensor | None = None
-    ) -> PartwiseLinearization:
+    ) -> tuple[Tensor, Vector]:
+        """Return loss and gradient from one pass; see `Objective`."""
+        return self._within_memory(super().loss_and_gradient, params, samples)
+
+    def full_gradient(self, params: Parameters = None, cache_next: int = 0) -> FullGradient:
+        """Return the gradient over the training set; see `Objective`."""
+        return self._within_memory(super().full_gradient, params, cache_next)
+
+    def linearize(self, params: Parameters = None, samples: Tensor | None = None) -> Linearization:
         """Return loss, gradient and Gauss–Newton products; see `Objective`."""
         require_convex(self._loss)
-        return super().linearize(params, samples)
+        linearize = super().linearize
+
+        def make() -> Linearization:
+            return self._within_memory(linearize, params, samples)
+
+        return _Linearization(make, self._within_memory)
 
     def hessian_product(
         self, vector: Sequence[Tensor], params: Parameters = None, samples: Tensor | None = None
     ) -> Vector:
         """Return ∇²f_T v; see `Objective`."""
         require_convex(self._loss)
-        return super().hessian_product(vector, params, samples)
+        return self._within_memory(super().hessian_product, vector, params, samples)
 
     def parts(self, samples: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield inputs and targets of one micro-batch after the other."""
-        whole = len(samples) <= self.batch_size
-        pieces = min(FULL_GRADIENT_PIECE, FULL_GRADIENT_BATCHES * self.batch_size)
-        size = self._micro_batch or (len(samples) if whole else max(self.batch_size, pieces))
+        size = self.micro_batch
+        if not size:
+            pieces = min(FULL_GRADIENT_PIECE, FULL_GRADIENT_BATCHES * self.batch_size)
+            size = max(self.batch_size, pieces)
         rows = None if self._batch is None else self._rows(samples)
-        taken = (self._batch.take(part) for part in rows.split(size)) if rows is not None else ()
-        for inputs, targets in taken or self._epoch.parts(samples, size):
+        if rows is None:
+            parts = self._epoch.parts(samples, size)
+        else:
+            parts = (self._batch.take(part) for part in rows.split(size))
+        for inputs, targets in parts:
             self._targets = targets
             yield inputs, targets
 
@@ -131,8 +165,50 @@ class BatchObjective(PartwiseObjective):
             return torch.tensor([row_of[sample] for sample in wanted])
         return None
 
+    def _within_memory(self, evaluate: Callable, *arguments: Any) -> Any:
+        """Evaluate, with ever fewer samples at once where the device's memory does not do."""
+        while True:
+            try:
+                return evaluate(*arguments)
+            except torch.OutOfMemoryError:
+                size = self.micro_batch or self.batch_size
+                if size == 1:
+                    raise
+            # Here the error is gone, which held on to what did not fit.
+            self.micro_batch = size // 2
+            torch.cuda.empty_cache()
+            warn(
+                f"out of memory with {size} samples at once; going on with {self.micro_batch}"
+                " (training.micro_batch), which changes results by rounding"
+            )
 
-def require_convex(loss: Loss, optimizer: str = "") -> None:
+
+class _Linearization:
+    """A linearization that is made anew where memory runs out; see `Linearization`."""
+
+    def __init__(self, make: Callable[[], Linearization], within_memory: Callable):
+        self._make, self._within_memory, self._made = make, within_memory, make()
+
+    @property
+    def loss(self) -> Tensor:
+        return self._within_memory(self._ask, lambda made: made.loss)
+
+    @property
+    def gradient(self) -> Vector:
+        return self._within_memory(self._ask, lambda made: made.gradient)
+
+    def product(self, vector: Sequence[Tensor]) -> Vector:
+        return self._within_memory(self._ask, lambda made: made.product(vector))
+
+    def _ask(self, question: Callable[[Linearization], Any]) -> Any:
+        try:
+            return question(self._made)
+        except torch.OutOfMemoryError:
+            self._made = self._make()
+            raise
+
+
+def require_convex(loss: Loss, optimizer: str = "this optimizer") -> None:
     """Refuse a loss that says it is not convex in the outputs.
 
     Raises
@@ -142,8 +218,8 @@ def require_convex(loss: Loss, optimizer: str = "") -> None:
     """
     if not getattr(loss, "convex", True):
         raise InputError(
-            f"training.loss: is not convex in the outputs, and optimizer {optimizer or 'here'}"
-            " needs curvature; use a first-order optimizer (adam, sgd, svrg), or another loss"
+            f"training.loss: is not convex in the outputs, and {optimizer} needs"
+            " curvature; use a first-order optimizer (adam, sgd, svrg), or another loss"
         )
 
 

@@ -106,13 +106,18 @@ class Problem(Protocol):
         """Take note of how and where a run is trained, before anything else is asked."""
 
     def samples_at_once(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer, largest: int, batches: int
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        asked: int,
+        largest: int,
+        batches: int,
     ) -> int:
-        """Return how many samples to forward at once; 0: a batch.
+        """Return how many samples to forward at once, of ``training.micro_batch``; 0: a batch.
 
         ``largest``: samples of the largest batch; ``batches``: of an epoch.
         """
-        return 0
+        return asked
 
     def state(self) -> dict[str, Any]:
         """Return what was learnt from the data beside the network, for checkpoints."""

@@ -1,5 +1,6 @@
 """A trained run, ready to predict."""
 
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,20 @@ from seistomo.config import Config, parse_config
 from seistomo.device import choose_device
 from seistomo.errors import InputError
 from seistomo.networks import TomographyNetwork, build_network
+from seistomo.progress import warn
+from seistomo.ranks import Processes
 from seistomo.training.checkpoint import load_checkpoint
+from seistomo.training.device import (
+    check_precision,
+    computing_in,
+    convolution_type,
+    torch_settings,
+)
 from seistomo.training.history import BEST, CHECKPOINT, Row
 from seistomo.training.mute import Positions
 from seistomo.training.normalization import Normalization
 from seistomo.training.objective import micro_batch_size
+from seistomo.training.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,8 @@ class Run:
         (source, receiver, time) and (depth, x).
     gathers
         `gather_statistics` of the training split; None: of a run that does not know them.
+    precision
+        What it predicts in: the run's own, or float32 where the device has not that.
     """
 
     path: Path
@@ -55,6 +67,7 @@ class Run:
     gather_shape: tuple[int, int, int]
     velocity_shape: tuple[int, int]
     gathers: dict[str, float] | None = None
+    precision: str = "float32"
 
     @torch.no_grad()
     def predict(
@@ -94,9 +107,10 @@ class Run:
             places = positions and positions[rows]
             scaled = torch.from_numpy(self.normalization.gathers(gathers[rows], places))
             inputs = scaled.to(device).float().unsqueeze(1)
-            outputs = self.network(inputs)
-            if self.config.evaluation.mirror:
-                outputs = (outputs + self.network(inputs.flip(2, 3)).flip(2)) / 2
+            with computing_in(self.precision):
+                outputs = self.network(inputs)
+                if self.config.evaluation.mirror:
+                    outputs = (outputs + self.network(inputs.flip(2, 3)).flip(2)) / 2
             predicted[rows] = self.normalization.velocity.unscale(outputs.cpu().numpy())
         return predicted
 
@@ -129,23 +143,77 @@ def load_run(
         raise InputError(f"run {run_dir}: no such directory")
     place = choose_device(device)
     path = run_dir / (BEST if checkpoint == "best" else CHECKPOINT)
-    content = load_checkpoint(path)
-    learnt = content.problem
+    saved = load_checkpoint(path)
+    learnt = saved.problem
     if "normalization" not in learnt:
         raise InputError(f"run {run_dir}: is no run of the tomography problem")
-    gather_shape, velocity_shape = learnt["gather_shape"], learnt["velocity_shape"]
-    config = parse_config(content.config, origin=str(path))
-    network = build_network(config.network, gather_shape, velocity_shape, torch.Generator())
-    network.load_state_dict(content.network)
+    shapes = learnt["gather_shape"], learnt["velocity_shape"]
+    config = parse_config(saved.config, origin=str(path))
+    precision = precision_on(place, config.training.precision, run_dir)
+    network = build_network(config.network, *shapes, torch.Generator())
+    network.load_state_dict(saved.network)
+    network.convolution_type = convolution_type(precision)
     return Run(
         path=run_dir,
         config=config,
         network=network.to(place).eval(),
         normalization=Normalization.from_state(learnt["normalization"]),
-        history=content.history,
-        data_identity=content.data_identity,
-        epoch=content.progress.epoch,
-        gather_shape=gather_shape,
-        velocity_shape=velocity_shape,
+        history=saved.history,
+        data_identity=saved.data_identity,
+        epoch=saved.progress.epoch,
+        gather_shape=shapes[0],
+        velocity_shape=shapes[1],
+        precision=precision,
         gathers=learnt.get("gathers"),
     )
+
+
+def score_run(
+    problem: Problem,
+    run_dir: str | Path,
+    checkpoint: Literal["best", "last"] = "best",
+    split: str = "test",
+    device: str = "auto",
+) -> dict[str, float]:
+    """Score a run of any problem as it was trained: in its own precision, with its settings.
+
+    Parameters
+    ----------
+    problem
+        What was learnt.
+    run_dir, checkpoint, device
+        As for `load_run`.
+    split
+        Which samples.
+
+    Returns
+    -------
+    dict
+        The problem's scores.
+
+    Raises
+    ------
+    InputError
+        As `load_run`.
+    """
+    place = choose_device(device)
+    saved = load_checkpoint(Path(run_dir) / (BEST if checkpoint == "best" else CHECKPOINT))
+    settings = type(problem.settings)(**tomllib.loads(saved.config)["training"])
+    precision = precision_on(place, settings.precision, run_dir)
+    settings = settings.model_copy(update={"precision": precision})
+    with torch_settings(place, settings.threads, settings.seed, precision):
+        problem.prepare(settings, place, Processes())
+        problem.load_state(saved.problem)
+        network = problem.network(torch.Generator())
+        network.load_state_dict(saved.network)
+        return problem.scores(network.to(place).eval(), problem.split(split).to(place))
+
+
+def precision_on(device: torch.device, precision: str, run_dir: str | Path) -> str:
+    """Return a run's precision, or float32, with a warning, where a device does not have it."""
+    try:
+        check_precision(precision, device, "training.precision")
+    except InputError as error:
+        warn(f"run {run_dir}: {error}; predicts in float32")
+        return "float32"
+    return precision

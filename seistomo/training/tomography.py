@@ -187,11 +187,12 @@ class TomographyProblem(Problem):
         self,
         network: TomographyNetwork,
         optimizer: torch.optim.Optimizer,
+        asked: int,
         largest: int,
         batches: int,
     ) -> int:
         """Return how many samples fit cache and memory; see `Problem`."""
-        size = micro_batch_size(self.settings.micro_batch, network.largest_activation, self._device)
+        size = micro_batch_size(asked, network.largest_activation, self._device)
         if self.settings.memory_limit is not None:
             share = -(-largest // self._processes.count)
             config = self.config.model_copy(update={"training": self.settings})
@@ -200,7 +201,6 @@ class TomographyProblem(Problem):
             )
             size = self._memory.micro_batch
             say(str(self._memory))
-        self._micro_batch = size
         return size
 
     def split(self, name: str) -> "GatherSamples":
@@ -216,7 +216,9 @@ class TomographyProblem(Problem):
         """
         split, together = samples.held, self._processes
         own = together.share(len(split))
-        size = self._micro_batch
+        size = micro_batch_size(self.settings.micro_batch, network.largest_activation, self._device)
+        if self._memory is not None:
+            size = self._memory.micro_batch
         groups = [own[first : first + size] for first in range(0, len(own), size)]
         squares, similarities = [np.empty(0)], [np.empty(0)]
         alive = torch.zeros(self.data.velocity_shape, dtype=torch.bool)

@@ -1,6 +1,7 @@
 """A problem of one's own goes through the same loop: tensors in memory, any network and loss."""
 
 import math
+import signal
 import sys
 
 import pytest
@@ -131,3 +132,74 @@ def test_first_difference():
     assert first_difference({**one, "b": {"z": 0.2}}, one) == ("b.z", 0.2, 0.1)
     assert first_difference({"a": {"y": [1, 2]}, "b": {"z": 1}}, one) == ("a.x", None, 1)
     assert first_difference({"a": {"y": [1, 2]}, "b": {}}, one, {"a.x", "b"}) is None
+
+
+class Scarce(nn.Linear):
+    """Has memory for so many samples at once."""
+
+    room = 3
+
+    def forward(self, inputs):
+        if len(inputs) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+        return super().forward(inputs)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        Method("adam", "adam", 0.05),
+        Method("sqgn", "sqgn", 0.1, SQGN, {"batches_per_epoch": 4}),
+        Method("sgn", "sgn", 0.1, {"cg_iterations": 3}),
+    ],
+    ids=lambda method: method.name,
+)
+def test_too_little_memory_halves_the_micro_batch(method, tmp_path, capsys, monkeypatch):
+    class Large(Toy):
+        def network(self, generator):
+            network = super().network(generator)
+            network[0].__class__ = Scarce
+            return network
+
+        def scores(self, network, samples):
+            return {"loss": 1.0, "accuracy": 0.0}
+
+    small = Method(
+        method.name, method.optimizer, 0.05, method.options, {**method.training, "epochs": 1}
+    )
+    fit(Large(), small, 3, tmp_path / "run")
+    told = capsys.readouterr().err
+    assert told.count("out of memory with") == 2
+    assert "with 4 samples at once; going on with 2" in told
+    fit(Toy(micro_batch=2), small, 3, tmp_path / "same")
+    for name, weight in weights(tmp_path / "same").items():
+        assert torch.equal(weight, weights(tmp_path / "run")[name])
+    monkeypatch.setattr(Scarce, "room", 0)
+    with pytest.raises(InputError, match="too little memory even for one sample") as caught:
+        fit(Large(), small, 3, tmp_path / "none")
+    assert "\n" not in str(caught.value)
+
+
+def test_ctrl_c_keeps_the_step_in_hand(tmp_path):
+    method = Method("Adam", "adam", 0.05)
+    fit(Toy(), method, 3, tmp_path / "whole")
+
+    seen = []
+
+    def pressed(outputs, targets):
+        seen.append(1)
+        # Twice a batch: the loss is also looked at.
+        if len(seen) == 20:
+            signal.raise_signal(signal.SIGINT)
+        return cross_entropy(outputs, targets)
+
+    problem = Toy()
+    problem.loss = pressed
+    with pytest.raises(KeyboardInterrupt):
+        fit(problem, method, 3, tmp_path / "run")
+    progress = load_checkpoint(tmp_path / "run" / "checkpoint.pt").progress
+    assert progress.batch > 0
+    assert progress.iteration == 5 * progress.epoch + progress.batch
+    fit(Toy(), method, 3, tmp_path / "run", resume=True)
+    for name, weight in weights(tmp_path / "whole").items():
+        assert torch.equal(weight, weights(tmp_path / "run")[name])

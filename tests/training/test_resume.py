@@ -169,7 +169,7 @@ def test_ctrl_c_leaves_consistent_files(dataset, make_config, tmp_path, monkeypa
     config = make_config()
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
-        stop_at(patch, _Training, "tell", 2, KeyboardInterrupt)
+        stop_at(patch, _Training, "report", 2, KeyboardInterrupt)
         with pytest.raises(KeyboardInterrupt):
             train(config, dataset, run)
     assert load_checkpoint(run / "checkpoint.pt").progress.epoch == 2
@@ -189,7 +189,7 @@ def test_ctrl_c_leaves_consistent_files(dataset, make_config, tmp_path, monkeypa
 def test_ctrl_c_before_the_first_epoch_can_be_resumed(dataset, make_config, tmp_path, monkeypatch):
     config = make_config()
     train(config, dataset, tmp_path / "whole")
-    for place in ("load_data", "begin"):
+    for place in ("load_data", "build"):
         with monkeypatch.context() as patch:
             stop_at(patch, _Training, place, 1, KeyboardInterrupt)
             with pytest.raises(KeyboardInterrupt):
