@@ -168,7 +168,7 @@ def load_run(
     )
 
 
-def score_run(
+def score_as_trained(
     problem: Problem,
     run_dir: str | Path,
     checkpoint: Literal["best", "last"] = "best",

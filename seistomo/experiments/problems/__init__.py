@@ -7,9 +7,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
-
 from seistomo.errors import InputError
+from seistomo.training import score_as_trained
 from seistomo.training.checkpoint import load_checkpoint
 from seistomo.training.history import BEST, CHECKPOINT
 
@@ -63,15 +62,12 @@ def test_scorer(name: str) -> Callable[[Any, Path], dict[str, Any]] | None:
 
 
 def _score_test(problem: Any, run_dir: Path) -> dict[str, Any]:
-    samples = problem.split("test")
+    if not len(problem.split("test")):
+        return {}
     found = {}
-    for key, file in (("last", CHECKPOINT), ("best", BEST)) if len(samples) else ():
-        checkpoint = load_checkpoint(run_dir / file)
-        problem.load_state(checkpoint.problem)
-        network = problem.network(torch.Generator())
-        network.load_state_dict(checkpoint.network)
-        scores = problem.scores(network, samples.to(torch.device("cpu")))
-        found[key] = {**scores, "epoch": checkpoint.progress.epoch}
+    for key, file in (("last", CHECKPOINT), ("best", BEST)):
+        scores = score_as_trained(problem, run_dir, key, device=problem.settings.device)
+        found[key] = {**scores, "epoch": load_checkpoint(run_dir / file).progress.epoch}
     return found
 
 
