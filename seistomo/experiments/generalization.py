@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seistomo import dataset
 from seistomo.config import Config, VelocityConfig, parse_config
 from seistomo.config.velocity import FAMILIES, OPENFWI_FAMILIES
-from seistomo.dataset import open_dataset, open_velocity, write_velocity
+from seistomo.dataset import open_dataset
 from seistomo.dataset.exchange import FileOptions, ImportOptions, import_velocity
 from seistomo.dataset.exchange.crops import random_places
 from seistomo.dataset.generate import simulate
@@ -130,8 +131,10 @@ class Ground:
             return self.path(REFERENCE.name)
         path = self.path("reference-models")
         if not path.is_file():
-            with open_velocity(self.data) as models:
-                write_velocity(path, _Rows(models, self.rows()), self.run.config.velocity.spacing)
+            with dataset.open_velocity(self.data) as models:
+                dataset.write_velocity(
+                    path, _Rows(models, self.rows()), self.run.config.velocity.spacing
+                )
         return path
 
     def make(self, case: Case) -> Path:
@@ -142,7 +145,7 @@ class Ground:
         elif case.same_models and case.condition is not REFERENCE:
             velocity = self.reference_models()
         if velocity is not None:
-            with open_velocity(velocity) as models:
+            with dataset.open_velocity(velocity) as models:
                 identity, samples = models.models_identity, models.samples
         config = self.config(case, samples, identity)
         simulate(config, self.path(case.name), device=self.device, resume=True, velocity=velocity)
@@ -366,7 +369,7 @@ def _cut_crops(ground: Ground) -> tuple[str, str]:
     import_velocity([section.file], whole, options, overwrite=True)
     low, high = grid.minimum * (1 - ROUNDING), grid.maximum * (1 + ROUNDING)
     pieces, beyond, flat = [], 0, 0
-    with open_velocity(whole) as models:
+    with dataset.open_velocity(whole) as models:
         large = list(_Rows(models, range(models.samples)))
         shapes = [model.velocity.shape for model in large]
         for place in random_places(shapes, tuple(grid.shape), 1, ground.study.first_seed):
@@ -386,7 +389,7 @@ def _cut_crops(ground: Ground) -> tuple[str, str]:
             f" run's {grid.minimum:g} to {grid.maximum:g} m/s with a contrast of"
             f" {LEAST_CONTRAST:g} m/s"
         )
-    write_velocity(out, pieces, grid.spacing, overwrite=True)
+    dataset.write_velocity(out, pieces, grid.spacing, overwrite=True)
     whole.unlink()
     note = f"{len(pieces)} overlapping pieces of {Path(section.file).name}, at random places"
     note += f"; {beyond} with speeds beyond the run's bounds were left out" if beyond else ""
