@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at the right moment."""
+"""Ctrl-C at the right moment."""
 
 import os
 import signal
@@ -6,49 +6,35 @@ import threading
 
 import pytest
 
-from seistomo.interrupts import (
-    handle_signals,
-    interrupts_held,
-    interrupts_noted,
-    raise_if_interrupted,
-    signal_word,
-)
+from seistomo.interrupts import interrupts_held, interrupts_noted, raise_if_interrupted
 
 
-@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
-def strike(request):
-    """Return a call that sends the signal here; handlers that are not put back are noticed."""
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, signal.default_int_handler) for number in signals]
-    handle_signals()
-    handlers = [signal.getsignal(number) for number in signals]
-    yield lambda: os.kill(os.getpid(), request.param)
-    assert [signal.getsignal(number) for number in signals] == handlers
-    handle_signals()
-    for number, handler in zip(signals, before, strict=True):
-        signal.signal(number, handler)
+def ctrl_c():
+    os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_signal_is_an_interrupt_of_its_name(strike):
-    with pytest.raises(KeyboardInterrupt):
-        strike()
-    assert signal_word() in ("interrupted", "terminated")
+@pytest.fixture(autouse=True)
+def _python_handler():
+    """Undo what a shell does to background jobs; notice handlers that are not put back."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
 
 
-def test_noted_interrupts_are_raised_once_where_the_code_looks(strike):
+def test_noted_interrupts_are_raised_once_where_the_code_looks():
     seen = []
 
     def block():
         with interrupts_noted():
-            strike()
-            strike()
+            ctrl_c()
+            ctrl_c()
             seen.append("goes on")
             try:
                 raise_if_interrupted()
             finally:
                 seen.append("tidies up")
                 raise_if_interrupted()
-                strike()
+                ctrl_c()
                 seen.append("to the end")
 
     with pytest.raises(KeyboardInterrupt):
@@ -56,44 +42,57 @@ def test_noted_interrupts_are_raised_once_where_the_code_looks(strike):
     assert seen == ["goes on", "tidies up", "to the end"]
 
 
-def test_what_nobody_looked_for_is_raised_at_the_end_alone(strike):
+def test_what_nobody_looked_for_is_raised_at_the_end():
     with pytest.raises(KeyboardInterrupt), interrupts_noted():
-        strike()
+        ctrl_c()
     raise_if_interrupted()
     with interrupts_noted():
         raise_if_interrupted()
 
+
+def test_an_error_is_not_hidden_by_a_noted_interrupt():
     def block():
         with interrupts_noted():
-            strike()
+            ctrl_c()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         block()
 
 
-@pytest.mark.parametrize("outer", [False, True])
-def test_held_interrupts_come_at_the_end_of_the_outermost_block(strike, outer):
+def test_held_interrupts_come_at_the_end_of_the_block():
     done = []
 
     def block():
         with interrupts_held():
-            strike()
-            done.append("inside")
-        done.append("after")
-
-    def noting():
-        with interrupts_noted():
-            block()
-            with interrupts_noted():
-                done.append("nor at the end of a block inside")
+            ctrl_c()
+            done.append(1)
 
     with pytest.raises(KeyboardInterrupt):
-        noting() if outer else block()
-    assert len(done) == (3 if outer else 1)
+        block()
+    assert done == [1]
 
 
-def test_other_threads_are_left_alone(strike):
+def test_inside_a_noting_block_nothing_is_held():
+    done = []
+
+    def block():
+        with interrupts_noted():
+            with interrupts_held():
+                ctrl_c()
+            done.append("not here")
+            with interrupts_noted():
+                done.append("nor at the end of a block inside")
+            raise_if_interrupted()
+            done.append("here")
+
+    with pytest.raises(KeyboardInterrupt):
+        block()
+    assert "here" not in done
+    assert len(done) == 2
+
+
+def test_other_threads_are_left_alone():
     failures = []
 
     def work():
@@ -105,7 +104,7 @@ def test_other_threads_are_left_alone(strike):
 
     def block():
         with interrupts_noted():
-            strike()
+            ctrl_c()
             thread = threading.Thread(target=work)
             thread.start()
             thread.join()

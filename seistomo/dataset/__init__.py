@@ -2,18 +2,24 @@
 
 from seistomo.dataset.store import (
     DatasetReader,
+    VelocityReader,
     merge,
     open_dataset,
+    open_velocity,
     read_predictions,
     write_dataset,
     write_predictions,
+    write_velocity,
 )
 
 __all__ = [
     "DatasetReader",
+    "VelocityReader",
     "merge",
     "open_dataset",
+    "open_velocity",
     "read_predictions",
     "write_dataset",
     "write_predictions",
+    "write_velocity",
 ]

@@ -5,33 +5,19 @@ from pathlib import Path
 
 import numpy as np
 
-from seistomo.dataset.store import DatasetReader, open_dataset
+from seistomo.dataset.store import DatasetReader, VelocityReader, open_dataset
 from seistomo.dataset.store.schema import SPLITS
-from seistomo.dataset.store.velocity_file import VelocityReader
 from seistomo.errors import InputError
 from seistomo.progress import bar, counted
 
 
 def describe_dataset(path: str | Path, *, check: bool = False) -> str:
-    """Return a readable summary of a data set.
-
-    Parameters
-    ----------
-    path
-        A data set file, or a folder of its parts.
-    check
-        Whether to read everything and compare checksums.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, or a checksum does not match.
-    """
+    """Return a readable summary of a data set; ``check``: read it whole, compare checksums."""
     with open_dataset(path) as data:
         lines = [*_content(data), *_models(data), *_survey(data)]
         lines.append(f"made with   {', '.join(f'{k} {v}' for k, v in data.software.items())}")
         if check:
-            lines.append(checksums(data, data.samples, "sample"))
+            lines.append(checksums(data, "sample"))
     return "\n".join(lines)
 
 
@@ -88,14 +74,9 @@ def _span(values: np.ndarray) -> str:
     return f"{low:g} m" if low == high else f"{low:g} to {high:g} m"
 
 
-def checksums(data: DatasetReader | VelocityReader, count: int, unit: str) -> str:
-    """Return a line that says that all ``count`` checksums match.
-
-    Raises
-    ------
-    InputError
-        If some do not.
-    """
+def checksums(data: VelocityReader, unit: str) -> str:
+    """Return a line that says that all checksums match; refuse a file where one does not."""
+    count = data.samples
     bad = data.damaged(lambda rows: bar(rows, description="check", unit=unit, leave=False))
     if bad:
         shown = ", ".join(map(str, bad[:10]))

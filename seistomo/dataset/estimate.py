@@ -4,8 +4,8 @@ import resource
 import shutil
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,46 +20,19 @@ from seistomo.simulation import Simulator
 REHEARSAL_SECONDS = 20.0
 
 
-@dataclass(frozen=True)
-class Rehearsal:
-    """What making a few samples gave.
+class Rehearsal(NamedTuple):
+    """What making a few samples gave."""
 
-    Attributes
-    ----------
-    gathers
-        float32 [source, receiver, time] of the first.
-    models
-        Models that were made to see what one takes.
-    seconds
-        Seconds a model.
-    memory, gpu_memory
-        Most memory that this process has used so far, bytes; of the GPU, None without one.
-    device
-        ``cpu`` or the name of the GPU.
-    """
-
-    gathers: np.ndarray
-    models: int
-    seconds: float
-    memory: int
-    gpu_memory: int | None
-    device: str
+    gathers: np.ndarray  # float32 [source, receiver, time] of the first
+    models: int  # made to see what one takes
+    seconds: float  # a model
+    memory: int  # most that this process has used so far, bytes
+    gpu_memory: int | None  # the same of the GPU, None without one
+    device: str  # "cpu" or the name of the GPU
 
 
 def rehearse(config: Config, models: ModelSource, wanted: range, device: str) -> Rehearsal:
-    """Shoot over the first model, then make some samples as the simulation does.
-
-    Parameters
-    ----------
-    config
-        The configuration.
-    models
-        Where the velocity models come from.
-    wanted
-        The samples that are to be made.
-    device
-        auto, cpu, cuda or cuda:N.
-    """
+    """Shoot over the first model, then make some samples as the simulation does."""
     simulator = Simulator(config, device)
     first = models.model(wanted.start).velocity
     started = time.perf_counter()
@@ -97,33 +70,21 @@ def peak_memory() -> int:
 
 
 def estimate_lines(config: Config, out: Path, wanted: range, rehearsal: Rehearsal) -> list[str]:
-    """Return what making a data set will take, in words.
-
-    Parameters
-    ----------
-    config
-        The configuration.
-    out
-        The data set to be.
-    wanted
-        The samples that are to be made.
-    rehearsal
-        What a few of them took.
-    """
+    """Return what making a data set will take, in words, from what a few of its samples took."""
     size = len(wanted) * stored_bytes(config)
     # Samples that wait to be written.
     memory = f"{(rehearsal.memory + min(AHEAD_BYTES, size)) / 1e9:.1f} GB"
     if rehearsal.gpu_memory is not None:
         memory += f", {rehearsal.gpu_memory / 1e9:.1f} GB on the GPU"
     free = _free_bytes(out)
-    enough = "" if free >= 2 * size else ": not enough"
+    enough = "" if free >= size else ": not enough"
     return [
         f"samples: {_samples(config, wanted)}",
         f"time: about {duration(len(wanted) * rehearsal.seconds)} on {rehearsal.device} in one"
         f" process ({rehearsal.seconds:.3g} s a model, measured over {rehearsal.models})",
         f"memory: about {memory}, whatever the number of samples",
-        f"disk: {size / 1e9:.3g} GB in {config.dataset.storage}, up to twice that on the way;"
-        f" {free / 1e9:.3g} GB are free{enough}",
+        f"disk: {size / 1e9:.3g} GB in {config.dataset.storage}; {free / 1e9:.3g} GB are"
+        f" free{enough}",
     ]
 
 

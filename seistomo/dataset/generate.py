@@ -1,32 +1,31 @@
-"""Draw models, shoot over them and write the data set, shard by shard, so that a kill costs little.
+"""Draw models, shoot over them and write the data set, so that a kill costs little.
 
-Samples are made by a `Pipeline`, shared out over `Ranks`, kept as shards in a `Workshop`, and
-joined by an `Assembly` while the next ones are made; when all are there the file moves into place
-and the shards go.
+Samples are made by a `Pipeline`, shared out over the processes that torchrun started, and written,
+each once, into the `Unfinished` file, which takes its place when all are there.
 """
 
 import os
+import re
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from seistomo.config import Config
-from seistomo.dataset.assembly import Assembly
-from seistomo.dataset.models import models_for
-from seistomo.dataset.order import Order
-from seistomo.dataset.production import Production
-from seistomo.dataset.ranks import Ranks
-from seistomo.dataset.shard import Shard
+from seistomo.dataset.models import ModelSource, models_for
+from seistomo.dataset.pipeline import Pipeline, Work
 from seistomo.dataset.store import schema
-from seistomo.dataset.store.parts import missing_ranges
-from seistomo.dataset.workshop import Workshop, cut
-from seistomo.errors import InputError
-from seistomo.files import require_space
+from seistomo.dataset.store.writer import RowWriter
+from seistomo.dataset.unfinished import Plan, Unfinished, is_being_replaced, wait_for_file
+from seistomo.errors import DiskFullError, InputError
+from seistomo.files import is_disk_full
 from seistomo.interrupts import interrupts_noted
-from seistomo.progress import counted, say, warn
-from seistomo.simulation import check_simulation
+from seistomo.progress import bar, counted, say, warn
+from seistomo.ranks import Processes, restarted
+from seistomo.simulation import check_simulation, make_wavelet
 
 # Shards are cut so that each rank gets at least this many, to end at about the same time.
 SHARDS_A_RANK = 4
@@ -117,9 +116,7 @@ def simulate(
         fit, or another rank fails.
     """
     out = Path(out)
-    if out.is_dir():
-        raise InputError(f"--out {out}: is a folder; give the name of an HDF5 file")
-    ranks = Ranks.from_environment() if distributed else Ranks()
+    ranks = Processes.from_environment() if distributed else Processes()
     with (
         ranks.together(),
         models_for(config, velocity) as (config, models),
@@ -128,71 +125,158 @@ def simulate(
         if velocity is not None and ranks.leads:
             grid, spacing = list(config.velocity.shape), config.velocity.spacing
             say(f"velocity.shape = {grid} and velocity.spacing = {spacing:g}: as in {velocity}")
-        order = Order(config, out, Shard.parse(shard) if shard else None)
-        workshop = Workshop(out, **_after_restart(out, resume, overwrite))
-        production = Production(order, models, ranks.device(device), ranks, workshop)
-        return (_lead if ranks.leads else _follow)(order, production)
+        plan = plan_for(config, out, shard)
+        started, device = time.perf_counter(), str(ranks.device(device, "--device"))
+        try:
+            if ranks.leads:
+                make = Unfinished(plan, **_after_restart(out, resume, overwrite))
+                made, wave_seconds = _lead(plan, models, make, ranks, device)
+            else:
+                made, wave_seconds = _follow(plan, models, ranks, device), 0.0
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            raise DiskFullError(
+                f"{out}: the disk is full; free some space and go on with --resume"
+            ) from None
+        seconds, number = time.perf_counter() - started, shard.strip() if shard else ""
+        return SimulationSummary(
+            out, len(plan.samples), made, seconds, wave_seconds, number, ranks.rank
+        )
 
 
-def _lead(order: Order, production: Production) -> SimulationSummary:
-    """Prepare, make shards with the others, join all."""
-    config, wanted, ranks = order.config, order.wanted, production.ranks
+def plan_for(config: Config, out: Path, shard: str | None) -> Plan:
+    """Return what is to be made; ``shard`` is "i/n" for the i-th of n parts."""
+    if out.is_dir():
+        raise InputError(f"--out {out}: is a folder; give the name of an HDF5 file")
+    numbers = None
+    if shard:
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", shard.strip())
+        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+            raise InputError(f"--shard {shard}: must be i/n with i from 1 to n, as 3/8")
+        numbers = int(found[1]), int(found[2])
+    samples = samples_of(config, *numbers or (1, 1))
+    return Plan(config, out, samples, numbers, make_wavelet(config.survey))
+
+
+def samples_of(config: Config, number: int, count: int) -> range:
+    """Return the samples of part ``number`` of ``count``.
+
+    They are whole runs of ``dataset.shard_samples``, next to each other, as evenly many for each
+    part as that allows.
+    """
+    total, each = config.dataset.samples, config.dataset.shard_samples
+    blocks = -(-total // each)
+    if count > blocks:
+        raise InputError(
+            f"--shard {number}/{count}: {total} samples are {blocks} shards of"
+            f" dataset.shard_samples = {each}, too few for {count} parts; use at most {blocks}"
+            f" parts, or dataset.shard_samples = {max(1, total // count)}"
+            if count <= total
+            else f"--shard {number}/{count}: there are only {total} samples (dataset.samples)"
+        )
+    first, last = (part * blocks // count for part in (number - 1, number))
+    return range(first * each, min(last * each, total))
+
+
+def _lead(
+    plan: Plan, models: ModelSource, unfinished: Unfinished, ranks: Processes, device: str
+) -> tuple[int, float]:
+    """Prepare, make samples with the others, finish the file; return how many and wave seconds."""
+    config = plan.config
     for line in check_simulation(config):
         say(line)
     _warn_of_empty_splits(config)
-    started = time.perf_counter()
-    with production.workshop as workshop:
-        parts = workshop.finished_parts(config, wanted, order.wavelet)
-        gaps = missing_ranges(parts, wanted)
+    with unfinished:
+        gaps = unfinished.prepare(models)
         todo = sum(stop - start for start, stop in gaps)
         share = -(-todo // (SHARDS_A_RANK * ranks.count)) if ranks.count > 1 else todo
-        shards = cut(gaps, max(1, min(config.dataset.shard_samples, share)))
-        finished = workshop.is_finished(wanted)
-        if not finished:
-            # Once for the shards, once more for the merged file.
-            require_space(order.out, schema.stored_bytes(config) * (todo + len(wanted)))
-        terms = order.terms(production.device)
-        ranks.share(lambda: {"terms": terms, "shards": shards})
-        if not finished:
-            with Assembly(order.out, config, wanted, parts, order.shard_numbers) as assembly:
-                production.lead(shards, assembly)
-                assembly.finish()
-        workshop.remove()
-    return SimulationSummary(
-        order.out,
-        len(wanted),
-        todo,
-        time.perf_counter() - started,
-        production.wave_seconds,
-        str(order.shard or ""),
-    )
+        size = max(1, min(config.dataset.shard_samples, share))
+        shards = [
+            (first, min(first + size, stop))
+            for start, stop in gaps
+            for first in range(start, stop, size)
+        ]
+        ranks.shared(lambda: {"terms": _terms(plan, device), "shards": shards})
+        total, waves = len(plan.samples), []
+        with bar(
+            total=total, initial=total - todo, description="simulate", unit="model"
+        ) as progress:
+
+            def follow() -> None:
+                progress.update(total - todo + ranks.add("samples", 0) - progress.n)
+                waves.extend(ranks.told())
+
+            _make(plan, models, shards, unfinished.path, ranks, device, follow)
+            follow()
+            while len(waves) < ranks.count:
+                ranks.wait()
+                follow()
+        if not unfinished.finished:
+            unfinished.complete()
+    return todo, sum(waves) / len(waves)
 
 
-def _follow(order: Order, production: Production) -> SimulationSummary:
-    """Make shards as rank 0 says."""
-    started, ranks = time.perf_counter(), production.ranks
-    plan = ranks.share(dict)
-    order.require_same_terms(plan["terms"], production.device, ranks)
-    shards = [(start, stop) for start, stop in plan["shards"]]
+def _follow(plan: Plan, models: ModelSource, ranks: Processes, device: str) -> int:
+    """Make samples as rank 0 says; return how many all ranks make."""
+    shared = ranks.shared(dict)
+    for key, value in _terms(plan, device).items():
+        if shared["terms"].get(key) != value:
+            raise InputError(
+                f"{key} = {value!r}, but rank 0 has {shared['terms'].get(key)!r}; give all ranks"
+                " the same command and files"
+            )
+    shards = shared["shards"]
+    path = wait_for_file(plan.out) if shards else plan.out
+    _make(plan, models, shards, path, ranks, device, ranks.require_all_well)
+    return sum(stop - start for start, stop in shards)
+
+
+def _make(
+    plan: Plan,
+    models: ModelSource,
+    shards: Sequence[tuple[int, int]],
+    path: Path,
+    ranks: Processes,
+    device: str,
+    step: Callable[[], None],
+) -> None:
+    """Make shards until all are made or in other ranks' hands; ``step`` after each call."""
+    wave_seconds = 0.0
     if shards:
-        production.workshop.require_shared()
-    production.follow(shards)
-    return SimulationSummary(
-        order.out,
-        len(order.wanted),
-        sum(stop - start for start, stop in shards),
-        time.perf_counter() - started,
-        0.0,
-        str(order.shard or ""),
-        ranks.rank,
-    )
+        with (
+            Pipeline(plan.config, device, models) as pipeline,
+            RowWriter(path, shared=ranks.count > 1) as writer,
+        ):
+
+            def claimed() -> Iterator[Work]:
+                while (number := ranks.add("shards") - 1) < len(shards):
+                    yield from pipeline.work_on(shards[number])
+
+            for work, samples in pipeline.run(claimed()):
+                writer.write(work.indices.start - plan.samples.start, samples)
+                if work.indices.stop == work.shard[1]:
+                    writer.flush()
+                ranks.add("samples", len(samples))
+                step()
+            wave_seconds = pipeline.wave_seconds
+    ranks.tell(wave_seconds)
+
+
+def _terms(plan: Plan, device: str) -> dict[str, Any]:
+    """Return what all ranks must agree about, JSON-able."""
+    number, count = plan.shard or (1, 1)
+    return {
+        **schema.data_settings(plan.config),
+        "dataset.samples": plan.config.dataset.samples,
+        "--shard": f"{number}/{count}",
+        "--device": device.partition(":")[0],
+    }
 
 
 def _after_restart(out: Path, resume: bool, overwrite: bool) -> dict[str, bool]:
     """Return how to deal with what is there: after a restart by torchrun, go on with it."""
-    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
-    old = Workshop.holds_old_set(out) if overwrite else os.path.lexists(out)
-    if restarted and not old:
+    if restarted() and (is_being_replaced(out) or not os.path.lexists(out)):
         return {"resume": True, "overwrite": False}
     return {"resume": resume, "overwrite": overwrite}
 

@@ -1,14 +1,18 @@
 """Where the velocity models of a data set come from: drawn at random, or from a file."""
 
 import math
+import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from seistomo.config import Config, with_overrides
-from seistomo.config.velocity import HIGHEST, LOWEST_IMPORTED
-from seistomo.dataset.store.velocity_file import VelocityReader, open_velocity
+from seistomo.config.velocity import FAMILIES, HIGHEST, LOWEST_IMPORTED, VelocityConfig
+from seistomo.dataset.store import VelocityReader, open_velocity
 from seistomo.errors import InputError
 from seistomo.progress import counted
 from seistomo.velocity import VelocityModel, draw_model
@@ -22,19 +26,49 @@ ROUNDING = 1e-6
 class ModelSource(Protocol):
     """Gives the velocity model of any sample; several threads may ask at once."""
 
-    def model(self, index: int) -> VelocityModel:
-        """Return the model of sample ``index``."""
+    widths: dict[str, int]  # bytes that a model's family and parameters may take as text
+
+    def model(self, index: int) -> VelocityModel: ...
 
 
 class DrawnModels:
     """Models drawn as a configuration says."""
 
     def __init__(self, config: Config) -> None:
-        self._config, self._seed = config.velocity, config.dataset.seed
+        self.config, self.seed = config.velocity, config.dataset.seed
+        self.widths = {"family": max(map(len, FAMILIES)), "parameters": text_bound(config.velocity)}
 
     def model(self, index: int) -> VelocityModel:
-        """Return the model of sample ``index``."""
-        return draw_model(self._config, self._seed, index)
+        return draw_model(self.config, self.seed, index)
+
+
+class StoredModels:
+    """Models of a velocity file or data set."""
+
+    def __init__(self, reader: VelocityReader) -> None:
+        self.reader = reader
+        self.widths = reader.widths
+
+    def model(self, index: int) -> VelocityModel:
+        return VelocityModel(
+            velocity=self.reader.read_velocity([index])[0],
+            salt_mask=self.reader.read_salt_mask([index])[0],
+            family=self.reader.families([index])[0],
+            parameters=self.reader.parameters(index),
+        )
+
+
+def text_bound(config: VelocityConfig) -> int:
+    """Return more bytes than what is drawn for a model can take as JSON.
+
+    Numbers take up to 24 characters, those of layers, which are rounded, up to 12.
+    """
+    thickest = max(config.layer_thickness[1], 1.0)
+    layers = max(config.layers[1], math.ceil((config.depth_extent + config.spacing) / thickest))
+    layers = max(layers, config.openfwi_layers[1], config.openfwi_fault_layers_b[1]) + 1
+    faults = max(1, config.faults[1], config.openfwi_faults_a[1], config.openfwi_faults_b[1])
+    bodies = 4 if config.draws_salt else 0
+    return 1024 + 40 * layers + 150 * config.folds[1] + 320 * faults + 480 * bodies
 
 
 @contextmanager
@@ -55,7 +89,7 @@ def models_for(config: Config, velocity: str | Path | None) -> Iterator[tuple[Co
     """
     if velocity is not None:
         with open_velocity(velocity) as models:
-            yield config_for(config, models), models
+            yield config_for(config, models), StoredModels(models)
         return
     require_drawn(config)
     yield config, DrawnModels(config)
@@ -83,7 +117,7 @@ def overrides_for(velocity: str | Path, source: str, overrides: Sequence[str]) -
         added = _grid(models)
         given = any(text.partition("=")[0].strip() == "dataset.samples" for text in overrides)
         if not given and not Path(source).is_file():
-            added.append(f"dataset.samples={models.models}")
+            added.append(f"dataset.samples={models.samples}")
     return [*overrides, *added]
 
 
@@ -100,21 +134,21 @@ def config_for(config: Config, models: VelocityReader) -> Config:
         models, or does not allow their speeds.
     """
     imported = config.velocity.imported
-    if imported not in (None, models.identity):
+    if imported not in (None, models.models_identity):
         raise InputError(
-            f"--velocity {models.path}: holds other models ({models.identity}) than those that the"
-            f" configuration was made with (velocity.imported = {imported})"
+            f"--velocity {models.path}: holds other models ({models.models_identity}) than those"
+            f" that the configuration was made with (velocity.imported = {imported})"
         )
     _require_speeds(config, models)
     stated = "samples" in config.dataset.model_fields_set
-    if stated and config.dataset.samples > models.models:
+    if stated and config.dataset.samples > models.samples:
         raise InputError(
             f"dataset.samples = {config.dataset.samples}: --velocity {models.path} holds"
-            f" {counted(models.models, 'model')}; use --samples {models.models} or fewer"
+            f" {counted(models.samples, 'model')}; use --samples {models.samples} or fewer"
         )
-    settings = [*_grid(models), f'velocity.imported="{models.identity}"']
+    settings = [*_grid(models), f'velocity.imported="{models.models_identity}"']
     if not stated:
-        settings.append(f"dataset.samples={models.models}")
+        settings.append(f"dataset.samples={models.samples}")
     return with_overrides(config, settings)
 
 
@@ -146,7 +180,7 @@ def _refuse_what_the_file_says(overrides: Sequence[str]) -> None:
 def _grid(models: VelocityReader) -> list[str]:
     """Return the ``--set`` strings that give a configuration the grid of a file's models."""
     return [
-        f"velocity.shape=[{models.shape[0]}, {models.shape[1]}]",
+        f"velocity.shape=[{models.velocity_shape[0]}, {models.velocity_shape[1]}]",
         f"velocity.spacing={models.spacing!r}",
     ]
 
@@ -167,3 +201,14 @@ def _require_speeds(config: Config, models: VelocityReader) -> None:
             f" are not all between velocity.minimum = {low:g} and velocity.maximum = {high:g}; use"
             f" {settings}seistomo import --clip {':'.join(clip)}"
         )
+
+
+def end_with_parent() -> None:
+    """Leave Ctrl-C to the parent process, and end when it has ended: what a drawing one does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

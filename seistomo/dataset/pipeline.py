@@ -4,33 +4,40 @@ Workers, threads of this process, each take a few samples from model to packed g
 of that is outside Python's lock. On a CPU there are as many workers as threads of torch, and each
 solves the wave equation with one thread: nobody waits for anybody, and what is done beside it costs
 its own processor time alone. On a GPU the workers share the device: while it computes for one, the
-others draw, copy and pack. Whoever asks for the results writes them, in order.
+others copy and pack, and models are drawn in other processes, for drawing holds Python's lock.
+Whoever asks for the results writes them, in order.
 """
 
+import multiprocessing
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import nullcontext
-from dataclasses import dataclass
+from concurrent.futures import (
+    BrokenExecutor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
+from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from seistomo.config import Config
-from seistomo.dataset.drawing import DrawingProcesses
-from seistomo.dataset.models import DrawnModels, ModelSource
-from seistomo.dataset.store import Sample, pack_sample
+from seistomo.dataset.models import DrawnModels, ModelSource, end_with_parent
 from seistomo.dataset.store.schema import split_of, stored_bytes
+from seistomo.dataset.store.writer import pack_sample
+from seistomo.errors import InputError
 from seistomo.interrupts import interrupts_held, raise_if_interrupted
 from seistomo.progress import say
 from seistomo.simulation import Simulator, Survey
-from seistomo.velocity import VelocityModel
+from seistomo.velocity import VelocityModel, draw_model
 
-# Workers that share a GPU: while one computes, the others draw and pack.
+# Workers that share a GPU, and processes that draw models for them.
 GPU_WORKERS = 4
 # Samples that wait to be written take at most this much memory, or two calls' worth a worker.
 AHEAD_BYTES = 2**28
@@ -40,44 +47,15 @@ POLL = 0.1
 PATIENCE = 1.0
 
 
-@dataclass(frozen=True)
-class Work:
-    """Samples that share one call of the simulator, and the file that they are for.
-
-    Attributes
-    ----------
-    indices
-        The samples.
-    shard
-        First and last + 1 sample of their file.
-    """
+class Work(NamedTuple):
+    """Samples that share one call of the simulator."""
 
     indices: range
-    shard: tuple[int, int]
+    shard: tuple[int, int]  # first and last + 1 sample of what is written together
 
 
 class Pipeline:
-    """Makes samples, several calls of the simulator at a time; use it as a context manager.
-
-    Parameters
-    ----------
-    config
-        What to shoot and how.
-    device
-        auto, cpu, cuda or cuda:N.
-    models
-        Where the models come from.
-
-    Attributes
-    ----------
-    workers
-        Number of threads that make samples.
-
-    Raises
-    ------
-    InputError
-        As `Simulator` does: for a device that is not there, say.
-    """
+    """Makes samples, several calls of the simulator at a time; use it as a context manager."""
 
     def __init__(self, config: Config, device: str, models: ModelSource) -> None:
         self._config = config
@@ -86,12 +64,14 @@ class Pipeline:
         self._threads = torch.get_num_threads()
         self.workers = GPU_WORKERS if self._on_gpu else self._threads
         self._models = models
-        self._drawing = None
+        self._drawing: ProcessPoolExecutor | None = None
         if self._on_gpu and isinstance(models, DrawnModels):
-            self._drawing = DrawingProcesses(config)
+            self._drawing = ProcessPoolExecutor(
+                GPU_WORKERS, multiprocessing.get_context("spawn"), end_with_parent
+            )
+        self._pool = ThreadPoolExecutor(self.workers, "samples")
         self._memory = threading.local()
         self._pending: deque[tuple[Work, Future]] = deque()
-        self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="samples")
 
     def __enter__(self) -> "Pipeline":
         return self
@@ -103,7 +83,7 @@ class Pipeline:
         trace: TracebackType | None,
     ) -> None:
         # Calls that are under way cannot be broken off: another Ctrl-C waits for them too.
-        with interrupts_held(), self._drawing or nullcontext():
+        with interrupts_held():
             self._pool.shutdown(wait=False, cancel_futures=True)
             deadline = time.monotonic() + PATIENCE
             for _, future in self._pending:
@@ -112,6 +92,8 @@ class Pipeline:
             if any(not future.done() for _, future in self._pending):
                 say("stopping: the shots in hand come to their end first")
             self._pool.shutdown(wait=True)
+            if self._drawing is not None:
+                self._drawing.shutdown(cancel_futures=True)
             # The threads' own setting reaches the linear algebra library of the whole process.
             torch.set_num_threads(self._threads)
 
@@ -121,7 +103,7 @@ class Pipeline:
         return self._simulator.wave_seconds / (1 if self._on_gpu else self.workers)
 
     def work_on(self, shard: tuple[int, int]) -> Iterator[Work]:
-        """Yield the samples of a file in groups that share one call of the simulator."""
+        """Yield the samples of a shard in groups that share one call of the simulator."""
         first, stop = shard
         # At least so many calls are still to come after the next one, where that is possible: on a
         # CPU, where small calls cost little, so many that the workers end at nearly the same time.
@@ -165,21 +147,33 @@ class Pipeline:
         """Draw, shoot and pack some samples: what a worker does."""
         # Of this thread: the simulator and torch then start no threads of their own.
         torch.set_num_threads(1)
-        config = self._config
+        config, seed = self._config, self._config.dataset.seed
         models = self._draw(indices)
         velocity = np.stack([model.velocity for model in models])
         gathers = self._simulator(velocity, list(indices), self._memory_for(len(models)))
         self._memory.gathers = gathers
         splits = split_of(np.asarray(indices), config.dataset.split)
         return [
-            pack_sample(config, _sample(config, index, model, gather, int(split)))
+            pack_sample(
+                config,
+                **vars(model),
+                **vars(Survey.draw(config, seed, index)),
+                gathers=gather,
+                index=index,
+                seed=seed,
+                split=split,
+            )
             for index, model, gather, split in zip(indices, models, gathers, splits, strict=True)
         ]
 
     def _draw(self, indices: range) -> list[VelocityModel]:
-        if self._drawing is not None:
-            return self._drawing.models(indices)
-        return [self._models.model(index) for index in indices]
+        if self._drawing is None:
+            return [self._models.model(index) for index in indices]
+        draw = partial(draw_model, self._models.config, self._models.seed)
+        try:
+            return list(self._drawing.map(draw, indices, chunksize=len(indices)))
+        except BrokenExecutor:
+            raise InputError("drawing models: a process died; is there enough memory?") from None
 
     def _memory_for(self, models: int) -> np.ndarray | None:
         """Return this worker's memory of the last call, where it can be used again."""
@@ -193,25 +187,3 @@ class Pipeline:
 def on_gpu(simulator: Simulator) -> bool:
     """Tell whether a simulator computes on a GPU."""
     return simulator.device.type == "cuda"
-
-
-def _sample(
-    config: Config, index: int, model: VelocityModel, gathers: np.ndarray, split: int
-) -> Sample:
-    seed = config.dataset.seed
-    survey = Survey.draw(config, seed, index)
-    return Sample(
-        velocity=model.velocity,
-        gathers=gathers,
-        salt_mask=model.salt_mask,
-        dead_trace=survey.dead_trace,
-        source_x=survey.source_x,
-        source_depth=survey.source_depth,
-        receiver_x=survey.receiver_x,
-        receiver_depth=survey.receiver_depth,
-        index=index,
-        seed=seed,
-        split=split,
-        family=model.family,
-        parameters=model.parameters,
-    )

@@ -6,9 +6,9 @@ import numpy as np
 
 from seistomo.config import Config
 from seistomo.dataset.estimate import estimate_lines, rehearse
+from seistomo.dataset.generate import plan_for
 from seistomo.dataset.models import ModelSource, models_for
-from seistomo.dataset.order import Order
-from seistomo.dataset.shard import Shard
+from seistomo.dataset.unfinished import Plan
 from seistomo.errors import InputError
 from seistomo.evaluation import figures
 from seistomo.progress import warn
@@ -34,23 +34,21 @@ def dry_run(
     """
     out = Path(out)
     sheet = out.with_name(f"{out.stem}.dry-run.png")
-    if out.is_dir():
-        raise InputError(f"--out {out}: is a folder; give the name of an HDF5 file")
     if sheet.exists() and not overwrite:
         raise InputError(f"--dry-run: {sheet} exists already; give --overwrite")
     if out.exists() and not overwrite:
         warn(f"{out} exists already: to make it takes --resume or --overwrite")
     with models_for(config, velocity) as (config, models):
-        order = Order(config, out, Shard.parse(shard) if shard else None)
+        plan = plan_for(config, out, shard)
         lines = check_simulation(config)
-        rehearsal = rehearse(config, models, order.wanted, device)
-        lines += estimate_lines(config, out, order.wanted, rehearsal)
-        figure = _sheet(order, models, rehearsal.gathers)
+        rehearsal = rehearse(config, models, plan.samples, device)
+        lines += estimate_lines(config, out, plan.samples, rehearsal)
+        figure = _sheet(plan, models, rehearsal.gathers)
     return "\n".join([*lines, f"sheet: {figures.save(figure, sheet)}"])
 
 
-def _sheet(order: Order, models: ModelSource, gathers: np.ndarray) -> figures.Figure:
-    config, wanted = order.config, order.wanted
+def _sheet(plan: Plan, models: ModelSource, gathers: np.ndarray) -> figures.Figure:
+    config, wanted = plan.config, plan.samples
     places = np.linspace(0, len(wanted) - 1, min(SHEET_MODELS, len(wanted))).round().astype(int)
     shown = [wanted[place] for place in places]
     drawn = [models.model(index) for index in shown]
@@ -62,7 +60,7 @@ def _sheet(order: Order, models: ModelSource, gathers: np.ndarray) -> figures.Fi
         [f"{index}: {model.family}" for index, model in zip(shown, drawn, strict=True)],
         [vars(Survey.draw(config, config.dataset.seed, index)) for index in shown],
         gathers,
-        order.wavelet,
+        plan.wavelet,
         config.survey.time_step,
         (config.velocity.minimum, config.velocity.maximum),
     )

@@ -15,8 +15,7 @@ from seistomo.dataset.describe import describe_dataset
 from seistomo.dataset.exchange.describe import describe_velocity
 from seistomo.dataset.exchange.folder import MARKER
 from seistomo.dataset.store import file_format
-from seistomo.dataset.store.schema import PREDICTIONS_FORMAT
-from seistomo.dataset.store.velocity_writer import VELOCITY_FORMAT
+from seistomo.dataset.store.schema import PREDICTIONS_FORMAT, VELOCITY_FORMAT
 from seistomo.errors import InputError
 from seistomo.progress import counted
 

@@ -7,11 +7,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seistomo.dataset import DatasetReader, open_dataset, read_predictions
+from seistomo.dataset import (
+    DatasetReader,
+    VelocityReader,
+    open_dataset,
+    open_velocity,
+    read_predictions,
+)
 from seistomo.dataset.store import file_format
-from seistomo.dataset.store.schema import FORMAT, PREDICTIONS_FORMAT
-from seistomo.dataset.store.velocity_file import VelocityReader, open_velocity
-from seistomo.dataset.store.velocity_writer import VELOCITY_FORMAT
+from seistomo.dataset.store.schema import FORMAT, PREDICTIONS_FORMAT, VELOCITY_FORMAT
 from seistomo.errors import InputError
 from seistomo.evaluation import figures
 from seistomo.evaluation.info import is_run, run_history
@@ -154,7 +158,7 @@ def _rows(samples: Selection, count: int, kind: str) -> list[int]:
     return rows
 
 
-def _labels(data: DatasetReader | VelocityReader, rows: Sequence[int]) -> list[str]:
+def _labels(data: VelocityReader, rows: Sequence[int]) -> list[str]:
     return [f"{row}: {family}" for row, family in zip(rows, data.families(rows), strict=True)]
 
 
@@ -182,7 +186,7 @@ def _models(paths: Sequence[str | Path], samples: Selection) -> figures.Figure:
     if len(paths) != 1:
         raise InputError(f"{paths[1]}: a sheet of models is drawn of one velocity file")
     with open_velocity(paths[0]) as data:
-        rows = _rows(samples, data.models, "models")
+        rows = _rows(samples, data.samples, "models")
         labels, limits = _labels(data, rows), (data.minimum, data.maximum)
         velocity = data.read_velocity(rows)
         return figures.models_figure(velocity, data.depth, data.x, labels, None, limits)
@@ -195,11 +199,10 @@ def _crops(paths: Sequence[str | Path], samples: Selection) -> figures.Figure:
             "kind = crops: name two velocity files, the whole model and the crops cut from it"
         )
     with open_velocity(paths[0]) as whole, open_velocity(paths[1]) as crops:
-        model = whole.model(0)
-        origin = model.parameters
+        origin = whole.parameters(0)
         cuts = {}
-        for row in _rows(samples, crops.models, "crops"):
-            cut = crops.model(row).parameters
+        for row in _rows(samples, crops.samples, "crops"):
+            cut = crops.parameters(row)
             same = all(cut.get(key) == origin.get(key) for key in ("file", "model"))
             if same and "depth_m" in origin:
                 cuts[row] = (cut["depth_m"], cut["x_m"])
@@ -209,9 +212,10 @@ def _crops(paths: Sequence[str | Path], samples: Selection) -> figures.Figure:
                 " notes where"
             )
         size = (crops.depth[-1], crops.x[-1])
-        nodes = f"{crops.shape[0]} x {crops.shape[1]} nodes ({size[0]:g} x {size[1]:g} m)"
+        shape = " x ".join(map(str, crops.velocity_shape))
+        nodes = f"{shape} nodes ({size[0]:g} x {size[1]:g} m)"
         return figures.crops_figure(
-            model.velocity,
+            whole.read_velocity([0])[0],
             whole.depth + origin["depth_m"],
             whole.x + origin["x_m"],
             list(cuts.values()),

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from seistomo.cli import app
 from seistomo.config import load_config
-from seistomo.dataset import open_dataset, write_dataset
-from seistomo.dataset.store.velocity_file import open_velocity
+from seistomo.dataset import open_dataset, open_velocity, write_dataset
+from seistomo.dataset.models import StoredModels
 
 RAMP = (1500 + np.add.outer(np.arange(30.0) * 50, np.arange(40.0) * 10)).astype(np.float32)
 SETTINGS = ["velocity.shape=[30, 40]", "velocity.spacing=10.0", "survey.time_samples=16"]
@@ -47,13 +47,13 @@ def test_every_option_of_import_reaches_its_place(files):
         "v.h5: 39 models of 12 x 14 nodes (depth x x) at 10 m, 1800 to 3145 m/s"
     ]
     with open_velocity("v.h5") as made:
-        assert made.models == 3 * 13
-        last = made.model(38)
+        assert made.samples == 3 * 13
+        last = StoredModels(made).model(38)
         assert (last.parameters["depth_m"], last.parameters["x_m"]) == (50 + 120, 360)
         assert last.family == "wedge"
         np.testing.assert_allclose(last.velocity[:, ::2], RAMP[17:29, 18:25], rtol=1e-6)
         first = np.clip(RAMP[5:17, :7], 1800, None)
-        np.testing.assert_allclose(made.model(0).velocity[:, ::2], first, rtol=1e-6)
+        np.testing.assert_allclose(made.read_velocity([0])[0][:, ::2], first, rtol=1e-6)
         np.testing.assert_array_equal(last.salt_mask, last.velocity > 2000)
 
 
@@ -78,7 +78,7 @@ def test_import(files, options, models):
         return
     assert done.exit_code == 0, done.output
     with open_velocity("v.h5") as made:
-        assert made.models == models
+        assert made.samples == models
 
 
 def test_info_and_plot_know_velocity_files(files):
@@ -185,12 +185,12 @@ def test_a_model_of_ones_own_goes_all_the_way(files):
         open_velocity("back.h5") as back,
         open_velocity("again.h5") as again,
     ):
-        assert imported.identity == shot.identity == again.identity
-        assert imported.models == 4
+        assert imported.models_identity == shot.models_identity == again.models_identity
+        assert imported.samples == 4
         np.testing.assert_array_equal(back.read_velocity(rows), imported.read_velocity(rows))
         assert back.families(rows) == ["ramp"] * 4
     with open_dataset("shot.h5") as data:
         gathers = data.read_gathers(rows)
-        assert data.config.velocity.imported == imported.identity
+        assert data.config.velocity.imported == imported.models_identity
     assert np.abs(gathers).max(axis=(1, 2, 3)).min() > 0
     assert not np.array_equal(gathers[0], gathers[1])

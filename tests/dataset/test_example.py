@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from seistomo.config import load_config
 from seistomo.dataset import open_dataset
 from seistomo.dataset.describe import describe_dataset
-from seistomo.dataset.store.schema import config_text, data_settings
+from seistomo.dataset.store.schema import data_settings
 from seistomo.simulation import Simulator
 from seistomo.velocity import draw_model
 
@@ -32,18 +31,3 @@ def test_example_is_what_the_quickstart_draws_today():
     np.testing.assert_allclose(drawn, velocity[0], atol=0.5)
     again = Simulator(config, "cpu")(velocity, [3])
     assert np.abs(again - gathers).max() < 1e-3 * np.abs(gathers).max()
-
-
-def test_files_of_earlier_versions_keep_their_identity():
-    """Runs remember the data set that they were trained on by it.
-
-    New settings of the sections velocity, survey, simulation and dataset belong into
-    `LATER_SETTINGS`, with defaults that mean what was meant before.
-    """
-    with h5py.File(PATH) as file:
-        stored, text = file.attrs["identity"], file.attrs["config"]
-    with open_dataset(PATH) as data:
-        assert data.identity == stored
-        again = config_text(data.config)
-    head = "[network]"
-    assert again.partition(head)[0] == text.partition(head)[0]

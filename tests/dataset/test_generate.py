@@ -1,14 +1,22 @@
-"""Simulated data sets: the same bytes whatever happens on the way."""
+"""Simulated data sets: each sample written once, the same bytes whatever happens on the way."""
 
+import errno
+import fcntl
+import shutil
 import signal
 import time
+from contextlib import contextmanager
 
+import h5py
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from seistomo.dataset import merge, open_dataset
-from seistomo.dataset.generate import simulate
+from seistomo.config import load_config
+from seistomo.dataset import merge, models, open_dataset
+from seistomo.dataset.generate import plan_for, samples_of, simulate
 from seistomo.dataset.store import schema
 from seistomo.errors import InputError
 
@@ -20,7 +28,35 @@ def reference(tiny, tmp_path_factory):
     return path
 
 
-def test_data_set_holds_what_was_asked_for(reference):
+@pytest.fixture
+def break_off(monkeypatch):
+    """Return a context manager in which drawing sample ``at`` ends the run."""
+
+    @contextmanager
+    def context(at, error=KeyboardInterrupt):
+        def draw(config, seed, index, draw=models.draw_model):
+            if index == at:
+                raise error
+            return draw(config, seed, index)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(models, "draw_model", draw)
+            yield
+
+    return context
+
+
+def done(out):
+    """Return which rows of the unfinished file are there."""
+    path = out.with_name(f"{out.name}.unfinished")
+    try:
+        with h5py.File(path, locking=False) as file:
+            return np.flatnonzero(file["crc32"][...]).tolist()
+    except OSError:
+        return []
+
+
+def test_data_set_holds_what_was_asked_for(tiny, reference):
     with open_dataset(reference) as data:
         assert data.samples == 10
         assert data.gather_shape == (2, 7, 140)
@@ -28,16 +64,31 @@ def test_data_set_holds_what_was_asked_for(reference):
         assert data.seeds(range(10)).tolist() == [[3, i] for i in range(10)]
         assert data.damaged() == []
         gathers = data.read_gathers(range(10))
+        assert data.config == schema.stored_config(tiny())
+        assert data.config.dataset.shard_samples != 2, "settings of speed are not stored"
     assert np.abs(gathers).max(axis=(1, 2, 3)).min() > 0
     assert [path.name for path in reference.parent.iterdir()] == ["data.h5"]
 
 
 @pytest.mark.parametrize(
-    "change", ["dataset.shard_samples=7", "simulation.models_per_call=3", "training.device=cpu"]
+    ("change", "threads"),
+    [
+        ("dataset.shard_samples=7", 2),
+        ("simulation.models_per_call=3", 5),
+        ("training.device=cpu", 1),
+    ],
 )
-def test_bytes_do_not_depend_on_how_the_work_is_divided(tiny, reference, tmp_path, change):
-    simulate(tiny(change), tmp_path / "data.h5")
+def test_bytes_do_not_depend_on_how_the_work_is_divided(tiny, reference, tmp_path, change, threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        summary = simulate(tiny(change), tmp_path / "data.h5")
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
     assert (tmp_path / "data.h5").read_bytes() == reference.read_bytes()
+    assert 0 < summary.wave_seconds < summary.seconds
+    assert "10 samples, 10 simulated in" in str(summary)
 
 
 def test_a_grown_set_is_the_set_made_at_once(tiny, reference, tmp_path):
@@ -49,19 +100,10 @@ def test_a_grown_set_is_the_set_made_at_once(tiny, reference, tmp_path):
     assert path.read_bytes() == reference.read_bytes()
     with open_dataset(path) as data:
         np.testing.assert_array_equal(data.splits[:4], splits)
-
-
-def test_summary_says_how_fast_it_was(tiny, tmp_path):
-    done = simulate(tiny("dataset.samples=4"), tmp_path / "data.h5")
-    assert 0 < done.wave_seconds < done.seconds
-    assert "4 samples, 4 simulated in" in str(done)
-    assert "a model," in str(done)
-
-
-def test_resuming_a_finished_set_changes_nothing(tiny, reference):
-    before = reference.stat().st_mtime_ns
-    assert simulate(tiny(), reference, resume=True).simulated == 0
-    assert reference.stat().st_mtime_ns == before
+    before = path.stat().st_mtime_ns
+    assert simulate(tiny(), path, resume=True).simulated == 0
+    assert path.stat().st_mtime_ns == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_existing_output_is_refused_then_replaced(tiny, reference, tmp_path):
@@ -74,68 +116,124 @@ def test_existing_output_is_refused_then_replaced(tiny, reference, tmp_path):
         simulate(tiny("survey.frequency=9.0"), path, resume=True)
     with pytest.raises(InputError, match="holds 2 samples, more than"):
         simulate(tiny("dataset.samples=1"), path, resume=True)
+    with pytest.raises(InputError, match="choose one of"):
+        simulate(tiny(), path, resume=True, overwrite=True)
     assert path.read_bytes() == before
-    simulate(tiny(), path, overwrite=True)
+    link = tmp_path / "link.h5"
+    link.symlink_to(path)
+    simulate(tiny(), link, overwrite=True)
     assert path.read_bytes() == reference.read_bytes()
+    assert link.is_symlink()
+    assert sorted(tmp_path.iterdir()) == [path, link]
 
 
-def test_a_failure_midway_keeps_whole_shards_and_the_old_file(
-    tiny, reference, tmp_path, monkeypatch
-):
-    from seistomo.dataset import models
-
+def test_a_failure_midway_keeps_whole_shards_and_the_old_file(tiny, reference, tmp_path, break_off):
     path = tmp_path / "data.h5"
     simulate(tiny("dataset.samples=2"), path)
     before = path.read_bytes()
-    original = models.draw_model
-
-    def stop_at_five(config, seed, index):
-        if index == 5:
-            raise KeyboardInterrupt
-        return original(config, seed, index)
-
-    monkeypatch.setattr(models, "draw_model", stop_at_five)
-    with pytest.raises(KeyboardInterrupt):
+    with break_off(5), pytest.raises(KeyboardInterrupt):
         simulate(tiny(), path, overwrite=True)
     assert path.read_bytes() == before
-    shards = sorted(p.name for p in (tmp_path / "data.h5.shards").glob("*.h5"))
-    assert shards == ["shard-00000000-00000002.h5", "shard-00000002-00000004.h5"]
-    monkeypatch.undo()
+    assert done(path) == [0, 1, 2, 3]
+    shutil.move(path, tmp_path / "old.h5")
+    with pytest.raises(InputError, match=r"left data\.h5\.unfinished; use --resume"):
+        simulate(tiny(), path)
+    with pytest.raises(InputError, match=r"data\.h5: no such file; data\.h5\.unfinished is"):
+        open_dataset(path)
+    with pytest.raises(InputError, match="unfinished; finish it with"):
+        open_dataset(tmp_path / "data.h5.unfinished")
+    shutil.move(tmp_path / "old.h5", path)
     # A resumed overwrite still replaces the old file.
     assert simulate(tiny(), path, resume=True).simulated == 6
     assert path.read_bytes() == reference.read_bytes()
-    assert not (tmp_path / "data.h5.shards").exists()
+    assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_damaged_shard_is_made_again(tiny, reference, tmp_path, monkeypatch):
-    from seistomo.dataset import assembly
-
-    def interrupted_at_the_end(path, config, samples, parts, step, **more):
-        assert [part.start for part in parts] == [0, 2, 4, 6, 8]
-        raise KeyboardInterrupt
-
-    path = tmp_path / "data.h5"
-    with monkeypatch.context() as patched:
-        patched.setattr(assembly, "write_merged", interrupted_at_the_end)
-        with pytest.raises(KeyboardInterrupt):
-            simulate(tiny(), path)
-    assert not path.exists()
-    shard = tmp_path / "data.h5.shards" / "shard-00000004-00000006.h5"
-    shard.write_bytes(shard.read_bytes()[:1000])
-    with pytest.raises(InputError, match="an interrupted run left"):
+@pytest.mark.parametrize("samples", [6, 12])
+def test_an_interrupted_run_may_end_with_another_number_of_samples(
+    tiny, tmp_path, break_off, samples
+):
+    path, settings = tmp_path / "data.h5", f"dataset.samples={samples}"
+    with break_off(5), pytest.raises(KeyboardInterrupt):
         simulate(tiny(), path)
-    assert simulate(tiny(), path, resume=True).simulated == 2
+    assert simulate(tiny(settings), path, resume=True).simulated == samples - 4
+    simulate(tiny(settings), tmp_path / "whole.h5")
+    assert path.read_bytes() == (tmp_path / "whole.h5").read_bytes()
+
+
+def test_an_unfinished_file_that_cannot_be_read_is_made_again(
+    tiny, reference, tmp_path, break_off, capsys
+):
+    path = tmp_path / "data.h5"
+    with break_off(5), pytest.raises(KeyboardInterrupt):
+        simulate(tiny(), path)
+    unfinished = tmp_path / "data.h5.unfinished"
+    unfinished.write_bytes(unfinished.read_bytes()[:3000])
+    assert simulate(tiny(), path, resume=True).simulated == 10
+    assert "made again" in capsys.readouterr().err
     assert path.read_bytes() == reference.read_bytes()
 
 
-def test_full_disk_is_foreseen(tiny, tmp_path, monkeypatch):
-    import shutil
+def test_samples_of_other_versions_are_told(tiny, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "data.h5"
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "software_versions", lambda: '{"deepwave": "9.9"}')
+        simulate(tiny("dataset.samples=2"), path)
+    simulate(tiny("dataset.samples=4"), path, resume=True)
+    assert "made with deepwave 9.9" in capsys.readouterr().err
 
+
+def test_nothing_is_left_where_nothing_was_made(tiny, tmp_path, break_off):
+    with break_off(0, InputError("no model today")), pytest.raises(InputError, match="today"):
+        simulate(tiny(), tmp_path / "data.h5")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match="is a folder"):
+        simulate(tiny(), tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written: "):
+        simulate(tiny(), tmp_path / "file" / "data.h5")
+    loop = tmp_path / "loop.h5"
+    loop.symlink_to(loop)
+    with pytest.raises(InputError, match="is a link to itself"):
+        simulate(tiny(), loop, overwrite=True)
+
+
+def test_full_disk_is_foreseen(tiny, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
     with pytest.raises(InputError, match=r"needs about .* GB free"):
         simulate(tiny(), tmp_path / "data.h5")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_full_disk_on_the_way_keeps_what_is_there(tiny, reference, tmp_path, monkeypatch):
+    from seistomo.dataset.store import writer
+
+    path, written = tmp_path / "data.h5", []
+
+    def full(handle, data, offset, write=writer._write_at):
+        written.append(len(data))
+        if sum(written) > 130_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(handle, data, offset)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writer, "_write_at", full)
+        with pytest.raises(InputError, match="the disk is full; free some space and go on with"):
+            simulate(tiny(), path)
+    assert len(done(path)) >= 2
+    assert simulate(tiny(), path, resume=True).simulated <= 8
+    assert path.read_bytes() == reference.read_bytes()
+
+
+def test_a_file_system_without_locks_is_warned_of(tiny, tmp_path, monkeypatch, capsys):
+    def no_locks(handle, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    simulate(tiny("dataset.samples=2"), tmp_path / "data.h5")
+    assert "this file system has no locks" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["data.h5"]
 
 
 @pytest.fixture
@@ -148,85 +246,79 @@ def start_long(tiny, start, tmp_path):
     )
 
 
-def shards(out):
-    return list(out.parent.glob(f"{out.name}.shards/shard-*.h5"))
-
-
 def test_kill_and_ctrl_c_at_any_moment_then_resume_gives_the_same_bytes(
     tiny, start_long, wait_until, tmp_path
 ):
     simulate(tiny("dataset.samples=60"), tmp_path / "whole.h5")
     out, rng = tmp_path / "killed.h5", np.random.default_rng(0)
     run = start_long(out, threads=2)
-    wait_until(lambda: len(shards(out)) >= 3, run)
+    wait_until(lambda: len(done(out)) >= 6, run)
+    with pytest.raises(InputError, match="another process is writing it"):
+        simulate(tiny("dataset.samples=60"), out, resume=True)
     run.send(signal.SIGKILL)
     run.wait()
-    for count in (8, 14):
+    for count in (12, 28):
         run = start_long(out, "--resume", threads=3)
-        wait_until(lambda count=count: len(shards(out)) >= count, run)
+        wait_until(lambda count=count: len(done(out)) >= count, run)
         time.sleep(rng.uniform(0, 0.1))
         run.send(signal.SIGKILL)
         run.wait()
     run = start_long(out, "--resume", threads=2)
-    wait_until(lambda: len(shards(out)) >= 20, run)
+    wait_until(lambda: len(done(out)) >= 40, run)
     for _ in range(3):
         # An impatient user.
         run.send(signal.SIGINT)
         time.sleep(0.005)
     assert run.wait() == 130
-    assert run.words.splitlines()[-1].startswith("interrupted; go on")
     assert "--resume" in run.words
     assert "Traceback" not in run.words
-    assert not list(tmp_path.glob(".*.part")) + list(tmp_path.glob("*.shards/.*.part"))
+    assert not list(tmp_path.glob(".*.part"))
     assert not out.exists()
-    assert start_long(out, "--resume").wait() == 0
+    left = 60 - len(done(out))
+    assert left <= 20
+    run = start_long(out, "--resume")
+    assert run.wait() == 0
+    assert f"60 samples, {left} simulated" in run.words
     assert out.read_bytes() == (tmp_path / "whole.h5").read_bytes()
-    assert not (tmp_path / "killed.h5.shards").exists()
+    assert not (tmp_path / "killed.h5.unfinished").exists()
 
 
-def test_two_processes_cannot_write_one_set(tiny, start_long, wait_until, tmp_path):
+def test_a_kill_while_a_set_grows_loses_nothing(tiny, start_long, wait_until, tmp_path):
+    """Whatever is being copied, and in the last step."""
+    slow = (
+        "from seistomo.dataset import unfinished\n"
+        "copy, finish = unfinished.copy_rows, unfinished.finish\n"
+        "def slow_copy(*a):\n"
+        "    open({0!r}, 'w').close(); yield from copy(*a); import time; time.sleep(100)\n"
+        "def slow_finish(*a):\n"
+        "    finish(*a); open({1!r}, 'w').close(); import time; time.sleep(100)\n"
+        "unfinished.{2} = slow_{3}\n"
+    )
     out = tmp_path / "data.h5"
-    run = start_long(out)
-    wait_until(lambda: shards(out), run)
-    with pytest.raises(InputError, match="another process is writing it"):
-        simulate(tiny("dataset.samples=60"), out, resume=True)
+    simulate(tiny("dataset.samples=56"), out)
+    simulate(tiny("dataset.samples=60"), tmp_path / "whole.h5")
+    for name, short in (("copy_rows", "copy"), ("finish", "finish")):
+        mark = tmp_path / f"{short}-mark"
+        prepare = slow.format(str(mark), str(mark), name, short)
+        run = start_long(out, "--resume", prepare=prepare)
+        wait_until(mark.exists, run)
+        run.send(signal.SIGKILL)
+        run.wait()
+        with open_dataset(out) as data:
+            assert (data.samples, data.damaged()) == (56, [])
+    run = start_long(out, "--resume")
+    assert run.wait() == 0
+    assert "60 samples, 0 simulated" in run.words
+    assert out.read_bytes() == (tmp_path / "whole.h5").read_bytes()
+    assert not list(tmp_path.glob(".*")) + list(tmp_path.glob("*.unfinished"))
 
 
-@pytest.mark.parametrize(("limit", "left"), [(40_000, 0), (200_000, 3)])
-def test_full_disk_in_a_shard_or_in_the_joined_file(tiny, start_long, tmp_path, limit, left):
-    """A process whose files may not be longer stands for a full disk: the shard's, then both."""
-    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))"
-    out = tmp_path / "data.h5"
-    run = start_long(out, prepare=limited, threads=2)
-    assert run.wait() == 2
-    errors = [line for line in run.words.splitlines() if line.startswith("error")]
-    assert len(errors) == 1, run.words
-    assert "the disk is full; free some space" in errors[0]
-    assert "Traceback" not in run.words
-    assert len(shards(out)) >= left
-    assert not out.exists()
-    assert not list(tmp_path.glob(".*.part")) + list(tmp_path.glob("*.shards/.*.part"))
-
-
-@pytest.mark.parametrize("threads", [1, 2, 5])
-def test_bytes_do_not_depend_on_the_number_of_threads(tiny, reference, tmp_path, threads):
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        simulate(tiny(), tmp_path / "data.h5")
-        assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
-    assert (tmp_path / "data.h5").read_bytes() == reference.read_bytes()
-
-
-@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("count", [2, 5])
 def test_parts_joined_are_the_set_made_at_once(tiny, reference, tmp_path, count):
     parts = []
     for number in range(1, count + 1):
         part = tmp_path / f"part-{number}.h5"
-        done = simulate(tiny(), part, shard=f"{number}/{count}")
-        assert f"(shard {number}/{count})" in str(done)
+        assert f"(shard {number}/{count})" in str(simulate(tiny(), part, shard=f"{number}/{count}"))
         parts.append(part)
     merge(parts[::-1], tmp_path / "data.h5")
     assert (tmp_path / "data.h5").read_bytes() == reference.read_bytes()
@@ -236,22 +328,12 @@ def test_parts_joined_are_the_set_made_at_once(tiny, reference, tmp_path, count)
         assert one.damaged() == []
 
 
-def test_a_part_is_resumed_as_that_part_only(tiny, reference, tmp_path, monkeypatch):
-    from seistomo.dataset import models
-
-    def break_off(config, seed, index, draw=models.draw_model):
-        if index == 8:
-            raise KeyboardInterrupt
-        return draw(config, seed, index)
-
+def test_a_part_is_resumed_as_that_part_only(tiny, reference, tmp_path, break_off):
     path = tmp_path / "part.h5"
-    with monkeypatch.context() as patched:
-        patched.setattr(models, "draw_model", break_off)
-        with pytest.raises(KeyboardInterrupt):
-            simulate(tiny(), path, shard="2/2")
-    left = ["shard-00000004-00000006.h5", "shard-00000006-00000008.h5"]
-    assert sorted(shard.name for shard in shards(path)) == left
-    with pytest.raises(InputError, match=r"holds samples 4 to 5 \(--shard 2/2\), but 0 to 3 are"):
+    with break_off(8), pytest.raises(KeyboardInterrupt):
+        simulate(tiny(), path, shard="2/2")
+    assert done(path) == [0, 1, 2, 3]
+    with pytest.raises(InputError, match=r"holds samples 4 to 7 \(--shard 2/2\), but 0 to 3 are"):
         simulate(tiny(), path, shard="1/2", resume=True)
     assert simulate(tiny(), path, shard="2/2", resume=True).simulated == 2
     with open_dataset(path) as data:
@@ -260,6 +342,35 @@ def test_a_part_is_resumed_as_that_part_only(tiny, reference, tmp_path, monkeypa
     # Asked for the whole set, the part is kept and the rest made around it.
     assert simulate(tiny(), path, resume=True).simulated == 4
     assert path.read_bytes() == reference.read_bytes()
+
+
+def divided(samples, each):
+    return load_config("", [f"dataset.samples={samples}", f"dataset.shard_samples={each}"])
+
+
+@given(st.integers(1, 500), st.integers(1, 60), st.data())
+def test_shards_are_next_to_each_other_and_nearly_equal(samples, each, data):
+    blocks = -(-samples // each)
+    count = data.draw(st.integers(1, blocks))
+    ranges = [samples_of(divided(samples, each), i, count) for i in range(1, count + 1)]
+    assert [index for part in ranges for index in part] == list(range(samples))
+    assert all(part.start % each == 0 for part in ranges)
+    lengths = [-(-len(part) // each) for part in ranges]
+    assert max(lengths) - min(lengths) <= 1
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "3", "a/b", "1/0", "-1/3", "1/3/5"])
+def test_what_is_no_shard_is_refused(tiny, tmp_path, text):
+    with pytest.raises(InputError, match=r"must be i/n with i from 1 to n"):
+        plan_for(tiny(), tmp_path / "data.h5", text)
+
+
+def test_too_many_shards_are_refused_with_what_would_do():
+    with pytest.raises(InputError, match=r"use at most 3 parts, or dataset.shard_samples = 25"):
+        samples_of(divided(100, 40), 1, 4)
+    assert len(samples_of(divided(100, 25), 4, 4)) == 25
+    with pytest.raises(InputError, match="there are only 3 samples"):
+        samples_of(divided(3, 1), 1, 4)
 
 
 def test_another_wavelet_in_the_same_file_is_refused(tiny, tmp_path):
@@ -279,12 +390,6 @@ def test_another_wavelet_in_the_same_file_is_refused(tiny, tmp_path):
     np.savetxt(other, samples[::-1])
     with pytest.raises(InputError, match="made with another wavelet than"):
         simulate(longer, path, resume=True)
-
-
-def test_settings_of_speed_are_not_stored(tiny, reference):
-    stored = open_dataset(reference).config
-    assert stored == schema.stored_config(tiny())
-    assert stored.dataset.shard_samples != 2
 
 
 def test_too_few_samples_for_the_splits_are_told(tiny, tmp_path, capsys):

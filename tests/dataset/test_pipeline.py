@@ -1,12 +1,18 @@
 """Models drawn ahead, gathers packed behind: in order, bounded, and over when asked."""
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from seistomo.dataset import pipeline as module
 from seistomo.dataset.models import DrawnModels
 from seistomo.dataset.pipeline import Pipeline, Work
 from seistomo.dataset.store.writer import compress
@@ -40,6 +46,10 @@ class Watched:
         return self._models.model(index)
 
 
+def packed(gathers):
+    return compress(gathers, float(np.abs(gathers).max()))
+
+
 def made_by(pipeline, shard=(0, 10)):
     return list(pipeline.run(pipeline.work_on(shard)))
 
@@ -59,7 +69,7 @@ def test_samples_are_what_the_simulator_gives_one_by_one(tiny, workers):
     simulator, models = Simulator(config, "cpu"), DrawnModels(config)
     for index in (0, 2, 3, 9):
         velocity = models.model(index).velocity
-        gathers, scale = compress(simulator(velocity[None], [index])[0])
+        gathers, scale = packed(simulator(velocity[None], [index])[0])
         np.testing.assert_array_equal(samples[index]["velocity"], velocity)
         np.testing.assert_array_equal(samples[index]["gathers"], gathers)
         assert samples[index]["gathers_scale"] == scale
@@ -160,3 +170,67 @@ def test_time_in_the_wave_equation_is_that_of_a_worker(tiny, workers):
     with Pipeline(config, "cpu", DrawnModels(config)) as pipeline:
         made_by(pipeline)
     assert 0 < pipeline.wave_seconds < time.perf_counter() - started
+
+
+@pytest.fixture
+def on_gpu(monkeypatch):
+    """Go the way of a GPU: workers share the device, models come from other processes."""
+    monkeypatch.setattr(module, "on_gpu", lambda simulator: True)
+
+
+def test_the_way_of_a_gpu_gives_the_same_samples(tiny, workers, monkeypatch):
+    config = tiny("velocity.families={salt = 1.0, faults = 1.0}")
+    with Pipeline(config, "cpu", DrawnModels(config)) as pipeline:
+        expected = made_by(pipeline)
+    monkeypatch.setattr(module, "on_gpu", lambda simulator: True)
+    with Pipeline(config, "cpu", DrawnModels(config)) as pipeline:
+        assert pipeline.workers == module.GPU_WORKERS
+        found = made_by(pipeline)
+        started = list(pipeline._drawing._processes.values())
+    assert started
+    assert not any(process.is_alive() for process in started)
+    one, other = ([s for _, samples in made for s in samples] for made in (expected, found))
+    assert [s["crc32"] for s in one] == [s["crc32"] for s in other]
+
+
+def test_a_drawing_process_that_dies_is_told(tiny, on_gpu):
+    config = tiny()
+    with Pipeline(config, "cpu", DrawnModels(config)) as pipeline:
+        assert len(pipeline._draw([0])) == 1
+        for process in pipeline._drawing._processes.values():
+            os.kill(process.pid, signal.SIGKILL)
+        with pytest.raises(InputError, match="drawing models: a process died"):
+            pipeline._draw([1])
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at /proc")
+def test_drawing_processes_do_not_outlive_a_killed_parent():
+    code = (
+        "import time\n"
+        "from seistomo.config import load_config\n"
+        "from seistomo.dataset import pipeline\n"
+        "from seistomo.dataset.models import DrawnModels\n"
+        "pipeline.on_gpu = lambda simulator: True\n"
+        "config = load_config('')\n"
+        "made = pipeline.Pipeline(config, 'cpu', DrawnModels(config))\n"
+        "made._draw([0])\n"
+        "print(*[p.pid for p in made._drawing._processes.values()], flush=True)\n"
+        "time.sleep(100)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    children = [Path(f"/proc/{number}/stat") for number in parent.stdout.readline().split()]
+    assert children
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and any(map(is_alive, children)):
+        time.sleep(0.02)
+    assert not any(map(is_alive, children))
+
+
+def is_alive(stat):
+    """Tell whether a process is there, other than as a memory of itself."""
+    try:
+        return stat.read_text().split(") ")[1][0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -7,11 +7,10 @@ from pathlib import Path
 from seistomo.dataset.exchange.npz import write_npz
 from seistomo.dataset.exchange.openfwi import write_openfwi
 from seistomo.dataset.exchange.segy import write_segy_folder
-from seistomo.dataset.store import DatasetReader, DatasetWriter, open_dataset
-from seistomo.dataset.store.schema import stored_bytes, with_samples
+from seistomo.dataset.store import DatasetReader, open_dataset
+from seistomo.dataset.store.parts import write_subset
 from seistomo.errors import InputError
-from seistomo.files import require_space, written_whole
-from seistomo.progress import bar, counted
+from seistomo.progress import counted
 
 FORMATS = ("openfwi", "segy", "npz", "hdf5")
 """What a data set can be written as; the first two are folders."""
@@ -89,7 +88,7 @@ def export_dataset(
         elif kind == "npz":
             files = write_npz(reader, rows, out)
         else:
-            files = _write_subset(reader, rows, out)
+            files = write_subset(reader, rows, out)
     written = {
         "openfwi": counted(files, "pair of files", "pairs of files"),
         "segy": counted(files, "file"),
@@ -113,16 +112,3 @@ def _rows(data: DatasetReader, split: str, indices: Sequence[int] | None) -> lis
     if not len(indices) or len(set(indices)) < len(indices):
         raise InputError(f"--indices {list(indices)}: must name samples, none of them twice")
     return [of_split[index] for index in indices]
-
-
-def _write_subset(data: DatasetReader, rows: Sequence[int], out: Path) -> int:
-    """Copy rows into a data set of their own; samples keep seed, index, split and stored bits."""
-    config = with_samples(data.config, len(rows))
-    require_space(out, len(rows) * stored_bytes(config))
-    with (
-        written_whole(out) as temporary,
-        DatasetWriter(temporary, config, len(rows), data.wavelet) as writer,
-    ):
-        for row in bar(rows, description="export", unit="sample"):
-            writer.append_stored(data.stored_sample(row))
-    return 1

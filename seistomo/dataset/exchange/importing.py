@@ -38,8 +38,8 @@ from seistomo.dataset.exchange.npz import open_npz
 from seistomo.dataset.exchange.openfwi import open_openfwi
 from seistomo.dataset.exchange.raw import open_raw
 from seistomo.dataset.exchange.segy import open_section
-from seistomo.dataset.store.velocity_file import open_velocity
-from seistomo.dataset.store.velocity_writer import write_velocity
+from seistomo.dataset.models import StoredModels
+from seistomo.dataset.store import open_velocity, write_velocity
 from seistomo.errors import InputError
 from seistomo.files import require_space
 from seistomo.progress import bar, counted, say
@@ -187,11 +187,11 @@ class _Format:
 def _open_own(path: Path, options: FileOptions) -> ModelFile:
     """Open a velocity file, data set or predictions of this program."""
     with open_velocity(path) as models:
-        grid, count, step = models.shape, models.models, models.spacing
+        grid, count, step = models.velocity_shape, models.samples, models.spacing
 
     def read(number: int) -> StoredModel:
         with models:
-            model = models.model(number)
+            model = StoredModels(models).model(number)
         return StoredModel(model.velocity, model.salt_mask, model.family, model.parameters)
 
     return ModelFile(path, count, grid, read, (step, step), "the file")

@@ -1,89 +1,45 @@
-"""Parts of a data set: what a file holds, whether files fit together, and a folder of them."""
+"""Parts of a data set: files that hold one together, found, opened as one, or joined."""
 
+import json
+import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from seistomo.config import Config
 from seistomo.dataset.store import schema
-from seistomo.dataset.store.reader import FINISH, DatasetReader
+from seistomo.dataset.store.reader import DatasetReader, VelocityReader, file_format
+from seistomo.dataset.store.writer import RowWriter, create_dataset, finish
 from seistomo.errors import InputError
+from seistomo.files import require_space, written_whole
 from seistomo.progress import bar, warn
 
-# Names of the shards of a set that is being made; other folders hold parts of any name.
-SHARDS = "shard-*.h5"
 # Entries of a list in a message; the rest is counted.
 SHOWN = 8
 # Wavelets that were computed by different processors differ by less, as a part of their peak.
 WAVELET_TOLERANCE = 1e-9
+# Bytes that are copied at once.
+BLOCK_BYTES = 2**23
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
-    """One file of a data set: its samples are start, start + 1, ... start + samples - 1.
+class Part(DatasetReader):
+    """One file of a data set: its samples are start, start + 1, ... stop - 1."""
 
-    Attributes
-    ----------
-    path
-        The file.
-    start, samples
-        Index of the first sample, and number of samples.
-    config
-        What it was made with; its number of samples is that of the whole set.
-    wavelet
-        float64 [time].
-    software
-        Versions of the programs that made it.
-    shard
-        (i, n) where it is what ``--shard i/n`` made.
-    """
-
-    path: Path
-    start: int
-    samples: int
-    config: Config
-    wavelet: np.ndarray
-    software: dict[str, str]
-    shard: tuple[int, int] | None = None
-
-    @property
-    def stop(self) -> int:
-        """Index after the last sample."""
-        return self.start + self.samples
-
-
-def part_at(path: Path) -> Part:
-    """Return what part of a data set a file holds.
-
-    Raises
-    ------
-    InputError
-        If it is not a whole data set file, or its samples do not follow each other.
-    """
-    with DatasetReader(path) as reader:
-        index = reader.sample_indices
-        start = int(index[0])
-        if not np.array_equal(index, np.arange(start, start + len(index))):
+    def __init__(self, path: str | Path, files: Sequence[Path] = (), *, finished: bool = True):
+        super().__init__(path, files, finished=finished)
+        self.start = int(self.sample_indices[0])
+        self.stop = self.start + self.samples
+        if not np.array_equal(self.sample_indices, np.arange(self.start, self.stop)):
             raise InputError(
                 f"{path}: holds chosen samples of a data set (an export?); a part's samples follow"
                 " each other"
             )
-        return Part(
-            Path(path),
-            start,
-            reader.samples,
-            reader.config,
-            reader.wavelet,
-            reader.software,
-            reader.shard,
-        )
+        self.close()
 
 
 def open_dataset(path: str | Path) -> DatasetReader:
-    """Open a data set: a file, or a folder of shards or parts that hold one together.
+    """Open a data set: a file, or a folder of parts that hold one together.
 
     Raises
     ------
@@ -98,45 +54,160 @@ def open_dataset(path: str | Path) -> DatasetReader:
     try:
         require_whole(parts)
     except InputError as error:
-        finish = f"; {FINISH}" if any(path.glob(SHARDS)) else ""
-        raise InputError(f"{path}: holds no whole data set: {error}{finish}") from None
+        raise InputError(f"{path}: holds no whole data set: {error}") from None
     return DatasetReader(path, [part.path for part in parts])
 
 
-def parts_at(paths: Sequence[Path]) -> list[Part]:
-    """Return what data set files hold, in the order of their samples.
+def open_velocity(path: str | Path) -> VelocityReader:
+    """Open the velocity models of a velocity file, of predictions, of a data set or its parts.
 
     Raises
     ------
     InputError
-        See `part_at`.
+        If it is none of these, or damaged.
     """
+    path = Path(path)
+    held = file_format(path)
+    if held in VelocityReader.formats:
+        return VelocityReader(path)
+    if path.is_file() and held != schema.FORMAT:
+        raise InputError(
+            f"{path}: neither a velocity file nor a data set; make one of it with `seistomo import`"
+        )
+    return open_dataset(path)
+
+
+def merge(
+    parts: Sequence[str | Path],
+    out: str | Path,
+    *,
+    virtual: bool = False,
+    overwrite: bool = False,
+    partial: bool = False,
+) -> Path:
+    """Join parts into one file, ordered by sample index; it appears whole or not at all.
+
+    Parameters
+    ----------
+    parts
+        Data set files, or folders of them, that were made with the same settings and together
+        hold every sample of the set once.
+    out
+        The file to write.
+    virtual
+        Make an HDF5 virtual data set that refers to the parts, instead of a copy.
+    overwrite
+        Whether an existing file may be replaced.
+    partial
+        Whether the last samples may be missing; the file then holds the ones before.
+
+    Raises
+    ------
+    InputError
+        If samples are missing or there twice (all of them are named), a part is foreign, ``out``
+        exists, or a virtual set would refer to itself.
+    """
+    out = Path(out)
+    paths = files_of(parts, out)
+    if os.path.lexists(out) and not overwrite:
+        raise InputError(f"{out}: exists already; use --overwrite to replace it")
+    if virtual and out.resolve() in [path.resolve() for path in paths]:
+        raise InputError(
+            f"--out {out}: is one of the parts, which --virtual refers to; give another name"
+        )
+    if not paths:
+        raise InputError("merge: no parts given")
+    found = parts_at(paths)
+    require_alike(found)
+    wanted = max(part.config.dataset.samples for part in found)
+    try:
+        samples = require_whole(found, partial=partial)
+    except InputError as error:
+        raise InputError(f"{out}: cannot be merged: {error}") from None
+    if samples < wanted:
+        warn(f"{out}: holds samples 0 to {samples - 1} of {wanted}; the last ones are missing")
+    if not virtual:
+        # Copies are as large as their sources.
+        require_space(out, sum(part.path.stat().st_size for part in found))
+    folder = out.absolute().parent.resolve()
+    names = [os.path.relpath(part.path.resolve(), folder) for part in found]
+    if virtual:
+        identities = {name: part.identity for name, part in zip(names, found, strict=True)}
+        options = {
+            "links": [(name, part.samples) for name, part in zip(names, found, strict=True)],
+            "parts": json.dumps(identities),
+        }
+    config = schema.with_samples(found[0].config, samples)
+    with (
+        written_whole(out) as temporary,
+        bar(total=samples, description="merge", unit="sample", leave=False) as progress,
+    ):
+        widths = widest(found)
+        create_dataset(
+            temporary, config, samples, found[0].wavelet, widths, **(options if virtual else {})
+        )
+        with RowWriter(temporary) as writer:
+            for part in found:
+                with part:
+                    for rows in copy_rows(part, range(part.samples), writer, part.start):
+                        progress.update(len(rows))
+            writer.flush()
+        finish(temporary, schema.data_settings(config))
+    return out
+
+
+def write_subset(data: DatasetReader, rows: Sequence[int], out: Path) -> int:
+    """Copy rows into a data set of their own, everything as it is stored; return 1, its files."""
+    config = schema.with_samples(data.config, len(rows))
+    require_space(out, len(rows) * schema.stored_bytes(config))
+    with (
+        written_whole(out) as temporary,
+        bar(total=len(rows), description="export", unit="sample") as progress,
+    ):
+        create_dataset(temporary, config, len(rows), data.wavelet, data.widths)
+        with RowWriter(temporary) as writer:
+            for some in copy_rows(data, rows, writer, 0):
+                progress.update(len(some))
+            writer.flush()
+        finish(temporary, schema.data_settings(config))
+    return 1
+
+
+def copy_rows(
+    reader: DatasetReader, rows: Sequence[int], writer: RowWriter, first: int
+) -> Iterable[Sequence[int]]:
+    """Copy rows of one file to another, where the first comes to ``first``; yield what is done."""
+    block = max(1, BLOCK_BYTES // schema.stored_bytes(reader.config))
+    for start in range(0, len(rows), block):
+        some = rows[start : start + block]
+        writer.write_columns(first + start, reader.stored(some, writer.names))
+        yield some
+
+
+def widest(parts: Iterable[VelocityReader]) -> dict[str, int]:
+    """Return the bytes that text needs in a file that is to hold what several hold."""
+    widths = [part.widths for part in parts]
+    return {name: max(width[name] for width in widths) for name in widths[0]}
+
+
+def parts_at(paths: Sequence[Path]) -> list[Part]:
+    """Return what data set files hold, in the order of their samples."""
     with bar(paths, description="open", unit="part", leave=False) as shown:
-        return sorted(map(part_at, shown), key=lambda part: (part.start, part.stop))
+        return sorted(map(Part, shown), key=lambda part: (part.start, part.stop))
 
 
 def files_of(paths: Iterable[str | Path], out: Path | None = None) -> list[Path]:
     """Return the data set files among ``paths``, and in those of them that are folders.
 
-    Parameters
-    ----------
-    paths
-        Files and folders.
-    out
-        What is to be made of them: in the folders an older one does not count, but for a part of
-        the set under that name.
-
-    Raises
-    ------
-    InputError
-        If a folder holds none.
+    In the folders an older ``out``, which is to be made of them, does not count, but for a part of
+    the set under that name.
     """
     files = []
     for path in map(Path, paths):
         if not path.is_dir():
             files.append(path)
             continue
-        inside = sorted(path.glob(SHARDS)) or sorted(path.glob("*.h5"))
+        inside = sorted(path.glob("*.h5"))
         if out is not None:
             same = out.resolve()
             inside = [file for file in inside if file.resolve() != same or _holds_some(file)]
@@ -149,40 +220,42 @@ def files_of(paths: Iterable[str | Path], out: Path | None = None) -> list[Path]
 def _holds_some(path: Path) -> bool:
     """Tell whether a file holds some samples of a data set, not all."""
     try:
-        part = part_at(path)
+        part = Part(path)
     except InputError:
         return False
     return part.samples < part.config.dataset.samples
 
 
 def require_alike(parts: Sequence[Part]) -> None:
-    """Refuse parts of different data sets.
-
-    Raises
-    ------
-    InputError
-        Naming the two files and what differs.
-    """
+    """Refuse parts of different data sets, naming the two files and what differs."""
     first, *others = parts
-    ours = schema.data_settings(first.config)
     for part in others:
-        theirs = schema.data_settings(part.config)
-        for key, value in ours.items():
-            if theirs[key] != value:
-                raise InputError(
-                    f"{part.path}: {key} = {theirs[key]!r}, but {first.path} has {value!r};"
-                    " only parts of one data set can be merged"
-                )
+        difference = schema.first_difference(first.config, part.config)
+        if difference:
+            key, ours, theirs = difference
+            raise InputError(
+                f"{part.path}: {key} = {theirs!r}, but {first.path} has {ours!r};"
+                " only parts of one data set can be merged"
+            )
         if not same_wavelet(first.wavelet, part.wavelet):
             raise InputError(
                 f"{part.path}: holds another wavelet than {first.path}; only parts of one data set"
                 " can be merged"
             )
-        if part.software != first.software:
-            warn(
-                f"{part.path}: made with {_versions(part)}, {first.path} with {_versions(first)};"
-                " their samples may differ in the last digits from those of one machine"
-            )
+        warn_of_versions(part, first.software, str(first.path))
+
+
+def warn_of_versions(part: DatasetReader, software: dict[str, str], other: str) -> None:
+    """Say where the libraries that made two parts differ."""
+    if part.software != software:
+        ours, theirs = (
+            ", ".join(f"{name} {version}" for name, version in versions.items())
+            for versions in (part.software, software)
+        )
+        warn(
+            f"{part.path}: made with {ours}, {other} with {theirs};"
+            " their samples may differ in the last digits from those of one machine"
+        )
 
 
 def same_wavelet(one: np.ndarray, other: np.ndarray) -> bool:
@@ -196,77 +269,54 @@ def same_wavelet(one: np.ndarray, other: np.ndarray) -> bool:
 def require_whole(parts: Sequence[Part], *, partial: bool = False) -> int:
     """Return the number of samples that parts, sorted by start, hold together.
 
-    Parameters
-    ----------
-    parts
-        The parts.
-    partial
-        Whether the last samples may be missing.
-
-    Raises
-    ------
-    InputError
-        If samples are missing or there twice: one line that says which, all of them, and what
-        would make the missing ones.
+    Refuses parts that lack samples or have some twice in one line that says which, all of them, and
+    what would make the missing ones; ``partial``: the last ones may be missing.
     """
     held = max(part.stop for part in parts)
     wanted = max(part.config.dataset.samples for part in parts)
     problems = []
-    if gaps := missing_ranges(parts, range(held if partial else wanted)):
+    if gaps := _gaps(parts, held if partial else wanted):
         count = sum(stop - start for start, stop in gaps)
         ranges = _listed([_span(start, stop) for start, stop in gaps])
         verb = "is" if count == 1 else "are"
         problems.append(f"{count} of {wanted} samples {verb} missing: {ranges}{_remedy(parts)}")
-    problems += [
-        f"{one.path} and {other.path} both hold samples"
-        f" {_span(other.start, min(one.stop, other.stop))}"
-        for one, other in _overlaps(parts)
-    ]
+    furthest = parts[0]
+    for part in parts[1:]:
+        if part.start < furthest.stop:
+            span = _span(part.start, min(part.stop, furthest.stop))
+            problems.append(f"{furthest.path} and {part.path} both hold samples {span}")
+        furthest = max(furthest, part, key=lambda part: part.stop)
     if problems:
         raise InputError(_listed(problems, "; "))
     return held
 
 
-def missing_ranges(parts: Iterable[Part], wanted: range) -> list[tuple[int, int]]:
-    """Return the ranges (start, stop) of ``wanted`` that no part holds; parts sorted by start."""
-    gaps, reached = [], wanted.start
+def _gaps(parts: Iterable[Part], wanted: int) -> list[tuple[int, int]]:
+    """Return the ranges (start, stop) that no part holds; parts sorted by start."""
+    gaps, reached = [], 0
     for part in parts:
         if part.start > reached:
-            gaps.append((reached, min(part.start, wanted.stop)))
+            gaps.append((reached, min(part.start, wanted)))
         reached = max(reached, part.stop)
-    if reached < wanted.stop:
-        gaps.append((reached, wanted.stop))
+    if reached < wanted:
+        gaps.append((reached, wanted))
     return gaps
-
-
-def _overlaps(parts: Sequence[Part]) -> list[tuple[Part, Part]]:
-    """Return neighbours that share samples; the first is the one that reaches furthest so far."""
-    found, furthest = [], None
-    for part in parts:
-        if furthest is not None and part.start < furthest.stop:
-            found.append((furthest, part))
-        if furthest is None or part.stop > furthest.stop:
-            furthest = part
-    return found
 
 
 def _remedy(parts: Sequence[Part]) -> str:
     """Say which --shard i/n would make what is missing, where the parts say so themselves."""
-    counts = {part.shard[1] for part in parts if part.shard}
-    if len(counts) != 1 or not all(part.shard for part in parts):
+    counts = {part.shard[1] if part.shard else None for part in parts}
+    if len(counts) != 1 or None in counts:
         return ""
     (count,) = counts
     absent = sorted(set(range(1, count + 1)) - {part.shard[0] for part in parts})
     if not absent:
         return ""
-    return f" (made by simulate --shard i/{count} for i = {','.join(_runs(absent))})"
-
-
-def _runs(numbers: Sequence[int]) -> list[str]:
-    """Return sorted numbers as job arrays take them: 3, 7-9."""
-    firsts = [numbers[0], *(b for a, b in pairwise(numbers) if b > a + 1)]
-    lasts = [*(a for a, b in pairwise(numbers) if b > a + 1), numbers[-1]]
-    return [f"{a}" if a == b else f"{a}-{b}" for a, b in zip(firsts, lasts, strict=True)]
+    # As job arrays take them: 3,7-9.
+    firsts = [absent[0], *(b for a, b in pairwise(absent) if b > a + 1)]
+    lasts = [*(a for a, b in pairwise(absent) if b > a + 1), absent[-1]]
+    runs = [f"{a}" if a == b else f"{a}-{b}" for a, b in zip(firsts, lasts, strict=True)]
+    return f" (made by simulate --shard i/{count} for i = {','.join(runs)})"
 
 
 def _span(start: int, stop: int) -> str:
@@ -277,7 +327,3 @@ def _listed(items: Sequence[str], separator: str = ", ") -> str:
     more = len(items) - SHOWN
     shown = separator.join(items[:SHOWN])
     return f"{shown} and {more} more" if more > 0 else shown
-
-
-def _versions(part: Part) -> str:
-    return ", ".join(f"{name} {version}" for name, version in part.software.items())

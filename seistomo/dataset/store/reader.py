@@ -1,40 +1,46 @@
-"""Read data sets: a file, or several that hold one set together, opened lazily once a process."""
+"""Read velocity files and data sets, a file or several that hold one set, opened once a process."""
 
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import h5py
 import numpy as np
 
-from seistomo.config import parse_config
+from seistomo.config import Config, parse_config
 from seistomo.dataset.store import schema
-from seistomo.dataset.store.columns import Column, rows_of
-from seistomo.dataset.store.writer import checksum
+from seistomo.dataset.store.writer import file_checksum
 from seistomo.errors import InputError
 
 REMEDY = "make it again with --overwrite"
 FINISH = "finish it with `seistomo simulate ... --resume`"
 # What h5py raises where a file's inner structure is damaged.
-DAMAGE = (OSError, KeyError, RuntimeError, TypeError, ValueError)
+DAMAGE = (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError)
 # Files of one set that are open at once: systems allow a process 256 or 1024.
 MOST_OPEN = 64
+Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
-class DatasetReader:
-    """A complete data set, opened for reading; use it as a context manager.
+def unfinished_path(out: Path) -> Path:
+    """Return where a data set is kept while it is being made."""
+    return out.with_name(f"{out.name}.unfinished")
+
+
+class VelocityReader:
+    """Velocity models of one grid, opened for reading; use it as a context manager.
 
     Parameters
     ----------
     path
         The file, or the folder of ``files``.
     files
-        Files that hold one set together, in the order of its samples, as `open_dataset` finds
+        Files that hold one data set together, in the order of its samples, as `open_dataset` finds
         them; empty: ``path`` is the one file.
 
     Attributes
@@ -43,52 +49,48 @@ class DatasetReader:
         The file or folder.
     files
         The files, in the order of their samples.
-    config
-        The configuration that it was made with.
     samples
-        Number of samples.
-    identity
-        Short hash of the whole content: settings and every sample's checksum.
-    gather_shape, velocity_shape
-        (source, receiver, time) and (depth, x).
-    depth, x, time, wavelet
-        float64 coordinates [depth] in m, [x] in m, [time] in s, and the wavelet [time].
-    shard
-        (i, n) where this is part i of n of a data set; None for a folder of parts.
+        Number of models.
+    velocity_shape
+        Nodes (depth, x) of each.
+    spacing
+        Distance between nodes, m, both ways.
+    depth, x
+        float64 coordinates of the nodes, m.
+    software
+        Versions of the programs that made the file.
 
     Raises
     ------
     InputError
-        If a file is missing, truncated, foreign, unfinished or of a newer version.
+        If a file is missing, truncated, foreign, unfinished, damaged or of a newer version.
     """
 
-    def __init__(self, path: str | Path, files: Sequence[Path] = ()) -> None:
+    formats: tuple[str, ...] = (schema.VELOCITY_FORMAT, schema.PREDICTIONS_FORMAT)
+    config: Config | None = None
+
+    def __init__(self, path: str | Path, files: Sequence[Path] = (), *, finished: bool = True):
         self.path = Path(path)
         self.files = tuple(files) or (self.path,)
+        self._finished = finished
         self._opened: dict[int, tuple[h5py.File, dict[str, h5py.Dataset]]] = {}
+        self._checked: set[int] = set()
         self._process = os.getpid()
-        with naming_damage(self.path):
-            self._read_header()
-        if files:
-            # Files that were made while the set grew ask for different numbers.
-            self.config, self.shard = schema.with_samples(self.config, self.samples), None
-
-    def _read_header(self) -> None:
-        first = self._file(0)
-        self.config = parse_config(first.attrs["config"], origin=str(self.path))
-        counts = [len(self._variable(part, "index")) for part in range(len(self.files))]
+        file, _ = self._open(0)
+        with naming_damage(self.files[0]):
+            self._read_header(file)
+            self.software: dict[str, str] = json.loads(file.attrs["software"])
+            counts = [len(self._variable(part, "crc32")) for part in range(len(self.files))]
         self._starts = np.concatenate([[0], np.cumsum(counts)])
         self.samples = int(self._starts[-1])
-        self.gather_shape: tuple[int, int, int] = first["gathers"].shape[1:]
-        self.velocity_shape: tuple[int, int] = first["velocity"].shape[1:]
-        self.depth, self.x, self.time, self.wavelet = (
-            first[name][...] for name in ("depth", "x", "time", "wavelet")
-        )
-        self.software: dict[str, str] = json.loads(first.attrs["software"])
-        shard = first.attrs.get("shard")
-        self.shard: tuple[int, int] | None = None if shard is None else tuple(map(int, shard))
+        axes = schema.grid_axes(self.velocity_shape, self.spacing)
+        self.depth, self.x = axes["depth"][0], axes["x"][0]
 
-    def __enter__(self) -> "DatasetReader":
+    def _read_header(self, file: h5py.File) -> None:
+        self.velocity_shape: tuple[int, int] = file["velocity"].shape[1:]
+        self.spacing = float(file.attrs["spacing"])
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -112,19 +114,189 @@ class DatasetReader:
         self._opened.clear()
 
     @cached_property
+    def checksums(self) -> np.ndarray:
+        """Checksum of each sample, uint32 [sample]; 0 where an unfinished file has none yet."""
+        return self._read("crc32", range(self.samples))
+
+    @cached_property
+    def models_identity(self) -> str:
+        """Short hash of the models: grid, speeds, salt, families and parameters.
+
+        The same models have the same one in a velocity file and in a data set.
+        """
+        return self._models[0]
+
+    @property
+    def minimum(self) -> float:
+        """Lowest speed of all models, m/s."""
+        return self._models[1]
+
+    @property
+    def maximum(self) -> float:
+        """Highest speed of all models, m/s."""
+        return self._models[2]
+
+    @cached_property
+    def _models(self) -> tuple[str, float, float]:
+        file, _ = self._open(0)
+        if self.config is None:
+            with naming_damage(self.path):
+                low, high = (float(file.attrs[name]) for name in ("minimum", "maximum"))
+            settings = schema.grid_settings(self.velocity_shape, self.spacing)
+            return schema.identity_of(settings, self.checksums), low, high
+        # A data set does not keep them apart.
+        sums, extremes = [], []
+        for row in range(self.samples):
+            stored = self.stored([row], schema.MODEL_VARIABLES)
+            values = {name: column[0] for name, column in stored.items()}
+            sums.append(schema.checksum(values, schema.MODEL_VARIABLES))
+            extremes += [float(values["velocity"].min()), float(values["velocity"].max())]
+        settings = schema.grid_settings(self.velocity_shape, self.spacing)
+        return schema.identity_of(settings, np.array(sums)), min(extremes), max(extremes)
+
+    def read_velocity(self, indices: Iterable[int]) -> np.ndarray:
+        """Return velocity models, float32 [sample, depth, x], m/s."""
+        return self._read("velocity", indices)
+
+    def read_salt_mask(self, indices: Iterable[int]) -> np.ndarray:
+        """Return salt masks, bool [sample, depth, x]."""
+        return self._read("salt_mask", indices)
+
+    def families(self, indices: Iterable[int]) -> list[str]:
+        """Return the family of each sample."""
+        with naming_damage(self.path):
+            return [text.decode() for text in self._read("family", indices)]
+
+    def parameters(self, index: int) -> dict[str, Any]:
+        """Return what was drawn for one sample's model."""
+        with naming_damage(self.path):
+            parameters = json.loads(self._read("parameters", [index])[0])
+            if not isinstance(parameters, dict):
+                raise ValueError(f"parameters of sample {index}: no JSON object")
+            return parameters
+
+    @cached_property
+    def widths(self) -> dict[str, int]:
+        """Return the bytes that text takes at most in the files."""
+        with naming_damage(self.path):
+            names = ("family", "parameters")
+            return {
+                name: max(
+                    self._variable(part, name).dtype.itemsize for part in range(len(self.files))
+                )
+                for name in names
+            }
+
+    def stored(
+        self, rows: Iterable[int], names: Iterable[str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return variables of some samples as they are stored, [sample, ...]."""
+        rows = list(rows)
+        names = schema.variables_of(self.config) if names is None else names
+        return {name: self._read(name, rows) for name in names}
+
+    def damaged(self, progress: Progress = iter) -> list[int]:
+        """Return the samples whose checksum does not match their content."""
+        bad, variables = [], schema.variables_of(self.config)
+        for row in progress(range(self.samples)):
+            try:
+                values = {name: column[0] for name, column in self.stored([row]).items()}
+                good = schema.checksum(values, variables) == values["crc32"]
+            except InputError:
+                good = False
+            if not good:
+                bad.append(row)
+        return bad
+
+    def _read(self, name: str, indices: Iterable[int]) -> np.ndarray:
+        rows = self._rows(indices)
+        first = self._variable(0, name)
+        dtype = first.dtype if first.dtype.kind != "S" else np.dtype(("S", self.widths[name]))
+        values = np.empty((len(rows), *first.shape[1:]), dtype)
+        for place, (part, start, stop) in _runs(rows, self._starts):
+            with naming_damage(self.files[part]):
+                values[place : place + stop - start] = self._variable(part, name)[start:stop]
+        return values
+
+    def _rows(self, indices: Iterable[int]) -> np.ndarray:
+        rows = np.asarray(indices if isinstance(indices, np.ndarray) else list(indices))
+        if rows.size and (rows.ndim != 1 or rows.dtype.kind not in "iu"):
+            raise InputError(f"{self.path}: samples are named by whole numbers, not {rows.dtype}")
+        for row in rows[(rows < 0) | (rows >= self.samples)][:1]:
+            raise InputError(f"sample {row}: {self.path} has samples 0 to {self.samples - 1}")
+        return rows.astype(np.int64)
+
+    def _variable(self, part: int, name: str) -> h5py.Dataset:
+        """Return a variable; looking it up by name costs as much as reading one sample of it."""
+        file, variables = self._open(part)
+        if name not in variables:
+            with naming_damage(self.files[part]):
+                variables[name] = file[name]
+        return variables[name]
+
+    def _open(self, part: int) -> tuple[h5py.File, dict[str, h5py.Dataset]]:
+        """Return a file, and those of its variables that were looked up."""
+        if self._process != os.getpid():
+            # HDF5 handles do not survive a fork.
+            self._opened, self._process = {}, os.getpid()
+        opened = self._opened.get(part)
+        if opened is None:
+            file = open_file(self.files[part])
+            if part not in self._checked:
+                check(self.files[part], file, self.formats, finished=self._finished)
+                self._checked.add(part)
+            opened = self._opened[part] = (file, {})
+            for oldest in list(self._opened)[:-MOST_OPEN]:
+                # Not closed: HDF5 does that when nobody reads from it any more.
+                self._opened.pop(oldest, None)
+        return opened
+
+
+class DatasetReader(VelocityReader):
+    """A complete data set, opened for reading; use it as a context manager.
+
+    Parameters are those of `VelocityReader`, whose attributes and methods it has too.
+
+    Attributes
+    ----------
+    config
+        The configuration that it was made with.
+    identity
+        Short hash of the whole content: settings and every sample's checksum.
+    gather_shape
+        (source, receiver, time).
+    time, wavelet
+        float64 coordinate [time], s, and the source wavelet [time].
+    shard
+        (i, n) where this is part i of n of a data set; None for a folder of parts.
+    """
+
+    formats = (schema.FORMAT,)
+    config: Config
+
+    def _read_header(self, file: h5py.File) -> None:
+        self.config = parse_config(file.attrs["config"], origin=str(self.path))
+        self.velocity_shape = tuple(self.config.velocity.shape)
+        self.spacing = self.config.velocity.spacing
+        self.gather_shape: tuple[int, int, int] = file["gathers"].shape[1:]
+        self.time, self.wavelet = file["time"][...], file["wavelet"][...]
+        shard = None if self.path.is_dir() else file.attrs.get("shard")
+        self.shard: tuple[int, int] | None = None if shard is None else tuple(map(int, shard))
+
+    @cached_property
     def identity(self) -> str:
         """Short hash of settings and content."""
-        return schema.identity_of(self.config, self._column("crc32"))
+        return schema.identity_of(schema.data_settings(self.config), self.checksums)
 
     @cached_property
     def splits(self) -> np.ndarray:
         """Split of each sample, uint8 [sample]: 0 train, 1 validation, 2 test."""
-        return self._column("split")
+        return self._read("split", range(self.samples))
 
     @cached_property
     def sample_indices(self) -> np.ndarray:
         """Index that each sample was drawn with, uint64 [sample]."""
-        return self._column("index")
+        return self._read("index", range(self.samples))
 
     def indices(self, split: str = "all") -> np.ndarray:
         """Return the rows of a split ("train", "validation", "test" or "all"), int64 [sample]."""
@@ -138,19 +310,14 @@ class DatasetReader:
         """Return gathers, float32 [sample, source, receiver, time]."""
         rows = self._rows(indices)
         gathers = np.empty((len(rows), *self.gather_shape), dtype=np.float32)
-        for place, (part, row) in enumerate(rows):
-            gathers[place] = self._one("gathers", part, row)
-            if self.config.dataset.storage == "float16":
-                gathers[place] *= self._one("gathers_scale", part, row)
+        for place, (part, start, stop) in _runs(rows, self._starts):
+            with naming_damage(self.files[part]):
+                values = gathers[place : place + stop - start]
+                values[...] = self._variable(part, "gathers")[start:stop]
+                if self.config.dataset.storage == "float16":
+                    scale = self._variable(part, "gathers_scale")[start:stop]
+                    values *= scale[:, None, None, None]
         return gathers
-
-    def read_velocity(self, indices: Iterable[int]) -> np.ndarray:
-        """Return velocity models, float32 [sample, depth, x], m/s."""
-        return self._read("velocity", indices)
-
-    def read_salt_mask(self, indices: Iterable[int]) -> np.ndarray:
-        """Return salt masks, bool [sample, depth, x]."""
-        return self._read("salt_mask", indices)
 
     def read_dead_traces(self, indices: Iterable[int]) -> np.ndarray:
         """Return which traces record nothing, bool [sample, source, receiver]."""
@@ -158,120 +325,38 @@ class DatasetReader:
 
     def read_survey(self, index: int) -> dict[str, np.ndarray]:
         """Return one sample's source and receiver positions, float64, m."""
-        names = ("source_x", "source_depth", "receiver_x", "receiver_depth")
-        return {name: self._read(name, [index])[0] for name in names}
-
-    def families(self, indices: Iterable[int]) -> list[str]:
-        """Return the family of each sample."""
-        return [text.decode() for text in self._read("family", indices)]
-
-    def parameters(self, index: int) -> dict[str, Any]:
-        """Return what was drawn for one sample's model."""
-        return json.loads(self._read("parameters", [index])[0])
+        return {name: self._read(name, [index])[0] for name in schema.SURVEY_VARIABLES}
 
     def seeds(self, indices: Iterable[int]) -> np.ndarray:
         """Return the seed and index that each sample was drawn with, uint64 [sample, 2]."""
         rows = list(indices)
         return np.stack([self._read("seed", rows), self._read("index", rows)], axis=1)
 
-    def stored_sample(self, index: int) -> dict[str, Any]:
-        """Return everything about one sample as it is stored, for copying."""
-        ((part, row),) = self._rows([index])
-        names = schema.sample_variables(self.config.dataset.storage)
-        return {name: self._one(name, part, row) for name in names}
 
-    def stored_samples(self) -> Iterator[dict[str, Any]]:
-        """Yield everything about each sample as it is stored, faster than one by one.
-
-        Large variables lie in memory that the next sample uses again: copy what is to be kept.
-        """
-        names = schema.sample_variables(self.config.dataset.storage)
-        for part, count in enumerate(np.diff(self._starts)):
-            with naming_damage(self.files[part]):
-                columns = {name: Column(self._variable(part, name)) for name in names}
-                yield from rows_of(columns, int(count))
-
-    def damaged(self, progress: Callable[[Iterable[int]], Iterable[int]] = iter) -> list[int]:
-        """Return the rows whose checksum does not match their content."""
-        bad = []
-        for index in progress(range(self.samples)):
-            try:
-                stored = self.stored_sample(index)
-                good = checksum(stored["velocity"], stored["gathers"]) == stored["crc32"]
-            except InputError:
-                good = False
-            if not good:
-                bad.append(index)
-        return bad
-
-    def _column(self, name: str) -> np.ndarray:
-        columns = []
-        for part, file in enumerate(self.files):
-            with naming_damage(file):
-                columns.append(self._variable(part, name)[:])
-        return np.concatenate(columns)
-
-    def _read(self, name: str, indices: Iterable[int]) -> np.ndarray:
-        rows = self._rows(indices)
-        if not rows:
-            return np.empty((0, *self._file(0)[name].shape[1:]), self._file(0)[name].dtype)
-        return np.stack([self._one(name, part, row) for part, row in rows])
-
-    def _one(self, name: str, part: int, row: int) -> Any:
-        with naming_damage(self.files[part]):
-            return self._variable(part, name)[row]
-
-    def _rows(self, indices: Iterable[int]) -> list[tuple[int, int]]:
-        rows = []
-        for index in indices:
-            if not 0 <= index < self.samples:
-                raise InputError(f"sample {index}: {self.path} has samples 0 to {self.samples - 1}")
-            part = int(np.searchsorted(self._starts, index, side="right")) - 1
-            rows.append((part, int(index - self._starts[part])))
-        return rows
-
-    def _file(self, part: int) -> h5py.File:
-        return self._open(part)[0]
-
-    def _variable(self, part: int, name: str) -> h5py.Dataset:
-        """Return a variable; looking it up by name costs as much as reading one sample of it."""
-        file, variables = self._open(part)
-        if name not in variables:
-            variables[name] = file[name]
-        return variables[name]
-
-    def _open(self, part: int) -> tuple[h5py.File, dict[str, h5py.Dataset]]:
-        """Return a file, and those of its variables that were looked up."""
-        if self._process != os.getpid():
-            # HDF5 handles do not survive a fork.
-            self._opened, self._process = {}, os.getpid()
-        opened = self._opened.get(part)
-        if opened is None:
-            opened = self._opened[part] = (open_checked(self.files[part]), {})
-            for oldest in list(self._opened)[:-MOST_OPEN]:
-                # Not closed: HDF5 does that when nobody reads from it any more.
-                self._opened.pop(oldest, None)
-        return opened
+def _runs(rows: np.ndarray, starts: np.ndarray) -> Iterator[tuple[int, tuple[int, int, int]]]:
+    """Yield each run of rows that follow each other in one file: place, (file, start, stop)."""
+    parts = np.searchsorted(starts, rows, side="right") - 1
+    breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(parts) != 0)) + 1
+    places = [0, *breaks.tolist(), len(rows)]
+    for first, last in pairwise(places):
+        if first < last:
+            start = int(rows[first] - starts[parts[first]])
+            yield first, (int(parts[first]), start, start + last - first)
 
 
-def open_checked(path: Path, expected: str = schema.FORMAT) -> h5py.File:
-    """Open one HDF5 file for reading, refusing in one line what is not a whole data set."""
+def open_file(path: Path) -> h5py.File:
+    """Open one HDF5 file for reading."""
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        left = f"; {unfinished_path(path).name} is, {FINISH}" * unfinished_path(path).is_file()
+        raise InputError(f"{path}: no such file{left}")
     try:
-        file = h5py.File(path, "r", rdcc_nbytes=0)
+        # Finished files do not change, and not every file system has locks.
+        return h5py.File(path, "r", locking=False)
     except OSError as error:
         if not h5py.is_hdf5(path):
             raise InputError(f"{path}: not an HDF5 file") from None
-        reason = "truncated" if "truncated" in str(error) else str(error)
+        reason = "truncated" if "truncated" in str(error) else str(error).partition("\n")[0]
         raise InputError(f"{path}: {reason}; {REMEDY}") from None
-    try:
-        with naming_damage(path):
-            _check_header(path, file, expected)
-    except BaseException:
-        file.close()
-        raise
-    return file
 
 
 @contextmanager
@@ -280,33 +365,84 @@ def naming_damage(path: Path) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0][:200]
         raise InputError(f"{path}: damaged, cannot be read ({reason}); {REMEDY}") from None
 
 
-def _check_header(path: Path, file: h5py.File, expected: str) -> None:
+def check(path: Path, file: h5py.File, formats: Sequence[str], *, finished: bool = True) -> None:
+    """Refuse a file whose header, variables or axes are not what its kind has."""
+    try:
+        with naming_damage(path):
+            _check(path, file, formats, finished)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _check(path: Path, file: h5py.File, formats: Sequence[str], finished: bool) -> None:
     found = file.attrs.get("format")
-    if found != expected:
+    if not isinstance(found, str) or found not in formats:
         what = "no format" if found is None else f"format {found!r}"
-        raise InputError(f"{path}: not a {expected} file (it has {what})")
+        raise InputError(f"{path}: not a {formats[0]} file (it has {what})")
     number = int(file.attrs.get("version", 0))
     if number > schema.VERSION:
         raise InputError(
             f"{path}: version {number} is newer than this program reads ({schema.VERSION});"
             " update seistomo"
         )
-    if not file.attrs.get("complete", False):
+    if finished and not file.attrs.get("complete", False):
         raise InputError(f"{path}: unfinished; {FINISH}")
-    if expected != schema.FORMAT:
-        return
-    missing = [name for name in schema.SAMPLE_VARIABLES if name not in file]
+    if finished and "checksum" in file.attrs and text(file, "checksum") != file_checksum(file):
+        raise ValueError("the checksum of its attributes, axes and columns differs")
+    config = None
+    if found == schema.FORMAT:
+        config = parse_config(file.attrs["config"], origin=str(path))
+        axes = schema.axes_of(config)
+        _check_parts(path, file)
+    else:
+        axes = schema.grid_axes(file["velocity"].shape[1:], float(file.attrs["spacing"]))
+    variables = schema.variables_of(config)
+    missing = [name for name in ("sample", *axes, *variables) if name not in file]
     if missing:
         raise InputError(f"{path}: damaged, {', '.join(missing)} missing; {REMEDY}")
-    if file["gathers"].is_virtual:
-        # HDF5 would read zeros for a part that is gone.
-        for source in file["gathers"].virtual_sources():
-            if not (path.parent / source.file_name).is_file():
-                raise InputError(f"{path}: refers to {source.file_name}, which is gone")
+    for name, (values, _) in axes.items():
+        if file[name].shape != values.shape or not np.allclose(file[name][...], values, rtol=1e-9):
+            raise ValueError(f"{name} is not the axis that its settings say")
+    lengths = {name: len(values) for name, (values, _) in axes.items()}
+    lengths["sample"] = len(file["sample"])
+    if not lengths["sample"]:
+        raise ValueError("it holds no samples")
+    for name, variable in variables.items():
+        stored, expected = file[name], tuple(lengths[d] for d in variable.dimensions)
+        is_text = h5py.check_string_dtype(stored.dtype) is not None
+        fits = is_text if variable.dtype == "str" else stored.dtype == variable.dtype
+        if stored.shape != expected or not fits:
+            raise ValueError(f"{name} is {stored.dtype} {list(stored.shape)}")
+        outside = stored.external or (stored.is_virtual and "parts" not in file.attrs)
+        if outside or not isinstance(file.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"{name} lies outside of the file")
+
+
+def _check_parts(path: Path, file: h5py.File) -> None:
+    """Refuse a virtual set whose parts are not those that it was made of."""
+    parts = json.loads(file.attrs.get("parts", "{}"))
+    for name, identity in parts.items():
+        part = path.parent / name
+        if not part.is_file():
+            raise InputError(f"{path}: refers to {name}, which is gone")
+        with h5py.File(part, "r", locking=False) as held:
+            if text(held, "identity") != identity:
+                raise InputError(f"{path}: refers to {name}, which holds other samples now")
+    for name in schema.LARGE if parts else ():
+        for source in file[name].virtual_sources():
+            if source.file_name not in parts:
+                raise ValueError(f"{name} refers to {source.file_name}, which is none of its parts")
+
+
+def text(file: h5py.File, name: str) -> str:
+    """Return an attribute of fixed or any length."""
+    value = file.attrs[name]
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def read_predictions(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
@@ -322,7 +458,9 @@ def read_predictions(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[str
     InputError
         If it is not a whole predictions file.
     """
-    with open_checked(Path(path), schema.PREDICTIONS_FORMAT) as file:
+    path = Path(path)
+    with open_file(path) as file, naming_damage(path):
+        check(path, file, [schema.PREDICTIONS_FORMAT])
         return file["velocity"][...], file["sample"][...], dict(file.attrs)
 
 
@@ -331,7 +469,8 @@ def file_format(path: str | Path) -> str | None:
     if not Path(path).is_file() or not h5py.is_hdf5(path):
         return None
     try:
-        with h5py.File(path, "r") as file:
-            return file.attrs.get("format")
+        with h5py.File(path, "r", locking=False) as file:
+            held = file.attrs.get("format")
     except OSError:
         return None
+    return held if isinstance(held, str) else None

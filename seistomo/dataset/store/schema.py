@@ -1,24 +1,31 @@
-"""What a data set file holds: names, types, dimensions and units; one place for writer and reader.
+"""What the files hold: names, types, dimensions, units and checksums; one place for all of them.
 
-Layout (HDF5, dimension scales attached, so that xarray opens it through h5netcdf):
-``sample`` counts pairs of model and gathers; ``depth`` and ``x`` are the grid in m;
-``source`` and ``receiver`` count positions of the survey; ``time`` is in s.
+Three kinds of HDF5 files share one layout (dimension scales attached, so that xarray opens them
+through h5netcdf): a data set; a velocity file, which is a data set without gathers; predictions,
+which are a velocity file of a network. ``sample`` counts models; ``depth`` and ``x`` are the grid
+in m; ``source`` and ``receiver`` count positions of the survey; ``time`` is in s.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass
+import zlib
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from seistomo.config import Config
 
 FORMAT = "seistomo"
+VELOCITY_FORMAT = "seistomo-velocity"
 PREDICTIONS_FORMAT = "seistomo-predictions"
 VERSION = 1
 SPLITS = ("train", "validation", "test")
+
+# Speeds that rock, soil and water may have, m/s: beyond them a unit or a sign is wrong.
+SLOWEST, FASTEST = 50.0, 20_000.0
 
 # Settings that change speed or place of the work, never a stored byte.
 PERFORMANCE_KEYS = (
@@ -28,29 +35,12 @@ PERFORMANCE_KEYS = (
     ("training", "threads"),
     ("training", "cache_memory"),
 )
-# Settings (or the beginning of their names) that came after the first files were written. At their
-# defaults they mean what was meant before, and are neither stored nor hashed: files stay the same.
-LATER_SETTINGS = (
-    "velocity.imported",
-    "velocity.layer_speeds",
-    "velocity.openfwi_",
-    "survey.source_jitter",
-    "survey.receiver_jitter",
-    "survey.corner_frequencies",
-    "survey.delay",
-    "simulation.free_surface",
-    "simulation.density",
-    "simulation.water_speed",
-    "simulation.water_density",
-    "simulation.salt_density",
-)
 # Sections that a sample's content depends on.
 DATA_SECTIONS = ("velocity", "survey", "simulation", "dataset")
 
 
-@dataclass(frozen=True)
-class Variable:
-    """One HDF5 variable: its type (``str`` for text), named dimensions, unit and meaning."""
+class Variable(NamedTuple):
+    """A variable with a sample axis: its type (``str`` for text), dimensions, unit and meaning."""
 
     dtype: str
     dimensions: tuple[str, ...]
@@ -58,42 +48,66 @@ class Variable:
     long_name: str
 
 
-SAMPLE_VARIABLES = {
-    "velocity": Variable("f4", ("sample", "depth", "x"), "m/s", "P-wave speed"),
-    "gathers": Variable(
-        "",
-        ("sample", "source", "receiver", "time"),
-        "1",
-        "recorded pressure (float16: times gathers_scale)",
-    ),
-    "salt_mask": Variable("bool", ("sample", "depth", "x"), "1", "true inside salt"),
-    "seed": Variable("u8", ("sample",), "1", "seed that the sample was drawn with"),
-    "index": Variable("u8", ("sample",), "1", "index that the sample was drawn with"),
-    "family": Variable("str", ("sample",), "1", "family of the velocity model"),
-    "parameters": Variable("str", ("sample",), "1", "what was drawn, JSON"),
-    "crc32": Variable("u4", ("sample",), "1", "checksum of velocity and gathers as stored"),
-    "split": Variable("u1", ("sample",), "1", "0 train, 1 validation, 2 test"),
+_NUMBER, _GRID = ("sample",), ("sample", "depth", "x")
+# The checksum comes first: a row whose checksum is 0 has not been written.
+MODEL_VARIABLES = {
+    "crc32": Variable("u4", _NUMBER, "1", "checksum of all else that belongs to the sample"),
+    "velocity": Variable("f4", _GRID, "m/s", "P-wave speed"),
+    "salt_mask": Variable("bool", _GRID, "1", "true inside salt"),
+    "family": Variable("str", _NUMBER, "1", "family of the velocity model"),
+    "parameters": Variable("str", _NUMBER, "1", "what was drawn, JSON"),
+}
+SURVEY_VARIABLES = {
     "source_x": Variable("f8", ("sample", "source"), "m", "horizontal source position"),
     "source_depth": Variable("f8", ("sample", "source"), "m", "depth of the source"),
     "receiver_x": Variable("f8", ("sample", "receiver"), "m", "horizontal receiver position"),
     "receiver_depth": Variable("f8", ("sample", "receiver"), "m", "depth of the receiver"),
-    "dead_trace": Variable("bool", ("sample", "source", "receiver"), "1", "records nothing"),
 }
+_TRACES = ("sample", "source", "receiver", "time")
+WAVELET = Variable("f8", ("time",), "1", "source wavelet")
 # What a virtual data set leaves in the files it refers to.
 LARGE = ("velocity", "gathers", "salt_mask", "dead_trace")
-GATHERS_SCALE = Variable("f4", ("sample",), "1", "factor on the float16 gathers")
-WAVELET = Variable("f8", ("time",), "1", "source wavelet")
 
 
-def sample_variables(storage: str) -> dict[str, Variable]:
-    """Return the variables with a sample axis for ``float16`` or ``float32`` gathers."""
-    variables = dict(SAMPLE_VARIABLES)
-    gathers = variables["gathers"]
-    kind = "f2" if storage == "float16" else "f4"
-    variables["gathers"] = Variable(kind, gathers.dimensions, gathers.units, gathers.long_name)
-    if storage == "float16":
-        variables["gathers_scale"] = GATHERS_SCALE
-    return variables
+def variables_of(config: Config | None) -> dict[str, Variable]:
+    """Return the variables with a sample axis of a data set, or without one of a velocity file."""
+    if config is None:
+        return MODEL_VARIABLES
+    variables = MODEL_VARIABLES | {
+        "seed": Variable("u8", _NUMBER, "1", "seed that the sample was drawn with"),
+        "index": Variable("u8", _NUMBER, "1", "index that the sample was drawn with"),
+        "split": Variable("u1", _NUMBER, "1", "0 train, 1 validation, 2 test"),
+        **SURVEY_VARIABLES,
+        "dead_trace": Variable("bool", _TRACES[:3], "1", "records nothing"),
+    }
+    kind, name = "f4", "recorded pressure"
+    if config.dataset.storage == "float16":
+        kind, name = "f2", "recorded pressure (times gathers_scale)"
+        variables["gathers_scale"] = Variable("f4", _NUMBER, "1", "factor on the float16 gathers")
+    # Last: text and other small variables lie together at the beginning of a file.
+    return variables | {"gathers": Variable(kind, _TRACES, "1", name)}
+
+
+def axes_of(config: Config) -> dict[str, tuple[np.ndarray, str]]:
+    """Return coordinates and unit of each dimension but ``sample`` of a data set."""
+    survey = config.survey
+    return {
+        **grid_axes(config.velocity.shape, config.velocity.spacing),
+        "source": (np.arange(survey.sources), "1"),
+        "receiver": (np.arange(survey.receivers), "1"),
+        "time": (np.arange(survey.time_samples) * survey.time_step, "s"),
+    }
+
+
+def grid_axes(shape: tuple[int, int], spacing: float) -> dict[str, tuple[np.ndarray, str]]:
+    """Return coordinates and unit of a grid's two dimensions."""
+    depth, x = (np.arange(nodes) * spacing for nodes in shape)
+    return {"depth": (depth, "m"), "x": (x, "m")}
+
+
+def grid_settings(shape: tuple[int, int], spacing: float) -> dict[str, Any]:
+    """Return what the identity of velocity models depends on beside the models."""
+    return {"shape": [int(nodes) for nodes in shape], "spacing": float(spacing)}
 
 
 def stored_config(config: Config) -> Config:
@@ -104,12 +118,7 @@ def stored_config(config: Config) -> Config:
     return Config.model_validate(values)
 
 
-def config_text(config: Config) -> str:
-    """Return the configuration as it is stored, TOML."""
-    return stored_config(config).to_toml(without=_at_later_defaults(config))
-
-
-def data_settings(config: Config) -> dict[str, object]:
+def data_settings(config: Config) -> dict[str, Any]:
     """Return what one sample's content depends on, as flat ``section.key`` values."""
     values = stored_config(config).model_dump(mode="json")
     settings = {
@@ -121,6 +130,15 @@ def data_settings(config: Config) -> dict[str, object]:
     # The wavelet itself is stored; where it was read from may differ from machine to machine.
     settings.pop("survey.wavelet_file", None)
     return settings
+
+
+def first_difference(config: Config, other: Config) -> tuple[str, Any, Any] | None:
+    """Return the first setting that data sets of two configurations differ in, and both values."""
+    theirs = data_settings(other)
+    for key, value in data_settings(config).items():
+        if theirs[key] != value:
+            return key, value, theirs[key]
+    return None
 
 
 def with_samples(config: Config, samples: int) -> Config:
@@ -137,26 +155,29 @@ def stored_bytes(config: Config) -> int:
     return traces * (survey.time_samples * each + 1) + depth * x * 5 + 4096
 
 
-def identity_of(config: Config, checksums: np.ndarray) -> str:
-    """Return a short hash of a data set's content: settings and checksums of all samples."""
-    settings = data_settings(config)
-    for key in _at_later_defaults(config):
-        settings.pop(key, None)
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+def text_of(values: Mapping[str, Any]) -> str:
+    """Return values as the JSON that is stored."""
+    return json.dumps(values, sort_keys=True)
+
+
+def checksum(values: Mapping[str, Any], names: Mapping[str, Variable]) -> int:
+    """Return the CRC-32, never 0, of some variables of one sample as they are stored."""
+    total = 0
+    for name in [name for name in names if name != "crc32"]:
+        value, kind = values[name], names[name].dtype
+        if kind == "str":
+            value = value if isinstance(value, bytes) else value.encode()
+        else:
+            value = np.ascontiguousarray(value, kind)
+        total = zlib.crc32(value, total)
+    return total or 1
+
+
+def identity_of(settings: Mapping[str, Any], checksums: np.ndarray) -> str:
+    """Return a short hash of a file's content: settings and checksums of all samples."""
+    digest = hashlib.sha256(text_of(settings).encode())
     digest.update(np.ascontiguousarray(checksums, dtype="<u4").tobytes())
     return digest.hexdigest()[:16]
-
-
-def _at_later_defaults(config: Config) -> list[str]:
-    """Return the dotted keys of `LATER_SETTINGS` that have their defaults."""
-    found = []
-    for section in DATA_SECTIONS:
-        values = getattr(config, section)
-        for key, info in type(values).model_fields.items():
-            dotted = f"{section}.{key}"
-            if dotted.startswith(LATER_SETTINGS) and getattr(values, key) == info.default:
-                found.append(dotted)
-    return found
 
 
 def split_of(indices: np.ndarray, shares: tuple[int, int, int]) -> np.ndarray:
@@ -165,11 +186,6 @@ def split_of(indices: np.ndarray, shares: tuple[int, int, int]) -> np.ndarray:
     Each period of ``sum(shares)`` samples holds exactly the shares asked for, spread evenly, and
     a sample's split depends on its index alone: it stays when the set grows.
     """
-    pattern = _spread(shares)
-    return pattern[np.asarray(indices, dtype=np.int64) % len(pattern)]
-
-
-def _spread(shares: tuple[int, int, int]) -> np.ndarray:
     total, counts = sum(shares), np.zeros(3, dtype=np.int64)
     weights = np.asarray(shares, dtype=np.int64)
     pattern = np.empty(total, dtype=np.uint8)
@@ -179,15 +195,14 @@ def _spread(shares: tuple[int, int, int]) -> np.ndarray:
         behind[counts >= weights] = np.iinfo(np.int64).min
         pattern[place] = int(np.argmax(behind))
         counts[pattern[place]] += 1
-    return pattern
+    return pattern[np.asarray(indices, dtype=np.int64) % total]
 
 
 @cache
 def software_versions() -> str:
     """Return the versions that a sample's bytes may depend on, as JSON."""
-    names = ("seistomo", "deepwave", "torch", "numpy", "scipy")
     versions = {}
-    for name in names:
+    for name in ("seistomo", "deepwave", "torch", "numpy", "scipy"):
         try:
             versions[name] = version(name)
         except PackageNotFoundError:

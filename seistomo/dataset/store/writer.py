@@ -1,120 +1,142 @@
-"""Write data set files: samples appended in order, the completion flag last."""
+"""Write files whose rows lie at places that are known before the first one is written.
 
-import json
-import zlib
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+`create` has HDF5 lay out a whole file: every variable at full length, nothing in it. After that
+`RowWriter` puts rows where they belong with plain writes, in any order and from several processes
+if need be, while HDF5's own bookkeeping stays as it is; `finish` changes a few bytes in place. So
+a process that is killed never leaves a file that HDF5 cannot open, each sample is written once, and
+a file's bytes do not depend on who wrote its rows when.
+"""
+
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import h5py
 import numpy as np
-import torch
 
 from seistomo.config import Config
 from seistomo.dataset.store import schema
-from seistomo.dataset.store.columns import Column
-from seistomo.dataset.store.hdf5 import hdf5_for_writing
 from seistomo.errors import InputError
-from seistomo.interrupts import interrupts_held
+from seistomo.files import written_whole
 
-# Speeds that rock, soil and water may have, m/s: beyond them a unit or a sign is wrong.
-SLOWEST, FASTEST = 50.0, 20_000.0
+# Attributes that `finish` sets, of fixed length so that it does so in place.
+_SHORT_TEXT = np.dtype("S16")
+# What HDF5 may need beside the variables, bytes.
+_BOOKKEEPING = 2**16
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One pair of model and gathers with everything kept beside it.
+def create(
+    path: Path,
+    samples: int,
+    axes: Mapping[str, tuple[np.ndarray, str]],
+    variables: Mapping[str, schema.Variable],
+    attributes: Mapping[str, Any],
+    *,
+    widths: Mapping[str, int],
+    wavelet: np.ndarray | None = None,
+    links: Sequence[tuple[str, int]] = (),
+    sample_axis: np.ndarray | None = None,
+) -> None:
+    """Create a file of ``samples`` rows, none of them written.
 
-    Attributes
-    ----------
-    velocity
-        float32 [depth, x], m/s.
-    gathers
-        float32 [source, receiver, time].
-    salt_mask
-        bool [depth, x].
-    dead_trace
-        bool [source, receiver].
-    source_x, source_depth, receiver_x, receiver_depth
-        float64 [source] or [receiver], m.
-    index, seed
-        What the sample was drawn with.
-    family, parameters
-        Family of the model and what was drawn for it.
-    split
-        0 train, 1 validation, 2 test.
+    ``widths`` has the bytes of each text variable. ``links`` are other files, (path, samples) in
+    order, that hold the large variables: the new file refers to them, as a virtual data set.
+    """
+    sample = np.arange(samples) if sample_axis is None else np.asarray(sample_axis)
+    axes = {"sample": (sample, "1"), **axes}
+    sizes = {name: len(values) for name, (values, _) in axes.items()}
+    length = sum(
+        math.prod(sizes[dimension] for dimension in variable.dimensions)
+        * (widths[name] if variable.dtype == "str" else np.dtype(variable.dtype).itemsize)
+        for name, variable in variables.items()
+        if not (links and name in schema.LARGE)
+    )
+    # A full disk must not come to HDF5, which cannot close a file that it could not write.
+    _require_room(path, _BOOKKEEPING + 8 * sum(sizes.values()) + 4096 * len(links), length)
+    with h5py.File(path, "w", locking=False) as file:
+        for name, (values, units) in axes.items():
+            scale = file.create_dataset(name, data=values)
+            scale.make_scale(name)
+            scale.attrs["units"] = units
+        for name, variable in variables.items():
+            shape = tuple(len(axes[dimension][0]) for dimension in variable.dimensions)
+            kind = variable.dtype
+            dtype = h5py.string_dtype("utf-8", widths[name]) if kind == "str" else np.dtype(kind)
+            if links and name in schema.LARGE:
+                layout = _layout(name, shape, dtype, links)
+                _describe(file.create_virtual_dataset(name, layout), variable, file)
+            else:
+                _describe(file.create_dataset(name, shape, dtype), variable, file)
+        if wavelet is not None:
+            values = np.asarray(wavelet, dtype=np.float64)
+            _describe(file.create_dataset("wavelet", data=values), schema.WAVELET, file)
+        for name, value in attributes.items():
+            file.attrs[name] = value
+        file.attrs["version"] = schema.VERSION
+        file.attrs["software"] = schema.software_versions()
+        file.attrs["identity"] = file.attrs["checksum"] = np.zeros((), _SHORT_TEXT)
+        file.attrs["complete"] = False
+        for name in variables:
+            if not file[name].is_virtual:
+                # HDF5 gives a variable its place in the file with the first write.
+                file[name][(-1,) * file[name].ndim] = np.zeros((), file[name].dtype)
+
+
+def create_dataset(
+    path: Path,
+    config: Config,
+    samples: int,
+    wavelet: np.ndarray,
+    widths: Mapping[str, int],
+    *,
+    links: Sequence[tuple[str, int]] = (),
+    shard: tuple[int, int] | None = None,
+    parts: str = "",
+) -> None:
+    """Create a data set without samples; ``shard`` is (i, n) where it is part i of n of one."""
+    config = schema.stored_config(config)
+    attributes = {"format": schema.FORMAT, "config": config.to_toml()}
+    if shard is not None:
+        attributes["shard"] = shard
+    if parts:
+        attributes["parts"] = parts
+    create(
+        path,
+        samples,
+        schema.axes_of(config),
+        schema.variables_of(config),
+        attributes,
+        widths=widths,
+        wavelet=wavelet,
+        links=links,
+    )
+
+
+class RowWriter:
+    """Writes rows of a file that `create` made, the checksums only when the rows are on disk.
+
+    ``shared`` is for processes on several machines: each write then reaches the disk alone,
+    without what this machine remembers of the bytes around it.
     """
 
-    velocity: np.ndarray
-    gathers: np.ndarray
-    salt_mask: np.ndarray
-    dead_trace: np.ndarray
-    source_x: np.ndarray
-    source_depth: np.ndarray
-    receiver_x: np.ndarray
-    receiver_depth: np.ndarray
-    index: int
-    seed: int
-    split: int
-    family: str = "imported"
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
+        self._places = {}
+        with h5py.File(path, "r", locking=False) as file:
+            for name in file:
+                variable = file[name]
+                # The one thing that h5py's own interface does not tell.
+                offset = variable.id.get_offset()
+                if offset is not None and not variable.is_scale and name != "wavelet":
+                    self._places[name] = (offset, variable.dtype, variable.shape[1:])
+        self._handle = os.open(path, os.O_RDWR | (os.O_DSYNC if shared else 0))
+        self._checksums: list[tuple[int, np.ndarray]] = []
+        self.names = tuple(self._places)
 
-
-class DatasetWriter:
-    """Writes one file of ``samples`` samples; use it as a context manager.
-
-    Parameters
-    ----------
-    path
-        The file, written in place: pass the temporary path of `written_whole`.
-    config
-        Stored, without the settings that concern speed alone.
-    samples
-        Number of samples that will be appended, exactly.
-    wavelet
-        float64 [time], the source wavelet.
-    links
-        Other files, (path, samples) in order, that hold the large variables: the new file then
-        refers to them (an HDF5 virtual data set) and only the small ones are written here.
-    shard
-        (i, n) where the file is part i of n of a data set.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        config: Config,
-        samples: int,
-        wavelet: np.ndarray,
-        links: Sequence[tuple[str, int]] = (),
-        shard: tuple[int, int] | None = None,
-    ) -> None:
-        self._links, self._shard = links, shard
-        self._config = schema.stored_config(config)
-        self._samples = samples
-        self._next = 0
-        self._variables = schema.sample_variables(config.dataset.storage)
-        self._checksums = np.zeros(samples, dtype=np.uint32)
-        self._path = path
-        self._wavelet = np.asarray(wavelet, dtype=np.float64)
-        self._open = ExitStack()
-
-    def __enter__(self) -> "DatasetWriter":
-        self._file, self._raw = self._open.enter_context(hdf5_for_writing(self._path))
-        try:
-            with interrupts_held():
-                self._create()
-        except BaseException:
-            self._open.close()
-            raise
-        self._columns = {
-            name: Column(self._file[name])
-            for name in self._variables
-            if not (self._links and name in schema.LARGE)
-        }
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -123,146 +145,144 @@ class DatasetWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self._open:
-            if kind is None:
-                with interrupts_held():
-                    self._finish()
+        os.close(self._handle)
 
-    def append(self, sample: Sample) -> None:
-        """Write the next sample.
+    def write(self, row: int, samples: Sequence[Mapping[str, Any]]) -> None:
+        """Write samples, as `pack_sample` gives them, from ``row`` on."""
+        columns = {name: [sample[name] for sample in samples] for name in samples[0]}
+        self.write_columns(row, columns)
 
-        Raises
-        ------
-        InputError
-            If an array's shape is not the config's, a value is not finite, or a speed absurd.
-        """
-        self.append_stored(pack_sample(self._config, sample))
+    def write_columns(self, row: int, columns: Mapping[str, Any]) -> None:
+        """Write variables [sample, ...] from ``row`` on."""
+        for name, values in columns.items():
+            if name not in self._places:
+                # A virtual set's large variables.
+                continue
+            dtype = self._places[name][1]
+            if dtype.kind == "S":
+                values = [v if isinstance(v, bytes) else v.encode() for v in values]
+                longest = max(map(len, values))
+                if longest > dtype.itemsize:
+                    raise InputError(
+                        f"row {row}: {name} takes {longest} bytes, more than the {dtype.itemsize}"
+                        " that the file has room for"
+                    )
+            values = np.ascontiguousarray(values, dtype)
+            if name == "crc32":
+                self._checksums.append((row, values))
+            else:
+                self._write(name, row, values)
 
-    def append_stored(self, values: Mapping[str, Any]) -> None:
-        """Write the next sample from values as they are stored: see `pack_sample`."""
-        with interrupts_held():
-            # In the order given: HDF5 places chunks in the order in which they are written.
-            for name, value in values.items():
-                if name in self._columns:
-                    self._columns[name].write(self._next, value)
-        self._checksums[self._next] = values["crc32"]
-        self._next += 1
-        if self._raw.failure is not None:
-            raise self._raw.failure
+    def flush(self) -> None:
+        """Bring all rows to the disk, then say so in the file."""
+        os.fsync(self._handle)
+        for row, values in self._checksums:
+            self._write("crc32", row, values)
+        self._checksums.clear()
+        os.fsync(self._handle)
 
-    def _create(self) -> None:
-        coordinates = _coordinates(self._config, self._samples)
-        for name, (values, units) in coordinates.items():
-            variable = self._file.create_dataset(name, data=values)
-            variable.make_scale(name)
-            variable.attrs["units"] = units
-        for name, spec in self._variables.items():
-            shape = tuple(len(coordinates[dimension][0]) for dimension in spec.dimensions)
-            self._describe(self._variable(name, shape, spec.dtype), spec)
-        self._describe(self._file.create_dataset("wavelet", data=self._wavelet), schema.WAVELET)
-        self._file.attrs["format"] = schema.FORMAT
-        self._file.attrs["version"] = schema.VERSION
-        self._file.attrs["config"] = schema.config_text(self._config)
-        self._file.attrs["software"] = schema.software_versions()
-        if self._shard is not None:
-            self._file.attrs["shard"] = self._shard
-        self._file.attrs["complete"] = False
-
-    def _variable(self, name: str, shape: tuple[int, ...], kind: str) -> h5py.Dataset:
-        dtype = h5py.string_dtype() if kind == "str" else np.dtype(kind)
-        if self._links and name in schema.LARGE:
-            layout, start = h5py.VirtualLayout(shape, dtype), 0
-            for path, count in self._links:
-                layout[start : start + count] = h5py.VirtualSource(path, name, (count, *shape[1:]))
-                start += count
-            return self._file.create_virtual_dataset(name, layout)
-        chunks = (1, *shape[1:]) if len(shape) > 1 else None
-        return self._file.create_dataset(name, shape, dtype, chunks=chunks)
-
-    def _describe(self, variable: h5py.Dataset, spec: schema.Variable) -> None:
-        for axis, dimension in enumerate(spec.dimensions):
-            variable.dims[axis].attach_scale(self._file[dimension])
-        variable.attrs["units"] = spec.units
-        variable.attrs["long_name"] = spec.long_name
-
-    def _finish(self) -> None:
-        if self._next != self._samples:
-            raise RuntimeError(f"{self._next} of {self._samples} samples were written")
-        self._file.attrs["identity"] = schema.identity_of(self._config, self._checksums)
-        self._file.flush()
-        self._file.attrs["complete"] = True
+    def _write(self, name: str, row: int, values: np.ndarray) -> None:
+        offset, dtype, shape = self._places[name]
+        offset += row * dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+        _write_at(self._handle, values.data.cast("B"), offset)
 
 
-def pack_sample(config: Config, sample: Sample) -> dict[str, Any]:
-    """Return a sample as it is stored: one value a variable, checked and compressed.
+def finish(path: Path, settings: Mapping[str, Any]) -> None:
+    """Give a file whose rows are all written its identity, its checksum and, last, its flag."""
+    with h5py.File(path, "r+", locking=False) as file:
+        identity = schema.identity_of(settings, file["crc32"][...])
+        file.attrs.modify("identity", np.array(identity, _SHORT_TEXT))
+        file.attrs.modify("checksum", np.array(file_checksum(file), _SHORT_TEXT))
+        file.flush()
+        file.attrs.modify("complete", True)
 
-    It depends on its arguments alone, so that several threads may pack samples while one writes.
+
+def file_checksum(file: h5py.File) -> str:
+    """Return a hash of all that a file holds beside its samples, and of their numbers and sums.
+
+    That is attributes, axes, units and what has one number a sample: what takes no time to read.
+    """
+    held = {
+        name: str(np.asarray(value).astype(str).tolist())
+        for name, value in file.attrs.items()
+        if name not in ("checksum", "complete")
+    }
+    for name, variable in file.items():
+        held[f"{name}: units"] = str(variable.attrs.get("units"))
+        if variable.ndim == 1 and variable.dtype.kind in "iuf":
+            held[name] = variable[...].tobytes().hex()
+    return schema.identity_of(held, np.empty(0))
+
+
+def _describe(variable: h5py.Dataset, spec: schema.Variable, file: h5py.File) -> None:
+    for axis, dimension in enumerate(spec.dimensions):
+        variable.dims[axis].attach_scale(file[dimension])
+    variable.attrs["units"], variable.attrs["long_name"] = spec.units, spec.long_name
+
+
+def _layout(
+    name: str, shape: tuple[int, ...], dtype: np.dtype, links: Sequence[tuple[str, int]]
+) -> h5py.VirtualLayout:
+    layout, start = h5py.VirtualLayout(shape, dtype), 0
+    for path, count in links:
+        layout[start : start + count] = h5py.VirtualSource(path, name, (count, *shape[1:]))
+        start += count
+    return layout
+
+
+def _require_room(path: Path, size: int, length: int, offset: int = 0) -> None:
+    """Raise the `OSError` of a full disk if there is no room for ``size`` bytes at ``offset``.
+
+    Or if a file may not have ``length`` bytes more.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        _write_at(handle, memoryview(bytes(size)), offset)
+        _write_at(handle, memoryview(b"\0"), offset + size + length)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_at(handle: int, data: memoryview, offset: int) -> None:
+    while data:
+        written = os.pwrite(handle, data, offset)
+        data, offset = data[written:], offset + written
+
+
+def pack_sample(
+    config: Config,
+    *,
+    velocity: np.ndarray,
+    gathers: np.ndarray,
+    salt_mask: np.ndarray,
+    family: str,
+    parameters: Mapping[str, Any],
+    index: int,
+    **others: Any,
+) -> dict[str, Any]:
+    """Return a sample as it is stored, one value a variable, checked and compressed.
+
+    ``others`` are seed, split, dead_trace and the positions of the survey. Several threads may pack
+    samples while one writes.
 
     Raises
     ------
     InputError
         If an array's shape is not the config's, a value is not finite, or a speed absurd.
     """
-    velocity = np.ascontiguousarray(sample.velocity, dtype=np.float32)
-    gathers = np.ascontiguousarray(sample.gathers, dtype=np.float32)
-    low, high = _extremes(velocity)
-    weakest, strongest = _extremes(gathers)
-    if not np.isfinite([low, high, weakest, strongest]).all():
-        raise InputError(f"sample {sample.index}: velocity and gathers must be finite numbers")
-    if low < SLOWEST or high > FASTEST:
-        raise InputError(
-            f"sample {sample.index}: velocity = {low:g} to {high:g}: must be in m/s, between"
-            f" {SLOWEST:g} and {FASTEST:g}"
-        )
-    values: dict[str, Any] = {"velocity": velocity, "gathers": gathers}
+    velocity = np.ascontiguousarray(velocity, dtype=np.float32)
+    gathers = np.ascontiguousarray(gathers, dtype=np.float32)
+    require_speeds(velocity, f"sample {index}")
+    weakest, strongest = float(np.min(gathers)), float(np.max(gathers))
+    if not np.isfinite([weakest, strongest]).all():
+        raise InputError(f"sample {index}: gathers must be finite numbers")
+    values = {"velocity": velocity, "salt_mask": salt_mask, "gathers": gathers}
     if config.dataset.storage == "float16":
         values["gathers"], values["gathers_scale"] = compress(gathers, max(-weakest, strongest))
-    names = ("salt_mask", "dead_trace", "index", "seed", "split", "family")
-    positions = ("source_x", "source_depth", "receiver_x", "receiver_depth")
-    values |= {name: getattr(sample, name) for name in names + positions}
-    values["parameters"] = json.dumps(sample.parameters, sort_keys=True)
-    values["crc32"] = checksum(velocity, values["gathers"])
-    _check_shapes(config, values)
-    return values
-
-
-def compress(gathers: np.ndarray, peak: float | None = None) -> tuple[np.ndarray, np.float32]:
-    """Return gathers as float16 and the factor that restores them.
-
-    The factor is a power of two that brings the peak to between 16,384 and 32,768, so scaling is
-    exact and values down to 4e-9 of the peak keep float16's 11 bits.
-
-    Parameters
-    ----------
-    gathers
-        float32 of any shape.
-    peak
-        Their largest absolute value, if it is known.
-    """
-    if peak is None:
-        peak = float(np.max(np.abs(gathers), initial=0.0))
-    exponent = int(np.frexp(peak)[1]) - 15 if peak > 0 else 0
-    exponent = max(exponent, -126)
-    # Torch rounds as numpy does, many times faster, and needs no array in between.
-    scaled = torch.empty(gathers.shape, dtype=torch.float16)
-    torch.mul(torch.from_numpy(gathers), 2.0**-exponent, out=scaled)
-    return scaled.numpy(), np.float32(2.0**exponent)
-
-
-def checksum(velocity: np.ndarray, gathers: np.ndarray) -> int:
-    """Return the CRC-32 of a sample's velocity and gathers as they are stored."""
-    first = zlib.crc32(np.ascontiguousarray(velocity))
-    return zlib.crc32(np.ascontiguousarray(gathers), first)
-
-
-def _extremes(values: np.ndarray) -> tuple[float, float]:
-    """Return the lowest and highest value, NaN where one is NaN."""
-    return float(np.min(values)), float(np.max(values))
-
-
-def _check_shapes(config: Config, values: Mapping[str, Any]) -> None:
-    lengths = {name: len(axis) for name, (axis, _) in _coordinates(config, 1).items()}
-    variables = schema.sample_variables(config.dataset.storage)
+    values |= {"family": family, "parameters": schema.text_of(parameters), "index": index, **others}
+    variables = schema.variables_of(config)
+    lengths = {name: len(axis) for name, (axis, _) in schema.axes_of(config).items()}
     for name, value in values.items():
         dimensions = variables[name].dimensions[1:]
         expected = tuple(lengths[dimension] for dimension in dimensions)
@@ -271,15 +291,263 @@ def _check_shapes(config: Config, values: Mapping[str, Any]) -> None:
                 f"{name}: has shape {list(np.shape(value))}, but the config says"
                 f" [{', '.join(dimensions)}] = {list(expected)}"
             )
+    values["crc32"] = schema.checksum(values, variables)
+    return values
 
 
-def _coordinates(config: Config, samples: int) -> dict[str, tuple[np.ndarray, str]]:
-    grid, survey = config.velocity, config.survey
-    return {
-        "sample": (np.arange(samples), "1"),
-        "depth": (np.arange(grid.shape[0]) * grid.spacing, "m"),
-        "x": (np.arange(grid.shape[1]) * grid.spacing, "m"),
-        "source": (np.arange(survey.sources), "1"),
-        "receiver": (np.arange(survey.receivers), "1"),
-        "time": (np.arange(survey.time_samples) * survey.time_step, "s"),
+def compress(gathers: np.ndarray, peak: float) -> tuple[np.ndarray, np.float32]:
+    """Return gathers, whose largest absolute value is ``peak``, as float16 and the factor on them.
+
+    The factor is a power of two that brings the peak to between 16,384 and 32,768, so scaling is
+    exact and values down to 4e-9 of the peak keep float16's 11 bits.
+    """
+    exponent = int(np.frexp(peak)[1]) - 15 if peak > 0 else 0
+    exponent = max(exponent, -126)
+    import torch
+
+    # Torch rounds as numpy does, many times faster, and needs no array in between.
+    scaled = torch.empty(gathers.shape, dtype=torch.float16)
+    torch.mul(torch.from_numpy(gathers), 2.0**-exponent, out=scaled)
+    return scaled.numpy(), np.float32(2.0**exponent)
+
+
+def require_speeds(velocity: np.ndarray, name: str) -> None:
+    """Refuse a model that holds what is no speed of rock in m/s."""
+    low, high = float(np.min(velocity)), float(np.max(velocity))
+    if not np.isfinite([low, high]).all():
+        raise InputError(f"{name}: velocity must be finite numbers")
+    if low < schema.SLOWEST or high > schema.FASTEST:
+        raise InputError(
+            f"{name}: velocity = {low:g} to {high:g}: must be in m/s, between"
+            f" {schema.SLOWEST:g} and {schema.FASTEST:g}"
+        )
+
+
+def write_dataset(
+    path: str | Path,
+    config: Config,
+    velocity: np.ndarray,
+    gathers: np.ndarray,
+    *,
+    wavelet: np.ndarray | None = None,
+    salt_mask: np.ndarray | None = None,
+    dead_trace: np.ndarray | None = None,
+    family: Sequence[str] | None = None,
+    parameters: Sequence[Mapping[str, Any]] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a data set from arrays, your own measurements for example.
+
+    Parameters
+    ----------
+    path
+        The file to write; it appears whole or not at all.
+    config
+        Its velocity grid, survey and split describe the arrays.
+    velocity
+        float32 [sample, depth, x], m/s.
+    gathers
+        float32 [sample, source, receiver, time].
+    wavelet
+        float64 [time]; zeros if unknown.
+    salt_mask
+        bool [sample, depth, x]; left out: speed above ``evaluation.salt_threshold``.
+    dead_trace
+        bool [sample, source, receiver]; left out: none.
+    family, parameters
+        One a sample; left out: "imported" and nothing.
+    overwrite
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    InputError
+        If the file exists, an array does not fit the config, a value is not finite, or a speed is
+        no speed in m/s.
+    """
+    path, count = Path(path), len(velocity)
+    if os.path.lexists(path) and not overwrite:
+        raise InputError(f"{path}: exists already; choose another name or pass overwrite")
+    if not count:
+        raise InputError("velocity: holds no samples; give at least one")
+    for name, values in {"velocity": velocity, "gathers": gathers, "wavelet": wavelet}.items():
+        if values is not None and np.asarray(values[:1]).dtype.kind not in "iuf":
+            raise InputError(f"{name}: must be real numbers, not {np.asarray(values[:1]).dtype}")
+    if salt_mask is None:
+        salt_mask = np.asarray(velocity) > config.evaluation.salt_threshold
+    if dead_trace is None:
+        dead_trace = np.zeros(np.shape(gathers)[:3], dtype=bool)
+    if wavelet is None:
+        wavelet = np.zeros(config.survey.time_samples)
+    family = ["imported"] * count if family is None else family
+    parameters = [{}] * count if parameters is None else parameters
+    given = {
+        **{"velocity": velocity, "gathers": gathers, "salt_mask": salt_mask},
+        **{"dead_trace": dead_trace, "family": family, "parameters": parameters},
     }
+    for name, values in given.items():
+        if len(values) != count:
+            raise InputError(f"{name}: {len(values)} samples, but velocity has {count}")
+    survey = config.survey.positions(config.velocity.x_extent)
+    splits = schema.split_of(np.arange(count), config.dataset.split)
+    samples = [
+        {
+            **{name: values[i] for name, values in given.items()},
+            **{"index": i, "seed": config.dataset.seed, "split": splits[i], **survey},
+        }
+        for i in range(count)
+    ]
+    with written_whole(path) as temporary:
+        write_samples(temporary, schema.with_samples(config, count), samples, wavelet)
+    return path
+
+
+def write_samples(
+    path: Path,
+    config: Config,
+    samples: Sequence[Mapping[str, Any]],
+    wavelet: np.ndarray,
+    shard: tuple[int, int] | None = None,
+) -> None:
+    """Write a data set of samples, each of them what `pack_sample` takes; not at once whole."""
+    widths = {
+        "family": max(1, *(len(sample["family"].encode()) for sample in samples)),
+        "parameters": max(len(schema.text_of(sample["parameters"])) for sample in samples),
+    }
+    create_dataset(path, config, len(samples), wavelet, widths, shard=shard)
+    with RowWriter(path) as writer:
+        for row, sample in enumerate(samples):
+            writer.write(row, [pack_sample(config, **sample)])
+        writer.flush()
+    finish(path, schema.data_settings(config))
+
+
+def write_velocity(
+    path: str | Path,
+    models: Iterable[Any],
+    spacing: float,
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write velocity models, your own arrays for example; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file.
+    models
+        Each a `seistomo.velocity.VelocityModel`, all of one shape. If ``models`` has a length,
+        memory holds one of them at a time.
+    spacing
+        Distance between nodes, m, both ways.
+    overwrite
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    InputError
+        If the file exists, there is no model, one has another shape than the first, or holds what
+        is no speed in m/s.
+    """
+    path = Path(path)
+    if os.path.lexists(path) and not overwrite:
+        raise InputError(f"{path}: exists already; use --overwrite or another name")
+    models = models if hasattr(models, "__len__") else list(models)
+    if not len(models):
+        raise InputError(f"{path}: no velocity models to write")
+    values = (dict(vars(model)) for model in models)
+    return _write_models(path, schema.VELOCITY_FORMAT, values, len(models), spacing, {})
+
+
+def write_predictions(
+    path: str | Path,
+    velocity: Iterable[np.ndarray],
+    indices: np.ndarray,
+    depth: np.ndarray,
+    x: np.ndarray,
+    attributes: Mapping[str, str],
+) -> None:
+    """Write predicted velocity models, a velocity file; it appears whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file; replaced if it is there.
+    velocity
+        float32 [sample, depth, x], m/s, or anything that gives one model after another.
+    indices
+        Row of each prediction in its data set, int64 [sample]: the file's ``sample`` coordinate.
+    depth, x
+        Coordinates of the grid, m, evenly spaced.
+    attributes
+        Text kept in the root attributes (data set, run, checkpoint ...).
+    """
+    others = {"salt_mask": np.zeros((len(depth), len(x)), bool), "family": "predicted"}
+    models = ({"velocity": model, **others, "parameters": {}} for model in velocity)
+    spacing = float(x[1] - x[0])
+    _write_models(
+        Path(path), schema.PREDICTIONS_FORMAT, models, len(indices), spacing, attributes, indices
+    )
+
+
+def _write_models(
+    path: Path,
+    kind: str,
+    models: Iterable[dict[str, Any]],
+    count: int,
+    spacing: float,
+    attributes: Mapping[str, str],
+    sample_axis: np.ndarray | None = None,
+) -> Path:
+    models = iter(models)
+    first = next(models)
+    shape = np.shape(first["velocity"])
+    attributes = {"format": kind, "spacing": float(spacing), **attributes}
+    # The room that text takes is known in the end.
+    numbers = {name: v for name, v in schema.MODEL_VARIABLES.items() if v.dtype != "str"}
+    texts, extremes = {"family": [], "parameters": []}, []
+    with written_whole(path) as temporary:
+        axes = schema.grid_axes(shape, spacing)
+        create(temporary, count, axes, numbers, attributes, widths={}, sample_axis=sample_axis)
+        with RowWriter(temporary) as writer:
+            for row, values in enumerate(chain([first], models)):
+                _check_model(values, shape, f"model {row}")
+                values["parameters"] = schema.text_of(values["parameters"])
+                values["crc32"] = schema.checksum(values, schema.MODEL_VARIABLES)
+                writer.write(row, [values])
+                extremes += [float(np.min(values["velocity"])), float(np.max(values["velocity"]))]
+                for name, lines in texts.items():
+                    lines.append(values[name].encode())
+            writer.flush()
+        if row + 1 != count:
+            raise ValueError(f"{row + 1} models came, not {count}")
+        _add_texts(temporary, texts, {"minimum": min(extremes), "maximum": max(extremes)})
+        finish(temporary, schema.grid_settings(shape, spacing))
+    return path
+
+
+def _check_model(values: Mapping[str, Any], shape: tuple[int, ...], name: str) -> None:
+    for key in ("velocity", "salt_mask"):
+        found = np.shape(values[key])
+        if found != shape:
+            raise InputError(
+                f"{name}: {key} has shape {list(found)}, the first model's is {list(shape)}"
+                " (depth, x)"
+            )
+    if values["family"] != "predicted":
+        require_speeds(values["velocity"], name)
+
+
+def _add_texts(path: Path, texts: Mapping[str, Sequence[bytes]], extremes: Mapping) -> None:
+    """Add what is known only when all rows are written."""
+    widths = {name: max(1, *map(len, lines)) for name, lines in texts.items()}
+    # See `create`: HDF5 must not meet a full disk.
+    size = sum(widths.values()) * len(texts["family"]) + _BOOKKEEPING
+    _require_room(path, size, 0, os.path.getsize(path))
+    with h5py.File(path, "r+", locking=False) as file:
+        for name, lines in texts.items():
+            dtype = h5py.string_dtype("utf-8", widths[name])
+            variable = file.create_dataset(name, data=np.array(lines, dtype))
+            _describe(variable, schema.MODEL_VARIABLES[name], file)
+        for name, value in extremes.items():
+            file.attrs[name] = value

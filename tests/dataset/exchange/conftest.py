@@ -2,12 +2,13 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from seistomo.config import load_config
-from seistomo.dataset.store import DatasetWriter, Sample
+from seistomo.dataset.store.writer import write_samples
 
 SAMPLES = 16
 SETTINGS = [
@@ -27,7 +28,7 @@ def draw_sample(number):
     gathers = (rng.normal(size=(3, 5, 20)) * 10.0 ** rng.uniform(-6, 4)).astype(np.float32)
     dead = rng.random((3, 5)) < 0.2
     gathers[dead] = 0
-    return Sample(
+    return SimpleNamespace(
         velocity=velocity,
         gathers=gathers,
         # Not what a threshold would give.
@@ -47,9 +48,8 @@ def draw_sample(number):
 
 def write_data(path, *settings):
     config = load_config("", [*SETTINGS, f"dataset.samples={SAMPLES}", *settings])
-    with DatasetWriter(path, config, SAMPLES, np.sin(np.arange(20.0))) as writer:
-        for number in range(SAMPLES):
-            writer.append(draw_sample(number))
+    samples = [vars(draw_sample(number)) for number in range(SAMPLES)]
+    write_samples(path, config, samples, np.sin(np.arange(20.0)))
     return path
 
 

@@ -2,8 +2,8 @@ import h5py
 import numpy as np
 import pytest
 
+from seistomo.dataset import write_velocity
 from seistomo.dataset.exchange.describe import describe_velocity
-from seistomo.dataset.store.velocity_writer import write_velocity
 from seistomo.errors import InputError
 from seistomo.velocity import VelocityModel
 

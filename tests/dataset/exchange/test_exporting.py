@@ -13,10 +13,10 @@ from seistomo.dataset.exchange.exporting import FORMATS
 from seistomo.errors import DiskFullError, InputError
 
 WRITERS = {
-    "openfwi": "openfwi.write_header",
-    "segy": "segy.write_segy",
-    "npz": "npz._put",
-    "hdf5": "exporting.DatasetWriter.append_stored",
+    "openfwi": "exchange.openfwi.write_header",
+    "segy": "exchange.segy.write_segy",
+    "npz": "exchange.npz._put",
+    "hdf5": "store.writer.RowWriter.flush",
 }
 
 
@@ -55,7 +55,7 @@ def test_an_output_stays_unless_told_otherwise_and_where_writing_fails(
         def fail(*arguments, error=error, **options):
             raise error
 
-        monkeypatch.setattr(f"seistomo.dataset.exchange.{WRITERS[kind]}", fail)
+        monkeypatch.setattr(f"seistomo.dataset.{WRITERS[kind]}", fail)
         with pytest.raises(DiskFullError if isinstance(error, OSError) else KeyboardInterrupt):
             export_dataset(data_path, out, kind, indices=[1], overwrite=True)
         monkeypatch.undo()
@@ -120,11 +120,10 @@ def test_a_subset_is_a_data_set_with_the_samples_as_they_were(write, tmp_path, s
     with open_dataset(path) as whole, open_dataset(tmp_path / "part.h5") as part:
         assert part.samples == part.config.dataset.samples == 3
         assert part.config.dataset.storage == storage
-        for place, row in enumerate(rows):
-            ours, theirs = part.stored_sample(place), whole.stored_sample(row)
-            assert ours.keys() == theirs.keys()
-            for name in ours:
-                np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+        ours, theirs = part.stored(range(3)), whole.stored(rows)
+        assert ours.keys() == theirs.keys()
+        for name in ours:
+            np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
         np.testing.assert_array_equal(part.wavelet, whole.wavelet)
         assert part.damaged() == []
         assert part.identity != whole.identity

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from seistomo.dataset import open_velocity
 from seistomo.dataset.exchange import (
     CropOptions,
     FileOptions,
@@ -20,7 +21,7 @@ from seistomo.dataset.exchange import (
 )
 from seistomo.dataset.exchange.crops import resample
 from seistomo.dataset.exchange.importing import open_files
-from seistomo.dataset.store.velocity_file import open_velocity
+from seistomo.dataset.models import StoredModels
 from seistomo.errors import InputError
 
 COUNT = itertools.count()
@@ -43,7 +44,7 @@ def imported(folder, values, **options):
     options.setdefault("spacing", 10.0)
     import_velocity([path], path.with_suffix(".h5"), ImportOptions(**options))
     with open_velocity(path.with_suffix(".h5")) as reader:
-        return [reader.model(index) for index in range(reader.models)], reader
+        return [StoredModels(reader).model(index) for index in range(reader.samples)], reader
 
 
 # Formats and folders
@@ -331,12 +332,12 @@ def test_export_then_import_is_the_identity_on_velocity(
     with open_velocity(tmp_path / "v.h5") as back:
         assert back.spacing == 12.5
         np.testing.assert_array_equal(
-            back.read_velocity(range(back.models)), [samples[row].velocity for row in rows]
+            back.read_velocity(range(back.samples)), [samples[row].velocity for row in rows]
         )
-        assert back.families(range(back.models)) == [samples[row].family for row in rows]
+        assert back.families(range(back.samples)) == [samples[row].family for row in rows]
         if kind in ("npz", "hdf5"):
             masks = [samples[row].salt_mask for row in rows]
-            np.testing.assert_array_equal(back.read_salt_mask(range(back.models)), masks)
+            np.testing.assert_array_equal(back.read_salt_mask(range(back.samples)), masks)
 
 
 @settings(
@@ -510,7 +511,7 @@ def test_an_existing_file_and_one_that_is_read_stay(tmp_path):
     assert (tmp_path / "v.h5").read_text() == "mine"
     import_velocity([tmp_path / "a.npz"], tmp_path / "v.h5", overwrite=True)
     with open_velocity(tmp_path / "v.h5") as reader:
-        assert reader.models == 1
+        assert reader.samples == 1
     with pytest.raises(InputError, match="is a file that is read"):
         import_velocity([tmp_path / "a.npz"], tmp_path / "a.npz", overwrite=True)
     assert (tmp_path / "a.npz").read_bytes() == before
@@ -538,7 +539,7 @@ def test_marmousi2_keeps_its_travel_times(marmousi, tmp_path):
         options = ImportOptions(FileOptions(spacing=(5.0, 5.0)), spacing=spacing)
         import_velocity([path], tmp_path / f"{name}.h5", options)
         with open_velocity(tmp_path / f"{name}.h5") as reader:
-            both.append(1 / reader.model(0).velocity.astype(np.float64))
+            both.append(1 / reader.read_velocity([0])[0].astype(np.float64))
     fine, coarse = both
     # Coarse node k stands for fine nodes 3 k - 1 to 3 k + 1, both ways.
     fine = fine[2 : 2 + 3 * 232, 2 : 2 + 3 * 905].reshape(232, 3, 905, 3).mean(axis=3)
