@@ -19,7 +19,7 @@ class _State:
 
 def handle_signals() -> None:
     """Raise KeyboardInterrupt at SIGTERM too, in this process alone, and remember what came."""
-    owner = os.getpid()
+    owner, _State.word = os.getpid(), ""
 
     def terminate(number: int, frame: object) -> None:
         if os.getpid() != owner:

@@ -10,6 +10,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from seistomo.errors import shortened
+
 # Bars are drawn by one process; tqdm's lock between processes outlives a killed one.
 tqdm.set_lock(threading.RLock())
 
@@ -64,7 +66,7 @@ def say(message: str, *, always: bool = False) -> None:
 
 def warn(message: str) -> None:
     """Print one warning; quiet does not silence it."""
-    say(f"warning: {message}", always=True)
+    say(shortened(f"warning: {message}"), always=True)
 
 
 def flush() -> None:
@@ -110,18 +112,9 @@ def bar(
     unit: str = "it",
     leave: bool = True,
 ) -> tqdm:
-    """Return a tqdm progress bar on standard error with the time left.
+    """Return a tqdm progress bar with the time left; without an iterable, call its ``update``.
 
-    Parameters
-    ----------
-    iterable
-        What to iterate over; without one, call ``update`` on the result.
-    total, initial
-        Number of steps in all, and how many are already done (after a resume).
-    description, unit
-        What is counted.
-    leave
-        Whether the finished bar stays on the screen.
+    ``initial`` steps of ``total`` were done before; ``leave`` keeps the finished bar on the screen.
     """
     screen = _stderr.isatty()
     kind = tqdm if screen else _LogBar

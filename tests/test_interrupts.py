@@ -1,4 +1,4 @@
-"""Ctrl-C at the right moment."""
+"""Ctrl-C and SIGTERM at the right moment."""
 
 import os
 import signal
@@ -6,35 +6,49 @@ import threading
 
 import pytest
 
-from seistomo.interrupts import interrupts_held, interrupts_noted, raise_if_interrupted
+from seistomo.interrupts import (
+    handle_signals,
+    interrupts_held,
+    interrupts_noted,
+    raise_if_interrupted,
+    signal_word,
+)
 
 
-def ctrl_c():
-    os.kill(os.getpid(), signal.SIGINT)
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
+def strike(request):
+    """Return a call that sends the signal here; handlers that are not put back are noticed."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.default_int_handler) for number in signals]
+    handle_signals()
+    handlers = [signal.getsignal(number) for number in signals]
+    yield lambda: os.kill(os.getpid(), request.param)
+    assert [signal.getsignal(number) for number in signals] == handlers
+    handle_signals()
+    for number, handler in zip(signals, before, strict=True):
+        signal.signal(number, handler)
 
 
-@pytest.fixture(autouse=True)
-def _python_handler():
-    """Undo what a shell does to background jobs; notice handlers that are not put back."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+def test_a_signal_is_an_interrupt_of_its_name(strike):
+    with pytest.raises(KeyboardInterrupt):
+        strike()
+    assert signal_word() in ("interrupted", "terminated")
 
 
-def test_noted_interrupts_are_raised_once_where_the_code_looks():
+def test_noted_interrupts_are_raised_once_where_the_code_looks(strike):
     seen = []
 
     def block():
         with interrupts_noted():
-            ctrl_c()
-            ctrl_c()
+            strike()
+            strike()
             seen.append("goes on")
             try:
                 raise_if_interrupted()
             finally:
                 seen.append("tidies up")
                 raise_if_interrupted()
-                ctrl_c()
+                strike()
                 seen.append("to the end")
 
     with pytest.raises(KeyboardInterrupt):
@@ -42,57 +56,44 @@ def test_noted_interrupts_are_raised_once_where_the_code_looks():
     assert seen == ["goes on", "tidies up", "to the end"]
 
 
-def test_what_nobody_looked_for_is_raised_at_the_end():
+def test_what_nobody_looked_for_is_raised_at_the_end_alone(strike):
     with pytest.raises(KeyboardInterrupt), interrupts_noted():
-        ctrl_c()
+        strike()
     raise_if_interrupted()
     with interrupts_noted():
         raise_if_interrupted()
 
-
-def test_an_error_is_not_hidden_by_a_noted_interrupt():
     def block():
         with interrupts_noted():
-            ctrl_c()
+            strike()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         block()
 
 
-def test_held_interrupts_come_at_the_end_of_the_block():
+@pytest.mark.parametrize("outer", [False, True])
+def test_held_interrupts_come_at_the_end_of_the_outermost_block(strike, outer):
     done = []
 
     def block():
         with interrupts_held():
-            ctrl_c()
-            done.append(1)
+            strike()
+            done.append("inside")
+        done.append("after")
 
-    with pytest.raises(KeyboardInterrupt):
-        block()
-    assert done == [1]
-
-
-def test_inside_a_noting_block_nothing_is_held():
-    done = []
-
-    def block():
+    def noting():
         with interrupts_noted():
-            with interrupts_held():
-                ctrl_c()
-            done.append("not here")
+            block()
             with interrupts_noted():
                 done.append("nor at the end of a block inside")
-            raise_if_interrupted()
-            done.append("here")
 
     with pytest.raises(KeyboardInterrupt):
-        block()
-    assert "here" not in done
-    assert len(done) == 2
+        noting() if outer else block()
+    assert len(done) == (3 if outer else 1)
 
 
-def test_other_threads_are_left_alone():
+def test_other_threads_are_left_alone(strike):
     failures = []
 
     def work():
@@ -104,7 +105,7 @@ def test_other_threads_are_left_alone():
 
     def block():
         with interrupts_noted():
-            ctrl_c()
+            strike()
             thread = threading.Thread(target=work)
             thread.start()
             thread.join()

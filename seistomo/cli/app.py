@@ -17,15 +17,23 @@ from seistomo.progress import flush, say
 
 # typer does not export what it raises for options that it cannot read.
 _UsageError = typer.BadParameter.__base__
+_ORDER = ("simulate", "merge", "train", "evaluate", "predict", "plot", "info", "config", "import")
 
 
 class _Commands(TyperGroup):
     """Turns the errors that a user can mend into one line and an exit status."""
 
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        """Return the commands in the order in which they are needed."""
+        names = super().list_commands(ctx)
+        return [*(name for name in _ORDER if name in names), *(sorted({*names} - {*_ORDER}))]
+
     def invoke(self, ctx: typer.Context) -> object:
         """Run the chosen command."""
         try:
             return super().invoke(ctx)
+        except typer.Exit:
+            raise
         except OtherRankError:
             # Another process says why.
             status = 2
@@ -45,12 +53,12 @@ class _Commands(TyperGroup):
             if error.strerror is None:
                 raise
             status = _refused(shortened(f"{error.filename or 'file system'}: {error.strerror}"))
-        except Exception as error:
-            if signal_word():
-                # Libraries that were being loaded turn Ctrl-C into errors of their own.
-                status = _interrupted()
-            elif str(error).startswith("Symlink loop"):
+        except (ImportError, SystemError, RuntimeError) as error:
+            if str(error).startswith("Symlink loop"):
                 status = _refused(f"{shortened(error, 200)}: a link to itself; give another name")
+            elif signal_word():
+                # A library that was being loaded has turned Ctrl-C into an error of its own.
+                status = _interrupted()
             else:
                 raise
         raise typer.Exit(status)

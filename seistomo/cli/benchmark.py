@@ -186,8 +186,8 @@ def _measure(study: Any, given: dict[str, Any], out: Path, command: str) -> str:
         from seistomo.experiments.simulation_speed import measure_speed
 
         return measure_speed(study, out, overwrite, command)
-    from seistomo.experiments.generalization import score_conditions
-
     if "RUN" not in given:
         raise InputError(f"{study.name}: give a run directory, as: {study.name} RUN --out DIR")
+    from seistomo.experiments.generalization import score_conditions
+
     return score_conditions(study, given["RUN"], out, overwrite, command)

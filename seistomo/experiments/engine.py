@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,12 @@ from seistomo.experiments.page import write_page
 from seistomo.experiments.records import (
     RUNS,
     TUNING,
-    History,
     Record,
-    Stop,
     is_given_up,
-    judged,
-    reaches,
     read_run,
     run_key,
 )
-from seistomo.experiments.study import MethodEntry, Study
+from seistomo.experiments.study import History, MethodEntry, Stop, Study
 from seistomo.progress import say
 from seistomo.training import fit
 from seistomo.training.history import CHECKPOINT
@@ -44,22 +41,12 @@ FAR_AWAY, PACE_EPOCHS, PACE_SHARE, PLANNED = 100_000, 2, 0.05, 0.95
 
 @dataclass
 class Work:
-    """A study at work in its folder.
-
-    Parameters
-    ----------
-    study, out
-        What, and where.
-    deadline
-        When to stop, by `time.monotonic`.
-    busy
-        Runs that another process is at.
-    """
+    """A study at work in its folder."""
 
     study: Study
     out: Path
-    deadline: float = math.inf
-    busy: set[str] = field(default_factory=set)
+    deadline: float = math.inf  # when to stop, by `time.monotonic`
+    busy: set[str] = field(default_factory=set)  # runs that another process is at
 
     @property
     def time_is_up(self) -> bool:
@@ -68,13 +55,18 @@ class Work:
 
     def problem(self, entry: MethodEntry, tuning: bool = False) -> Any:
         """Return what a method learns; for tuning, judged by a part of the training split."""
-        options = problem_options(self.study, entry)
-        training = {**self.study.training, "epochs": self.epochs(entry)}
+        options, training = problem_options(self.study, entry), dict(self.study.training)
+        epochs = self.study.epochs or (FAR_AWAY if self.study.seconds else None)
+        if epochs is not None:
+            training["epochs"] = epochs
         return problems.make_problem(options, self.out, training, tuning)
 
     def epochs(self, entry: MethodEntry) -> int:
-        """Return how many epochs a method's runs have."""
-        return entry.training.get("epochs") or self.study.epochs or FAR_AWAY
+        """Return how many epochs a method's runs have: its own, the study's, the problem's."""
+        known = entry.training.get("epochs") or self.study.epochs
+        if known is None and self.study.seconds:
+            return FAR_AWAY
+        return known or self.problem(entry).settings.epochs
 
     @contextmanager
     def held(self, key: str):
@@ -101,7 +93,7 @@ class Work:
         It ends after its epochs or seconds, when ``stop`` says so, or when the time is up.
         """
         path, epochs = self.out / RUNS / key, self.epochs(entry)
-        budget = self._seconds(tuning)
+        budget = self.seconds(tuning)
         method = entry.method()
 
         def over(history: History) -> bool:
@@ -122,27 +114,23 @@ class Work:
             method = replace(method, options=options)
             machine = describe_machine(settings.device, settings.threads)
             records.write_json(self.out / MACHINE, machine)
-            if budget is not None and epochs == FAR_AWAY:
-                method = self._planned(problem, method, path, seed, budget, over)
             say(f"{key}: {entry.label}")
-            self._fit(problem, method, seed, path, over)
+            if budget is not None and epochs == FAR_AWAY and settings.schedule != "constant":
+                # A cosine must know its end. The run begins with one far away, where a cosine is
+                # as good as constant, until its pace is known.
+                paced = partial(pace_is_known, seconds=budget)
+                self._fit(problem, method, seed, path, lambda h: paced(h) or over(h))
+                begun = read_run(path).history
+                planned = planned_epochs(begun, budget) if begun else 1
+                method = replace(method, training={**method.training, "epochs": planned})
+            if not (path / records.DIVERGED).is_file():
+                self._fit(problem, method, seed, path, over)
         return read_run(path, seed)
 
-    def _seconds(self, tuning: bool) -> float | None:
+    def seconds(self, tuning: bool = False) -> float | None:
+        """Return the optimizer time that a run, or a trial, may take."""
         own = self.study.tuning.seconds if tuning and self.study.tuning else None
         return own or self.study.seconds
-
-    def _planned(self, problem, method, path: Path, seed: int, budget: float, over: Stop):
-        """Return the method with as many epochs as fit into the seconds.
-
-        A cosine must know its end. The run begins with one far away, where a cosine is as good as
-        constant, until its pace is known.
-        """
-        if problem.settings.model_copy(update=method.training).schedule == "constant":
-            return method
-        self._fit(problem, method, seed, path, lambda h: pace_is_known(h, budget) or over(h))
-        epochs = planned_epochs(read_run(path).history, budget)
-        return replace(method, training={**method.training, "epochs": epochs})
 
     def _fit(self, problem, method, seed: int, path: Path, stop: Stop) -> None:
         try:
@@ -159,8 +147,7 @@ class Work:
         A stuck run begins anew as often as the method's ``restarts`` allows: the rule of the SQGN
         paper (section 6.1.1) for its own method, which no study grants another one.
         """
-        target = self._target()
-        lost: list[History] = []
+        target, lost = self.study.target, []
         for attempt in range(entry.restarts + 1):
             last = attempt == entry.restarts
 
@@ -168,7 +155,7 @@ class Work:
                 return (
                     (level is not None and len(history) >= level)
                     or (not last and is_given_up(history))
-                    or (target is not None and reaches(judged(history[-1], *target[:1]), *target))
+                    or (target is not None and target.is_met(history))
                 )
 
             key = run_key(entry.name, seed, attempt)
@@ -178,19 +165,15 @@ class Work:
                 break
             say(f"{key}: stuck, begins anew with another seed")
             lost.append(record.history)
-        self.score(entry, record)
+        if key not in self.busy:
+            self.score(entry, record)
         return replace(record, seed=seed, lost=tuple(lost))
-
-    def _target(self) -> tuple[str, float] | None:
-        """Return the score and value at which a run has done what it was asked for."""
-        target = self.study.target
-        return (target.score, target.value) if target and target.value is not None else None
 
     def score(self, entry: MethodEntry, record: Record, name: str = "") -> None:
         """Score the test split with the last and the best weights, where there is one."""
         file = records.SCORES.replace(".", f"-{name}.") if name else records.SCORES
         scorer = problems.test_scorer(str(problem_options(self.study, entry).get("name")))
-        if scorer is None or not record.history or not (record.path / CHECKPOINT).is_file():
+        if scorer is None or not (record.path / CHECKPOINT).is_file() or not record.metrics:
             return
         epochs = {key: record.metrics[key]["epoch"] for key in ("last", "best")}
         kept = records.read_json(record.path / file)
@@ -247,18 +230,23 @@ def run_study(
         For settings that cannot be, a folder of another study, and runs with other settings.
     """
     out = Path(out)
+    tuned = [entry for entry in study.trained if study.tuned(entry)]
+    if tuned and shard != (1, 1) and study.target and study.target.method:
+        raise InputError(
+            "--shard: this study's target is what a method's trials reach: run it whole"
+        )
     _prepare(study, out)
     deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
     work = Work(study, out, deadline)
     for entry in study.trained if overwrite else ():
         _forget(work, entry)
-    tuned = [entry for entry in study.trained if study.tuned(entry)]
     ready = {entry.name: entry for entry in study.trained if not study.tuned(entry)}
     mine = _share(shard)
     if tuned:
         from seistomo.experiments.tuning import tune
 
-        ready |= {entry.name: tune(work, entry) for n, entry in enumerate(tuned) if mine(n)}
+        found = {entry.name: tune(work, entry) for n, entry in enumerate(tuned) if mine(n)}
+        ready |= {name: entry for name, entry in found.items() if entry is not None}
     _run_all(work, ready, mine if not tuned else lambda number: True)
     _score_borrowed(work)
     return write_page(study, out, command, sorted(work.busy))
@@ -291,9 +279,9 @@ def _score_borrowed(work: Work) -> None:
 
 
 def _levels(work: Work) -> list[int | None]:
-    epochs = work.study.epochs
-    if math.isinf(work.deadline) or epochs is None:
+    if math.isinf(work.deadline):
         return [None]
+    epochs = max(work.epochs(entry) for entry in work.study.trained)
     return sorted({math.ceil(epochs * part / ROUNDS) for part in range(1, ROUNDS + 1)})
 
 

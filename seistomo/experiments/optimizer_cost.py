@@ -171,9 +171,14 @@ def measure_cost(study: Study, out: Path, overwrite: bool = False, command: str 
     records.refuse_results(out / NAME, overwrite)
     settings = LoopConfig.model_validate(study.training)
     device = choose_device(settings.device)
+    wanted = {str(entry.problem) for entry in study.trained}
     groups: dict[str, list[MethodEntry]] = {}
-    for entry in study.trained:
-        groups.setdefault(str(entry.problem), []).append(entry)
+    for entry in study.methods:
+        # The first of a problem's methods is Adam: it always takes part.
+        if str(entry.problem) in wanted and (
+            entry in study.trained or str(entry.problem) not in groups
+        ):
+            groups.setdefault(str(entry.problem), []).append(entry)
     page, found = f"# {study.title}\n", {}
     with torch_settings(device, settings.threads, 0, settings.precision):
         machine = describe_machine(settings.device, settings.threads)

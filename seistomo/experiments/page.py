@@ -13,9 +13,10 @@ from seistomo.evaluation.figures import studies as drawn
 from seistomo.experiments import problems, records
 from seistomo.experiments.machine import machine_line
 from seistomo.experiments.records import Record, Row, read_rows
-from seistomo.experiments.study import Study
+from seistomo.experiments.study import HIGHER_IS_BETTER, Study, judged, reaches
 from seistomo.experiments.tables import (
     NOTHING,
+    decimals,
     markdown_table,
     mean_deviation,
     median_range,
@@ -88,7 +89,7 @@ class Page:
         if target is None or target.value is not None:
             return target.value if target else None
         row = next((row for row in self.rows if row.entry.name == target.method), None)
-        found = [records.judged(one.history[-1], target.score) for one in row.whole] if row else []
+        found = [judged(one.history[-1], target.score) for one in row.whole] if row else []
         return statistics.fmean(found) if found else None
 
     def times(self, row: Row) -> list[float]:
@@ -140,10 +141,9 @@ class Page:
         changes = [(a - b) / self.unit(score)[1] for a, b in pairs if b is not None]
         if not changes:
             return NOTHING
-        error = spread(changes) / math.sqrt(len(changes))
-        digits = max(0, 1 - math.floor(math.log10(error))) if error > 0 else 3
-        text = f"{statistics.fmean(changes):+.{digits}f}"
-        return f"{text} ± {error:.{digits}f}" if error > 0 else text
+        mean, error = statistics.fmean(changes), spread(changes) / math.sqrt(len(changes))
+        shown = decimals(mean, error)
+        return f"{mean:+.{shown}f}" + (f" ± {error:.{shown}f}" if error > 0 else "")
 
     def _baseline(self) -> dict[str, str]:
         """Return what the mean training model scores, by heading."""
@@ -169,10 +169,12 @@ class Page:
             if row.trials:
                 done = row.trials["trials"].values()
                 seconds = sum(one["seconds"] or 0 for one in done)
-                words = ", ".join(f"{key} = {value}" for key, value in row.trials["values"].items())
+                values = row.trials.get("values", {})
+                words = ", ".join(f"{key} = {value}" for key, value in values.items())
                 lines.append(
                     f"{row.entry.label}: the best of {len(done)} trials"
-                    f" ({seconds:.0f} s of optimizer time) by the validation split: {words}"
+                    f" ({seconds:.0f} s of optimizer time) by the validation split:"
+                    f" {words or 'none, all diverged or were cut short'}"
                 )
         return [f"- {line}\n" for line in lines]
 
@@ -238,12 +240,9 @@ SPECIAL: dict[str, tuple[str, Callable[[Page, Row], str]]] = {
 def write_page(study: Study, out: Path, command: str, busy: Sequence[str] = ()) -> str:
     """Write ``index.md``, ``table.json`` and the figures; return a line that says what came out."""
     rows = read_rows(study, out)
-    page = Page(study, out, [row for row in rows if row.records])
-    if not any(row.whole for row in page.rows):
-        diverged = [one for row in page.rows for one in row.records]
-        reason = "all runs diverged" if diverged else "no epoch is done yet"
-        if not diverged:
-            return f"{out}: {reason}; go on with the same command"
+    page = Page(study, out, rows)
+    if not any(row.records for row in rows):
+        return f"{out}: no epoch is done yet; go on with the same command"
     table = page.table()
     machine = records.read_json(out / "machine.json")
     text = f"# {study.title}\n\n{table}\n{NOTE}\n\n{''.join(page.notes())}"
@@ -301,7 +300,7 @@ def _headline(page: Page) -> str:
             f"{label}: target after {median_range(times)} s" for label, times in found.items()
         )
     score = next((name for name in page.columns if name in SCORES), "loss")
-    sign = -1 if score in records.HIGHER_IS_BETTER else 1
+    sign = -1 if score in HIGHER_IS_BETTER else 1
     rows = [row for row in page.rows if page.values(row, score)]
     if not rows:
         return "all runs diverged"
@@ -318,7 +317,7 @@ def failures(study: Study, out: Path) -> list[str]:
         for score, least in study.expect.items():
             values = row.values(score)
             value = statistics.fmean(values) if values else math.nan
-            if not records.reaches(value, score, least):
+            if not reaches(value, score, least):
                 found.append(f"{row.entry.label}: {score} {value:.3g}, not {least:g}")
     return found
 

@@ -4,24 +4,20 @@ import csv
 import json
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from seistomo.errors import InputError
-from seistomo.experiments.study import MethodEntry, Study
+from seistomo.experiments.study import History, MethodEntry, Study, judged, reaches
 from seistomo.files import written_whole
 
 RUNS, TUNING = "runs", "tuning"
 SCORES, DIVERGED = "scores.json", "diverged.txt"
 STUCK_EPOCHS = 5  # "a few epochs" (Thiele et al. 2021, section 6.1.1)
 STUCK_ACCURACY, CHANCE_LOSS, CHANCE_MARGIN = 0.2, math.log(10), 0.05
-HIGHER_IS_BETTER = {"accuracy", "ssim", "salt_iou"}
-
-History = Sequence[Mapping[str, float]]
-Stop = Callable[[History], bool]
 
 
 @dataclass(frozen=True)
@@ -71,19 +67,6 @@ class Record:
         if count is None or len(self.history) <= count:
             return self
         return Record(self.path, self.seed, self.history[:count], lost=self.lost)
-
-
-def judged(row: Mapping[str, float], score: str) -> float:
-    """Return a score of an epoch on the split that the run is judged by."""
-    names = (score, f"validation_{score}", f"train_{score}")
-    if score == "rmse" and "mse" in row:
-        return math.sqrt(row["mse"])
-    return next((row[name] for name in names if name in row), math.nan)
-
-
-def reaches(value: float, score: str, target: float) -> bool:
-    """Whether a score is as good as the target."""
-    return value >= target if score in HIGHER_IS_BETTER else value <= target
 
 
 def seconds_to(history: History, score: str, target: float) -> float:
@@ -175,11 +158,13 @@ def read_rows(study: Study, out: Path) -> list[Row]:
         of = entry
         if entry.runs_of:
             of = entry.model_copy(update={"name": entry.runs_of})
-        if trials and study.tuned(entry):
+        if trials.get("best") is not None and study.tuned(entry):
             of = of.model_copy(update={"name": trial_name(of.name, trials["best"])})
             entry = entry.with_values(trials["values"])
-        seeds = sorted({*study.seed_range, *_seeds_there(out, of.name)})
-        records = [read_attempts(out, of, seed) for seed in seeds]
+        seeds = {*study.seed_range, *_seeds_there(out, of.name)}
+        # A trial had the first seed, and was judged otherwise.
+        seeds -= {study.first_seed} if trials else set()
+        records = [read_attempts(out, of, seed) for seed in sorted(seeds)]
         found = [one.first_epochs(entry.epochs) for one in records if one is not None]
         if entry.runs_of:
             found = [_scored_anew(one, entry.name) for one in found]

@@ -1,8 +1,9 @@
 """A study: what is run and what is shown of it, read from a TOML file."""
 
 import difflib
+import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,25 @@ Kind = Literal["training", "optimizer-cost", "simulation-speed", "generalization
 Figure = Literal["epoch", "seconds", "histogram", "sweeps", "change", "examples"]
 INHERITED = ("optimizer", "learning_rate", "restarts")
 MERGED = ("options", "training", "problem", "space")
+
+
+HIGHER_IS_BETTER = {"accuracy", "ssim", "salt_iou"}
+
+History = Sequence[Mapping[str, float]]
+Stop = Callable[[History], bool]
+
+
+def judged(row: Mapping[str, float], score: str) -> float:
+    """Return a score of an epoch on the split that the run is judged by."""
+    names = (score, f"validation_{score}", f"train_{score}")
+    if score == "rmse" and "mse" in row:
+        return math.sqrt(row["mse"])
+    return next((row[name] for name in names if name in row), math.nan)
+
+
+def reaches(value: float, score: str, target: float) -> bool:
+    """Whether a score is as good as the target."""
+    return value >= target if score in HIGHER_IS_BETTER else value <= target
 
 
 class _Table(BaseModel):
@@ -96,6 +116,11 @@ class Target(_Table):
     value: float | None = None
     method: str = ""
 
+    def is_met(self, history: History) -> bool:
+        """Whether a run has reached the number; another method's end is for all to race past."""
+        value = self.value
+        return value is not None and reaches(judged(history[-1], self.score), self.score, value)
+
 
 class Tuning(_Table):
     """How methods with a space of settings are tuned, by the validation split."""
@@ -126,7 +151,7 @@ class Section(_Table):
 
     file: str = ""
     format: str | None = None
-    units: str = "m/s"
+    units: str | None = None
     spacing: float | list[float] | None = None
     shape: tuple[int, int] | None = None
 

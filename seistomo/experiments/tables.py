@@ -14,7 +14,7 @@ def mean_deviation(values: Sequence[float], digits: int | None = None) -> str:
     if not all(map(math.isfinite, values)):
         return "not finite"
     mean, deviation = statistics.fmean(values), spread(values)
-    digits = _digits(mean, deviation) if digits is None else digits
+    digits = decimals(mean, deviation) if digits is None else digits
     text = f"{mean:.{digits}f}"
     return text if len(values) < 2 else f"{text} ± {deviation:.{digits}f}"
 
@@ -42,13 +42,13 @@ def number(value: float | None, digits: int | None = None) -> str:
     """Return a number, or a dash for none."""
     if value is None or math.isnan(value):
         return NOTHING
-    return f"{value:.{_digits(value) if digits is None else digits}f}"
+    return f"{value:.{decimals(value) if digits is None else digits}f}"
 
 
 def markdown_table(lines: Sequence[Sequence[str]]) -> str:
     """Return lines of cells, headings first, as a Markdown table of even columns."""
     cells = [[str(cell).replace("|", "\\|") for cell in line] for line in lines]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
     # The first column is text, the others are numbers.
     padded = [
         [
@@ -64,7 +64,8 @@ def markdown_table(lines: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in [padded[0], rule, *padded[1:]])
 
 
-def _digits(value: float, deviation: float = 0.0) -> int:
+def decimals(value: float, deviation: float = 0.0) -> int:
     """Return decimals that show two digits of the deviation, or three of the value."""
     size, shown = (deviation, 1) if deviation > 0 else (abs(value), 2)
-    return 0 if size <= 0 else min(6, max(0, shown - math.floor(math.log10(size))))
+    # A hair below a power of ten is one.
+    return 0 if size <= 0 else min(6, max(0, shown - math.floor(math.log10(size) + 1e-9)))

@@ -1,7 +1,9 @@
 """Settings tried by Optuna for the methods of a study; what was tried is not tried again."""
 
+import itertools
 import json
 import math
+import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,25 +17,29 @@ from seistomo.errors import InputError
 from seistomo.experiments import records
 from seistomo.experiments.engine import Work
 from seistomo.experiments.records import (
-    HIGHER_IS_BETTER,
     TUNING,
-    History,
     Record,
-    judged,
-    reaches,
     run_key,
     seconds_to,
     trial_name,
 )
-from seistomo.experiments.study import MethodEntry, Range
+from seistomo.experiments.study import (
+    HIGHER_IS_BETTER,
+    History,
+    MethodEntry,
+    Range,
+    judged,
+    reaches,
+)
+from seistomo.progress import say
 
 VALUES = "values"
 # A trial is cut short that is worse than the median of the others, from its third tenth on.
 TENTHS, STARTUP_TRIALS, WARMUP_TENTHS = 10, 4, 3
 
 
-def tune(work: Work, entry: MethodEntry) -> MethodEntry:
-    """Return a method with the best settings of its trials, named after the best of them.
+def tune(work: Work, entry: MethodEntry) -> MethodEntry | None:
+    """Return a method with the best settings of its trials, named after the best; None: none is.
 
     Each trial is a run with the study's first seed, judged by the validation split; the test
     split is left alone. What Optuna draws depends on the seed and the trials before.
@@ -48,12 +54,9 @@ def tune(work: Work, entry: MethodEntry) -> MethodEntry:
             _try(work, entry, journal, trial, target)
             _write(work, entry, journal)
     found = records.read_trials(work.out, entry.name)
-    if not found:
-        raise InputError(
-            f"--minutes: over before a trial of {entry.name} was done; go on with the same command"
-            if work.time_is_up
-            else f"study {work.study.name}: all trials of {entry.name} diverged"
-        )
+    if found.get("best") is None:
+        say(f"{entry.name}: no trial was done to its end")
+        return None
     best = entry.with_values(found[VALUES])
     return best.model_copy(update={"name": trial_name(entry.name, found["best"])})
 
@@ -84,20 +87,24 @@ def _next_trial(
             return optuna.trial.Trial(journal, one._trial_id)
     if len(known) >= trials:
         return None
-    seed = work.study.first_seed * 1000 + len(known)
-    if _grid_size(entry) is not None and _grid_size(entry) <= trials:
-        grid = {key: list(range(len(values))) for key, values in entry.space.items()}
-        journal.sampler = optuna.samplers.GridSampler(grid, seed=work.study.first_seed)
-    else:
-        journal.sampler = optuna.samplers.TPESampler(seed=seed)
+    grid = _grid(entry, work.study.first_seed)
+    if grid is not None and len(grid) <= trials:
+        if len(known) >= len(grid):
+            return None
+        if not any(one.state == TrialState.WAITING for one in known):
+            journal.enqueue_trial(grid[len(known)])
+    journal.sampler = optuna.samplers.TPESampler(seed=work.study.first_seed * 1000 + len(known))
     return journal.ask()
 
 
-def _grid_size(entry: MethodEntry) -> int | None:
-    """Return how many settings there are; None: any number."""
+def _grid(entry: MethodEntry, seed: int) -> list[dict[str, int]] | None:
+    """Return all settings, as places in the lists, in a random order; None: any number."""
     if any(isinstance(values, Range) for values in entry.space.values()):
         return None
-    return math.prod(map(len, entry.space.values()))
+    places = itertools.product(*(range(len(values)) for values in entry.space.values()))
+    settings = [dict(zip(entry.space, one, strict=True)) for one in places]
+    random.Random(seed).shuffle(settings)
+    return settings
 
 
 def _draw(entry: MethodEntry, trial: optuna.trial.Trial) -> dict[str, Any]:
@@ -152,11 +159,11 @@ def _try(
     elif pruned:
         journal.tell(trial, state=TrialState.PRUNED)
     else:
-        journal.tell(trial, _merit(record, score, target, work._seconds(tuning=True)))
+        journal.tell(trial, _merit(record, score, target, work.seconds(tuning=True)))
 
 
 def _tenth(work: Work, entry: MethodEntry, history: History) -> int:
-    seconds = work._seconds(tuning=True)
+    seconds = work.seconds(tuning=True)
     part = history[-1]["seconds"] / seconds if seconds else len(history) / work.epochs(entry)
     return math.floor(TENTHS * part)
 
@@ -185,7 +192,7 @@ def _target(work: Work, entry: MethodEntry) -> float | None:
     if target is None or target.value is not None or target.method == entry.name:
         return target.value if target else None
     found = records.read_trials(work.out, target.method)
-    if not found:
+    if found.get("best") is None:
         raise InputError(f"target.method = {target.method}: must be tuned before {entry.name}")
     return found["trials"][str(found["best"])]["score"]
 
@@ -209,10 +216,10 @@ def _write(work: Work, entry: MethodEntry, journal: optuna.Study) -> None:
             "seconds": history[-1]["seconds"] if history else None,
         }
     done = {key: one for key, one in trials.items() if one["state"] == "complete"}
-    if not done:
-        return
-    best = min(done, key=lambda key: done[key]["merit"])
-    content = {"best": int(best), VALUES: done[best][VALUES], "trials": trials}
+    best = min(done, key=lambda key: done[key]["merit"], default=None)
+    content: dict[str, Any] = {"best": None, "trials": trials}
+    if best is not None:
+        content |= {"best": int(best), VALUES: done[best][VALUES]}
     records.write_json(work.out / TUNING / f"{entry.name}.json", content)
 
 

@@ -5,7 +5,8 @@ import textwrap
 import numpy as np
 import pytest
 
-from seistomo.experiments.study import parse_study
+from seistomo.experiments import run_study
+from seistomo.experiments.study import load_study, parse_study
 
 # A problem, a network and an optimizer of a reader's own: a line through noisy points.
 OWN = """
@@ -112,3 +113,21 @@ def image_folder(tmp_path_factory):
         name = f"{part}-images-idx3-ubyte" + (".gz" if part == "train" else "")
         (folder / name).write_bytes(content)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tomography(tmp_path_factory):
+    """Return the folder of a tiny Table 4."""
+    out = tmp_path_factory.mktemp("tomography") / "out"
+    study = load_study("sqgn-table-4", {"methods": _tiny_methods()}, smoke=True)
+    run_study(study, out)
+    return out
+
+
+def _tiny_methods():
+    """Return three rows of Table 4, and Adam's with each prediction mirrored."""
+    full = load_study("sqgn-table-4")
+    rows = [full.entry(name) for name in ("adam-1e-3", "sqgn", "sqgn-tenth")]
+    methods = [row.model_dump(exclude_defaults=True, exclude={"like"}) for row in rows]
+    evaluation = {"evaluation": {"mirror": True}}
+    return [*methods, {"name": "mirrored", "runs_of": "adam-1e-3", "problem": evaluation}]

@@ -1,0 +1,589 @@
+"""How a trained run does on data that it was not trained for, a condition at a time."""
+
+import hashlib
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seistomo import dataset
+from seistomo.config import Config, VelocityConfig, parse_config
+from seistomo.config.velocity import FAMILIES, OPENFWI_FAMILIES
+from seistomo.dataset import open_dataset
+from seistomo.dataset.exchange import FileOptions, ImportOptions, import_velocity
+from seistomo.dataset.exchange.crops import random_places
+from seistomo.dataset.generate import simulate
+from seistomo.device import choose_device
+from seistomo.errors import InputError
+from seistomo.evaluation import figures
+from seistomo.evaluation.figures import studies as drawn
+from seistomo.evaluation.scoring import score_run
+from seistomo.experiments import records
+from seistomo.experiments.machine import describe_machine, machine_line
+from seistomo.experiments.study import Condition, Section, Study
+from seistomo.experiments.tables import NOTHING, markdown_table, number, spread
+from seistomo.progress import quietly, say, warn
+from seistomo.simulation import check_simulation
+from seistomo.simulation.own_wavelet import read_own_wavelet
+from seistomo.simulation.wavelet import wavelet_delay
+from seistomo.training import Run, load_run
+from seistomo.training.device import torch_settings
+from seistomo.velocity import VelocityModel
+
+SETTINGS, NUMBERS, SCORES, DATA = "settings.json", "generalization.json", "scores", "data"
+REFERENCE = Condition(name="reference", label="own test split", group="Reference")
+KEPT = ("mse", "rmse", "ssim", "salt_iou")  # scores that are kept of each sample
+# Ordinary seeds are small numbers: no training set shares a model with these.
+FIRST_SEED = 2**62
+# Pieces of a section whose speeds differ by less, m/s, are water or one bed.
+LEAST_CONTRAST = 300.0
+ROUNDING = 1e-6  # of speeds that are kept in float32, as a part of the bound
+HEADINGS = (
+    *("condition", "models", "samples", "loss, 10⁸ (m/s)²", "RMSE, m/s", "SSIM", "salt IoU"),
+    *("mean model: RMSE", "SSIM", "lateral mean: RMSE", "skill", "change of SSIM"),
+)
+READING = """
+- **RMSE** is over all pixels and samples; **SSIM** is mean ± standard deviation over samples;
+  **loss** is Eq. 9 of the SQGN paper; **salt IoU** is over the samples that hold salt.
+- **mean model** is the mean of the models that this run was trained on, the same guess in every
+  row. **skill** is 1 − MSE / MSE of the mean model: 1 is perfect, 0 no better than that guess.
+- **lateral mean** is each true model averaged over x: the best 1D earth, known to nobody
+  beforehand. A prediction with a lower RMSE has recovered structure that varies sideways.
+- **models** "same": those of the first row, in the same order, so that the difference is the
+  condition's; **change of SSIM** is taken sample by sample, ± its standard error. "new": other
+  models, easier or harder by themselves; compare them with the mean model, not with the first row.
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A condition with what it takes of this run."""
+
+    condition: Condition
+    settings: tuple[str, ...] = ()  # section.key=value beside the run's own
+    note: str = ""  # what to say below the table
+
+    @property
+    def name(self) -> str:
+        return self.condition.name
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it has a data set of its own."""
+        only_corrupted = self.condition.noise_snr is not None or self.condition.dead_traces
+        return self.condition is not REFERENCE and not only_corrupted
+
+    @property
+    def same_models(self) -> bool:
+        """Whether its models are the reference's, in the same order."""
+        return not (self.condition.families or self.condition.crops)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a run is scored on: its data sets, made where they are not there."""
+
+    run: Run
+    study: Study
+    out: Path
+    data: Path | None  # the data set that the run was trained on
+    device: str
+
+    @property
+    def samples(self) -> int:
+        return self.study.samples
+
+    def path(self, name: str) -> Path:
+        """Return where a data set or velocity file belongs."""
+        return self.out / DATA / f"{name}.h5"
+
+    def rows(self) -> NDArray[np.int64]:
+        """Return the rows of the reference in its data set."""
+        if self.data is None:
+            return np.arange(self.samples)
+        with open_dataset(self.data) as data:
+            if data.identity != self.run.data_identity:
+                warn(
+                    f"--data {self.data}: is not the data set that the run was trained on, unless"
+                    " it has grown since"
+                )
+            rows = data.indices("test")[: self.samples]
+        if not len(rows):
+            raise InputError(f"--data {self.data}: holds no test samples")
+        return rows
+
+    def reference_models(self) -> Path:
+        """Return the file of the reference's models, which the others are shot over."""
+        if self.data is None:
+            if self.run.config.velocity.imported is not None:
+                raise InputError(
+                    f"run {self.run.path}: was trained on imported models, which cannot be drawn"
+                    " anew; give its data set with --data"
+                )
+            self.make(Case(REFERENCE))
+            return self.path(REFERENCE.name)
+        path = self.path("reference-models")
+        if not path.is_file():
+            with dataset.open_velocity(self.data) as models:
+                dataset.write_velocity(
+                    path, _Rows(models, self.rows()), self.run.config.velocity.spacing
+                )
+        return path
+
+    def make(self, case: Case) -> Path:
+        """Make a condition's data set; what is there already is kept."""
+        velocity, identity, samples = None, "", self.samples
+        if case.condition.crops:
+            velocity = self.path("crops-models")
+        elif case.same_models and case.condition is not REFERENCE:
+            velocity = self.reference_models()
+        if velocity is not None:
+            with dataset.open_velocity(velocity) as models:
+                identity, samples = models.models_identity, models.samples
+        config = self.config(case, samples, identity)
+        simulate(config, self.path(case.name), device=self.device, resume=True, velocity=velocity)
+        return self.path(case.name)
+
+    def config(self, case: Case, samples: int, models: str) -> Config:
+        """Return the configuration of a condition's data set."""
+        shared = [
+            f"dataset.samples={samples}",
+            f"dataset.seed={FIRST_SEED + self.study.first_seed}",
+            # Nothing is trained on; a share for training must be.
+            "dataset.split=[1, 0, 1]",
+        ]
+        shared += [f'velocity.imported="{models}"'] if models else []
+        text = self.run.config.to_toml(without=["velocity.imported"])
+        return parse_config(text, [*shared, *case.settings], origin=case.condition.label)
+
+    def problem(self, case: Case) -> str:
+        """Return why a condition cannot be simulated; nothing where it can."""
+        try:
+            with quietly(), redirect_stderr(io.StringIO()):
+                config = self.config(case, 2, "")
+                if case.condition.set and _shot(config) == _shot(self.run.config):
+                    return "the run's own"
+                check_simulation(config)
+        except InputError as error:
+            return str(error).removeprefix(f"{case.condition.label}: ")
+        return ""
+
+    def score(self, case: Case) -> None:
+        """Score a condition unless that was done before."""
+        kept = self.out / SCORES / f"{case.name}.json"
+        if kept.is_file():
+            return
+        path, rows = self.data or self.path(REFERENCE.name), None
+        if case.simulated:
+            path = self.make(case)
+        else:
+            rows = self.rows()
+        noise = {"noise_snr": case.condition.noise_snr, "dead_traces": case.condition.dead_traces}
+        with open_dataset(path) as data:
+            rows = data.indices() if rows is None else rows
+            table = score_run(self.run, data, rows, as_run=True, **noise)
+        content = {
+            "name": case.name,
+            "label": case.condition.label,
+            "group": case.condition.group,
+            "same_models": case.same_models,
+            "note": case.note,
+            **table.summary(),
+            "per_sample": {score: table.column(score).tolist() for score in KEPT},
+        }
+        records.write_json(kept, content)
+
+
+class _Rows(Sequence):
+    """Some models of a file, read one at a time."""
+
+    def __init__(self, models: Any, rows: Sequence[int]) -> None:
+        self._models, self._rows = models, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: int) -> VelocityModel:
+        row = int(self._rows[place])
+        return VelocityModel(
+            self._models.read_velocity([row])[0],
+            self._models.read_salt_mask([row])[0],
+            self._models.families([row])[0],
+            self._models.parameters(row),
+        )
+
+
+def score_conditions(
+    study: Study, run_dir: Path, out: Path, overwrite: bool = False, command: str = ""
+) -> str:
+    """Score a run's best weights under the study's conditions; write and return the page.
+
+    Conditions that are in the folder already are kept: the same call goes on where it was
+    interrupted.
+
+    Raises
+    ------
+    InputError
+        If the run, its data set or the section cannot be used, or the folder holds results of
+        other settings.
+    """
+    if study.samples < 2:
+        raise InputError(f"samples = {study.samples}: must be at least 2, to have a spread")
+    training = study.training
+    device, threads = training.get("device", "auto"), training.get("threads", 0)
+    run = load_run(run_dir, "best", device)
+    given = study.problem.get("data")
+    ground = Ground(run, study, out, Path(given) if given else None, device)
+    _prepare(ground, overwrite)
+    with torch_settings(choose_device(device), threads, study.first_seed):
+        machine = describe_machine(device, threads)
+        cases, skipped = plan(ground)
+        for place, case in enumerate(cases, 1):
+            say(f"{place} of {len(cases)}: {case.condition.label}")
+            ground.score(case)
+        found = [records.read_json(out / SCORES / f"{case.name}.json") for case in cases]
+        _draw(ground, cases, found)
+    page = _page(ground, found, skipped)
+    page += f"\n{machine_line(machine)}\n" + (f"\n`{command}`\n" if command else "")
+    for one in found:
+        one.pop("per_sample")
+    content = {"run": run.path.resolve().name, "epoch": run.epoch, "samples": study.samples}
+    content |= {"machine": machine, "command": command, "skipped": skipped, "conditions": found}
+    records.write_json(out / NUMBERS, content)
+    records.write_text(out / "index.md", page)
+    return page
+
+
+def plan(ground: Ground) -> tuple[list[Case], dict[str, str]]:
+    """Return the conditions that can be scored, in the table's order, and why the others cannot."""
+    kept, skipped = [Case(REFERENCE)], {}
+    for condition in ground.study.conditions:
+        for case in _cases(ground, condition):
+            reason = ""
+            if case.condition.crops:
+                note, reason = _cut_crops(ground)
+                case = Case(case.condition, note=note)
+            elif case.simulated:
+                case, reason = _simulable(ground, case)
+            if reason:
+                skipped[case.condition.label or case.name] = reason
+            else:
+                kept.append(case)
+    return kept, skipped
+
+
+def _cases(ground: Ground, condition: Condition) -> Iterator[Case]:
+    """Yield a condition as it is for this run; for families one each, those trained on first."""
+    config, spacing = ground.run.config, ground.run.config.velocity.spacing
+    settings = list(condition.set)
+    if condition.wavelet is not None:
+        path = ground.out / DATA / f"{condition.name}.csv"
+        settings += wavelet_settings(config, condition.wavelet, path)
+    if condition.grid is not None:
+        settings += grid_settings(config, condition.grid)
+    if condition.deeper is not None:
+        depth = config.survey.source_depth + condition.deeper * spacing
+        settings.append(f"survey.source_depth={depth!r}")
+    if not condition.families:
+        yield Case(condition, tuple(settings))
+        return
+    known = [name for name in FAMILIES if config.velocity.draws(name)]
+    for name in [*known, *(name for name in FAMILIES if name not in known)]:
+        group = "Families trained on, new models" if name in known else "Other families"
+        of = {"name": f"{condition.name}-{name}", "label": name, "group": group}
+        drawn_within, note = _within_bounds(config.velocity, name)
+        own = (*settings, f"velocity.families={name}", *drawn_within)
+        yield Case(condition.model_copy(update=of), own, note)
+
+
+def _within_bounds(velocity: VelocityConfig, family: str) -> tuple[tuple[str, ...], str]:
+    """Return settings that draw a family within the run's bounds, and what to say of it."""
+    low, high = velocity.openfwi_velocity
+    within = max(low, velocity.minimum), min(high, velocity.maximum)
+    if family not in OPENFWI_FAMILIES or within == (low, high) or within[0] >= within[1]:
+        return (), ""
+    note = f"speeds from {within[0]:g} to {within[1]:g} m/s, the run's bounds"
+    return (f"velocity.openfwi_velocity={list(within)}",), note
+
+
+def _simulable(ground: Ground, case: Case) -> tuple[Case, str]:
+    """Return the case, on a finer grid if a wavelet needs it, and why it cannot be."""
+    reason = ground.problem(case)
+    if reason and case.condition.wavelet is not None:
+        finer = (*case.settings, *grid_settings(ground.run.config, 0.5))
+        note = "on a modelling grid of half the spacing: the run's cannot carry this wavelet"
+        other = Case(case.condition, finer, note)
+        if not ground.problem(other):
+            return other, ""
+    return case, reason
+
+
+def grid_settings(config: Config, factor: float) -> list[str]:
+    """Return settings of a modelling grid of another spacing; edges as wide in metres."""
+    spacing = (config.simulation.grid_spacing or config.velocity.spacing) * factor
+    width = round(config.simulation.pml_width / factor)
+    return [f"simulation.grid_spacing={spacing!r}", f"simulation.pml_width={width}"]
+
+
+def wavelet_settings(config: Config, factor: float, path: Path) -> list[str]:
+    """Return settings that multiply all frequencies of the wavelet; its peak stays as it is.
+
+    The peak keeps its time, too: with the delay that goes with the new frequency all arrivals
+    would be early or late by a part of a period, which is another error than a wrong wavelet.
+    ``path``: where a stretched copy is written if the wavelet is from a file.
+    """
+    survey = config.survey
+    if survey.wavelet == "file":
+        own, peak = read_own_wavelet(survey), wavelet_delay(survey)
+        time = own.start + np.arange(len(own.samples)) * own.step
+        time = peak + (time - peak) / factor
+        lines = (f"{t:.12g},{s:.12g}\n" for t, s in zip(time, own.samples, strict=True) if t >= 0)
+        records.write_text(path, "".join(lines))
+        return [f"survey.wavelet_file={json.dumps(str(path))}", "survey.delay=0.0"]
+    delay = f"survey.delay={wavelet_delay(survey)!r}"
+    if survey.wavelet == "ormsby":
+        corners = [round(factor * corner, 9) for corner in survey.corner_frequencies]
+        return [f"survey.corner_frequencies={corners}", delay]
+    return [f"survey.frequency={round(factor * survey.frequency, 9)!r}", delay]
+
+
+def _cut_crops(ground: Ground) -> tuple[str, str]:
+    """Cut pieces of the section at random places; return what to say of them, or why not."""
+    section, grid = ground.study.section, ground.run.config.velocity
+    out, kept = ground.path("crops-models"), ground.out / DATA / "crops.json"
+    if not section.file:
+        return "", "no section was given (--set section.file=FILE)"
+    if kept.is_file() and out.is_file():
+        return records.read_json(kept)["note"], ""
+    whole = ground.path("section")
+    options = ImportOptions(
+        file=file_options(section), spacing=grid.spacing, salt_threshold=None, family="crop"
+    )
+    import_velocity([section.file], whole, options, overwrite=True)
+    low, high = grid.minimum * (1 - ROUNDING), grid.maximum * (1 + ROUNDING)
+    pieces, beyond, flat = [], 0, 0
+    with dataset.open_velocity(whole) as models:
+        large = list(_Rows(models, range(models.samples)))
+        shapes = [model.velocity.shape for model in large]
+        for place in random_places(shapes, tuple(grid.shape), 1, ground.study.first_seed):
+            piece = _piece(large[place.model], place, grid)
+            least, most = piece.velocity.min(), piece.velocity.max()
+            if not low <= least <= most <= high:
+                beyond += 1
+            elif most - least < LEAST_CONTRAST:
+                flat += 1
+            else:
+                pieces.append(piece)
+            if len(pieces) == ground.samples:
+                break
+    if not pieces:
+        raise InputError(
+            f"section.file = {section.file}: none of its {beyond + flat} pieces lies within the"
+            f" run's {grid.minimum:g} to {grid.maximum:g} m/s with a contrast of"
+            f" {LEAST_CONTRAST:g} m/s"
+        )
+    dataset.write_velocity(out, pieces, grid.spacing, overwrite=True)
+    whole.unlink()
+    note = f"{len(pieces)} overlapping pieces of {Path(section.file).name}, at random places"
+    note += f"; {beyond} with speeds beyond the run's bounds were left out" if beyond else ""
+    note += f"; {flat} that hold next to nothing were left out" if flat else ""
+    records.write_json(kept, {"note": note})
+    return note, ""
+
+
+def file_options(section: Section) -> FileOptions:
+    """Return what a section's file does not say itself."""
+    spacing = section.spacing
+    return FileOptions(
+        format=section.format,
+        units=section.units,
+        spacing=tuple(spacing) if isinstance(spacing, list) else spacing,
+        shape=section.shape,
+    )
+
+
+def _piece(model: VelocityModel, place: Any, grid: VelocityConfig) -> VelocityModel:
+    depth, x = grid.shape
+    part = np.s_[place.row : place.row + depth, place.column : place.column + x]
+    corner = {"depth_m": place.row * grid.spacing, "x_m": place.column * grid.spacing}
+    return VelocityModel(
+        np.ascontiguousarray(model.velocity[part]),
+        np.ascontiguousarray(model.salt_mask[part]),
+        model.family or "crop",
+        {**model.parameters, **corner},
+    )
+
+
+def _shot(config: Config) -> dict[str, Any]:
+    """Return what decides the gathers of given models."""
+    return {name: getattr(config, name).model_dump() for name in ("survey", "simulation")}
+
+
+def _prepare(ground: Ground, overwrite: bool) -> None:
+    """Make the folder of results, or check that it is one of the same settings."""
+    study, out = ground.study, ground.out
+    identity = None
+    if ground.data is not None:
+        with open_dataset(ground.data) as data:
+            identity = data.identity
+    section = Path(study.section.file) if study.section.file else None
+    if section is not None and not section.is_file():
+        raise InputError(f"section.file = {section}: no such file")
+    settings = {
+        "weights of RUN": _digest(ground.run.path / "best.pt"),
+        "--data": identity,
+        "samples": study.samples,
+        "--seed": study.first_seed,
+        "section": {**study.section.model_dump(), "file": section and _digest(section)},
+        "conditions": [one.model_dump(exclude_defaults=True) for one in study.conditions],
+    }
+    path = out / SETTINGS
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is no folder")
+    if path.is_file() and not overwrite:
+        before = records.read_json(path)
+        for name, value in json.loads(json.dumps(settings)).items():
+            if before.get(name) != value:
+                raise InputError(
+                    f"--out {out}: was made with {name} = {str(before.get(name))[:60]}, now it is"
+                    f" {str(value)[:60]}; go on with the same, another folder, or --overwrite"
+                )
+        return
+    if out.is_dir() and any(out.iterdir()) and not path.is_file():
+        raise InputError(f"--out {out}: holds something else than this benchmark")
+    for part in (DATA, SCORES):
+        for old in (out / part).glob("*"):
+            old.unlink()
+        (out / part).mkdir(parents=True, exist_ok=True)
+    records.write_json(path, settings)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _page(ground: Ground, found: Sequence[Mapping[str, Any]], skipped: Mapping[str, str]) -> str:
+    run, reference = ground.run, found[0]
+    trained = [name for name in FAMILIES if run.config.velocity.draws(name)]
+    first = (
+        "the run's own test split, and the rows of the same models are of it"
+        if ground.data is not None
+        else "new models of the run's own configuration: its data set was not given"
+    )
+    lines, group = [list(HEADINGS)], None
+    for one in found:
+        if one["group"] != group:
+            group = one["group"]
+            lines.append([f"**{group}**", *[""] * (len(HEADINGS) - 1)])
+        lines.append(_cells(one, reference))
+    notes: dict[str, list[str]] = {}
+    for one in found:
+        notes.setdefault(one["note"], []).append(one["label"])
+    for label, reason in skipped.items():
+        notes.setdefault(f"left out, {reason}", []).append(label)
+    notes.pop("", None)
+    below = "".join(f"- {', '.join(labels)}: {note}.\n" for note, labels in notes.items())
+    return (
+        f"# {ground.study.title} of {run.path.resolve().name}\n\nNetwork {run.config.network.name},"
+        f" optimizer {run.config.optimizer.name}, epoch {run.epoch}, trained on"
+        f" {', '.join(trained) or 'imported models'} (data set {run.data_identity}). The first row"
+        f" is {first}. Other data keep the run's grid, bounds, survey and simulation but for what"
+        f" the row says; seed {ground.study.first_seed}.\n\n{markdown_table(lines)}{READING}\n"
+        f"{below}\n![Scores by condition](scores.png)\n\n"
+        "![Reference, prediction and difference under some conditions](models.png)\n"
+    )
+
+
+def skill(scores: Mapping[str, Any]) -> float:
+    """Return 1 − MSE / MSE of the mean training model (Murphy 1988)."""
+    return 1 - scores["mse"] / scores["baseline"]["mse"]
+
+
+def _cells(one: Mapping[str, Any], reference: Mapping[str, Any]) -> list[str]:
+    change = NOTHING
+    if one["same_models"] and one is not reference:
+        pairs = zip(one["per_sample"]["ssim"], reference["per_sample"]["ssim"], strict=True)
+        changes = [a - b for a, b in pairs]
+        error = spread(changes) / math.sqrt(len(changes))
+        change = f"{np.mean(changes):+.3f} ± {error:.3f}"
+    return [
+        one["label"],
+        "same" if one["same_models"] else "new",
+        str(one["samples"]),
+        f"{one['loss'] / 1e8:.3g}",
+        f"{one['rmse']:.0f}",
+        f"{one['ssim']:.3f} ± {spread(one['per_sample']['ssim']):.3f}",
+        number(one["salt_iou"], 2),
+        f"{one['baseline']['rmse']:.0f}",
+        f"{one['baseline']['ssim']:.3f}",
+        f"{one['oracle_1d']['rmse']:.0f}",
+        f"{skill(one):+.2f}",
+        change,
+    ]
+
+
+def _draw(ground: Ground, cases: Sequence[Case], found: Sequence[Mapping[str, Any]]) -> None:
+    """Draw the scores of all conditions, and models under some of them."""
+    rows = [
+        drawn.ConditionRow(
+            label=one["label"],
+            group=one["group"],
+            rmse=np.array(one["per_sample"]["rmse"]),
+            ssim=np.array(one["per_sample"]["ssim"]),
+            rmse_all=one["rmse"],
+            baseline=(one["baseline"]["rmse"], one["baseline"]["ssim"]),
+            oracle=(one["oracle_1d"]["rmse"], one["oracle_1d"]["ssim"]),
+        )
+        for one in found
+    ]
+    figures.save(drawn.conditions_figure(rows), ground.out / "scores.png")
+    shown = [_example(ground, cases[place], sample) for place, sample in chosen_examples(found)]
+    grid = ground.run.config.velocity
+    depth, x = (np.arange(nodes) * grid.spacing for nodes in grid.shape)
+    figures.save(figures.predictions_figure(shown, depth, x), ground.out / "models.png")
+
+
+def chosen_examples(found: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
+    """Return which conditions are shown, and which sample of each: (condition, sample).
+
+    The reference, and of each group but those of families trained on the condition of the least
+    skill. Of the reference's models always the one of median SSIM there; of others their own.
+    """
+
+    def typical(one: Mapping[str, Any]) -> int:
+        order = np.argsort(one["per_sample"]["ssim"], kind="stable")
+        return int(order[len(order) // 2])
+
+    pairs = [(0, typical(found[0]))]
+    groups = dict.fromkeys(one["group"] for one in found[1:])
+    for group in [name for name in groups if not name.startswith("Families trained on")]:
+        places = [place for place, one in enumerate(found) if one["group"] == group]
+        worst = min(places, key=lambda place: skill(found[place]))
+        same = found[worst]["same_models"]
+        pairs.append((worst, pairs[0][1] if same else typical(found[worst])))
+    return pairs
+
+
+def _example(ground: Ground, case: Case, sample: int) -> figures.Case:
+    path = ground.path(case.name) if case.simulated else ground.data or ground.path(REFERENCE.name)
+    noise = {"noise_snr": case.condition.noise_snr, "dead_traces": case.condition.dead_traces}
+    models: list[NDArray[np.float32]] = []
+    with open_dataset(path) as data, quietly():
+        row = data.indices()[[sample]] if case.simulated else ground.rows()[[sample]]
+        table = score_run(ground.run, data, row, as_run=True, keep=models.append, **noise)
+        return figures.Case(
+            label=case.condition.label,
+            reference=data.read_velocity(row)[0],
+            predictions={"prediction": models[0][0]},
+            ssim={"prediction": float(table.column("ssim")[0])},
+            rmse={"prediction": float(table.column("rmse")[0])},
+            salt=data.read_salt_mask(row)[0],
+        )
