@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seistomo import dataset
 from seistomo.config import Config, VelocityConfig, parse_config
 from seistomo.config.velocity import FAMILIES, OPENFWI_FAMILIES
-from seistomo.dataset import open_dataset
+from seistomo.dataset import open_dataset, open_velocity, write_velocity
 from seistomo.dataset.exchange import FileOptions, ImportOptions, import_velocity
 from seistomo.dataset.exchange.crops import random_places
 from seistomo.dataset.generate import simulate
+from seistomo.dataset.models import StoredModels
+from seistomo.dataset.store.schema import first_difference
 from seistomo.device import choose_device
 from seistomo.errors import InputError
 from seistomo.evaluation import figures
@@ -96,10 +97,6 @@ class Ground:
     data: Path | None  # the data set that the run was trained on
     device: str
 
-    @property
-    def samples(self) -> int:
-        return self.study.samples
-
     def path(self, name: str) -> Path:
         """Return where a data set or velocity file belongs."""
         return self.out / DATA / f"{name}.h5"
@@ -107,45 +104,54 @@ class Ground:
     def rows(self) -> NDArray[np.int64]:
         """Return the rows of the reference in its data set."""
         if self.data is None:
-            return np.arange(self.samples)
+            return np.arange(self.study.samples)
         with open_dataset(self.data) as data:
-            if data.identity != self.run.data_identity:
-                warn(
-                    f"--data {self.data}: is not the data set that the run was trained on, unless"
-                    " it has grown since"
-                )
-            rows = data.indices("test")[: self.samples]
+            rows = data.indices("test")[: self.study.samples]
         if not len(rows):
             raise InputError(f"--data {self.data}: holds no test samples")
         return rows
 
-    def reference_models(self) -> Path:
-        """Return the file of the reference's models, which the others are shot over."""
+    def require_own(self) -> None:
+        """Refuse a data set that the run was not trained on; one that has grown since is."""
         if self.data is None:
             if self.run.config.velocity.imported is not None:
                 raise InputError(
                     f"run {self.run.path}: was trained on imported models, which cannot be drawn"
                     " anew; give its data set with --data"
                 )
-            self.make(Case(REFERENCE))
-            return self.path(REFERENCE.name)
+            return
+        with open_dataset(self.data) as data:
+            other = first_difference(self.run.config, data.config)
+            same = data.identity == self.run.data_identity
+        if other is not None and not same:
+            key, ours, theirs = other
+            raise InputError(
+                f"--data {self.data}: was made with {key} = {theirs!r}, the run's data set with"
+                f" {ours!r}; give the data set that the run was trained on"
+            )
+        if not same:
+            warn(f"--data {self.data}: holds other samples than the run's, unless it has grown")
+
+    def reference_models(self) -> Path:
+        """Return the file of the reference's models, which the others are shot over."""
+        if self.data is None:
+            return self.make(Case(REFERENCE))
         path = self.path("reference-models")
         if not path.is_file():
-            with dataset.open_velocity(self.data) as models:
-                dataset.write_velocity(
-                    path, _Rows(models, self.rows()), self.run.config.velocity.spacing
-                )
+            with open_velocity(self.data) as models:
+                chosen = [StoredModels(models).model(int(row)) for row in self.rows()]
+            write_velocity(path, chosen, self.run.config.velocity.spacing)
         return path
 
     def make(self, case: Case) -> Path:
         """Make a condition's data set; what is there already is kept."""
-        velocity, identity, samples = None, "", self.samples
+        velocity, identity, samples = None, "", self.study.samples
         if case.condition.crops:
             velocity = self.path("crops-models")
         elif case.same_models and case.condition is not REFERENCE:
             velocity = self.reference_models()
         if velocity is not None:
-            with dataset.open_velocity(velocity) as models:
+            with open_velocity(velocity) as models:
                 identity, samples = models.models_identity, models.samples
         config = self.config(case, samples, identity)
         simulate(config, self.path(case.name), device=self.device, resume=True, velocity=velocity)
@@ -201,38 +207,13 @@ class Ground:
         records.write_json(kept, content)
 
 
-class _Rows(Sequence):
-    """Some models of a file, read one at a time."""
-
-    def __init__(self, models: Any, rows: Sequence[int]) -> None:
-        self._models, self._rows = models, rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, place: int) -> VelocityModel:
-        row = int(self._rows[place])
-        return VelocityModel(
-            self._models.read_velocity([row])[0],
-            self._models.read_salt_mask([row])[0],
-            self._models.families([row])[0],
-            self._models.parameters(row),
-        )
-
-
 def score_conditions(
     study: Study, run_dir: Path, out: Path, overwrite: bool = False, command: str = ""
 ) -> str:
     """Score a run's best weights under the study's conditions; write and return the page.
 
     Conditions that are in the folder already are kept: the same call goes on where it was
-    interrupted.
-
-    Raises
-    ------
-    InputError
-        If the run, its data set or the section cannot be used, or the folder holds results of
-        other settings.
+    interrupted. A folder of other settings is refused.
     """
     if study.samples < 2:
         raise InputError(f"samples = {study.samples}: must be at least 2, to have a spread")
@@ -241,6 +222,7 @@ def score_conditions(
     run = load_run(run_dir, "best", device)
     given = study.problem.get("data")
     ground = Ground(run, study, out, Path(given) if given else None, device)
+    ground.require_own()
     _prepare(ground, overwrite)
     with torch_settings(choose_device(device), threads, study.first_seed):
         machine = describe_machine(device, threads)
@@ -264,6 +246,7 @@ def score_conditions(
 def plan(ground: Ground) -> tuple[list[Case], dict[str, str]]:
     """Return the conditions that can be scored, in the table's order, and why the others cannot."""
     kept, skipped = [Case(REFERENCE)], {}
+    ground.reference_models()
     for condition in ground.study.conditions:
         for case in _cases(ground, condition):
             reason = ""
@@ -369,8 +352,8 @@ def _cut_crops(ground: Ground) -> tuple[str, str]:
     import_velocity([section.file], whole, options, overwrite=True)
     low, high = grid.minimum * (1 - ROUNDING), grid.maximum * (1 + ROUNDING)
     pieces, beyond, flat = [], 0, 0
-    with dataset.open_velocity(whole) as models:
-        large = list(_Rows(models, range(models.samples)))
+    with open_velocity(whole) as models:
+        large = [StoredModels(models).model(number) for number in range(models.samples)]
         shapes = [model.velocity.shape for model in large]
         for place in random_places(shapes, tuple(grid.shape), 1, ground.study.first_seed):
             piece = _piece(large[place.model], place, grid)
@@ -381,7 +364,7 @@ def _cut_crops(ground: Ground) -> tuple[str, str]:
                 flat += 1
             else:
                 pieces.append(piece)
-            if len(pieces) == ground.samples:
+            if len(pieces) == ground.study.samples:
                 break
     if not pieces:
         raise InputError(
@@ -389,7 +372,7 @@ def _cut_crops(ground: Ground) -> tuple[str, str]:
             f" run's {grid.minimum:g} to {grid.maximum:g} m/s with a contrast of"
             f" {LEAST_CONTRAST:g} m/s"
         )
-    dataset.write_velocity(out, pieces, grid.spacing, overwrite=True)
+    write_velocity(out, pieces, grid.spacing, overwrite=True)
     whole.unlink()
     note = f"{len(pieces)} overlapping pieces of {Path(section.file).name}, at random places"
     note += f"; {beyond} with speeds beyond the run's bounds were left out" if beyond else ""

@@ -146,7 +146,7 @@ def test_limit_of_time_ends_between_epochs_and_the_next_call_goes_on(
 
 
 def test_limit_of_optimizer_time_ends_each_run(tmp_path, line_study):
-    study = line_study(seeds=1, epochs=100_000, seconds=0.05)
+    study = line_study(seeds=1, epochs=100_000, seconds=0.03)
     run_study(study, tmp_path)
     for name in ("adam-s0", "sgd-s0"):
         assert float(history(tmp_path / "runs" / name)[-1]["seconds"]) < 0.1
