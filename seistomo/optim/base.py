@@ -244,11 +244,11 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
         name, own = type(self).__name__, self.parameters()
         if not own:
             raise OptimizerError(f"{name}: none of the parameters needs a gradient")
-        kinds = {(parameter.dtype, parameter.device.type) for parameter in own}
-        if len(kinds) > 1 or not own[0].is_floating_point():
-            shown = ", ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
+        kinds = {f"{parameter.dtype} on {parameter.device.type}" for parameter in own}
+        if len(kinds) > 1:
             raise OptimizerError(
-                f"{name}: all parameters must be real, of one dtype and on one device, not {shown}"
+                f"{name}: all parameters must be of one dtype and on one device, not"
+                f" {', '.join(sorted(kinds))}"
             )
         if own[0].dtype not in DTYPES:
             raise OptimizerError(

@@ -19,13 +19,8 @@ _COLUMNS = 2**20
 class PairHistory:
     """The newest curvature pairs, at most so many, and H ≈ B⁻¹ made of them.
 
-    It wraps a state of tensors and numbers that its owner keeps, so that it can be saved. All
-    its work stays on the pairs' device; nothing waits for a number from there.
-
-    Parameters
-    ----------
-    state
-        What `PairHistory.new` has made, and what happened to it since.
+    It wraps a state of tensors and numbers that its owner keeps, so that it can be saved: what
+    `PairHistory.new` has made. All its work stays on the pairs' device.
     """
 
     def __init__(self, state: dict[str, Any]):
@@ -33,15 +28,7 @@ class PairHistory:
 
     @staticmethod
     def new(length: int, like: Tensor) -> dict[str, Any]:
-        """Return the state of an empty history.
-
-        Parameters
-        ----------
-        length
-            L, the number of pairs kept at most. The state holds 2 L numbers a weight.
-        like
-            A vector [weight] of the pairs' size, dtype and device.
-        """
+        """Return the state of an empty history of L pairs like a vector [weight]."""
         return {
             "steps": like.new_zeros(length, len(like)),
             "changes": like.new_zeros(length, len(like)),
@@ -120,15 +107,7 @@ def pair_measures(step: Tensor, change: Tensor) -> Tensor:
 
 
 def refusal(measures: list[float], dtype: torch.dtype) -> str | None:
-    """Return why a pair must not be stored; None for a safe one.
-
-    Parameters
-    ----------
-    measures
-        `pair_measures` of the pair, as numbers.
-    dtype
-        That of the vectors.
-    """
+    """Return why a pair with these `pair_measures` must not be stored; None for a safe one."""
     step, change, product = measures
     if not all(map(math.isfinite, measures)):
         return "not finite"

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,8 +33,6 @@ from seistomo.optim.ranks import Ranks
 # Samples of a full gradient that are forwarded at once, where batches are smaller: so many, and no
 # more than so many batches, whose graph fits into memory or not by the model.
 FULL_GRADIENT_PIECE, FULL_GRADIENT_BATCHES = 1000, 4
-
-
 # What a loss was found to be; see `seistomo.optim.checks.found`.
 MEAN, OF_OUTPUTS = "a mean over samples", "of the outputs alone"
 # Samples that a model and a loss are looked at with.
@@ -132,12 +131,11 @@ class PartwiseObjective(ABC):
             total, *gradients = self._ranks.sum([total, *gradients])
             for parameter, gradient in zip(wanted, gradients, strict=True):
                 parameter.grad = gradient
-        self._count_gradient(self.batch_size)
+        self.gradient_evaluations += 1
         return total
 
     @torch.no_grad()
     def loss(self, params: Parameters = None, samples: Tensor | None = None) -> Tensor:
-        """Return the loss alone, a scalar without a graph; see `Objective`."""
         network = NetworkAt(self.model, params)
         total = network.zeros()[0]
         for part in self._weighted_parts(self._wanted(samples)):
@@ -145,42 +143,33 @@ class PartwiseObjective(ABC):
         return self._ranks.sum([total])[0]
 
     def gradient(self, params: Parameters = None, samples: Tensor | None = None) -> Vector:
-        """Return the gradient with respect to ``params``, in their order; see `Objective`."""
         return self.loss_and_gradient(params, samples)[1]
 
     def loss_and_gradient(
         self, params: Parameters = None, samples: Tensor | None = None
     ) -> tuple[Tensor, Vector]:
-        """Return loss and gradient from one pass; see `Objective`."""
-        samples = self._wanted(samples)
-        sums = self._rank_gradient(NetworkAt(self.model, params), samples)
+        sums = self._rank_gradient(NetworkAt(self.model, params), self._wanted(samples))
         loss, *gradient = self._ranks.sum(sums)
         return loss, tuple(gradient)
 
     def linearize(
         self, params: Parameters = None, samples: Tensor | None = None
     ) -> PartwiseLinearization:
-        """Return loss, gradient and Gauss–Newton products; see `Objective`."""
         network, samples = NetworkAt(self.model, params), self._wanted(samples)
         self._look(samples)
 
         def count(kind: str) -> None:
             setattr(self, kind, getattr(self, kind) + len(samples) / self.batch_size)
 
+        def parts() -> Iterator[WeightedPart]:
+            return self._weighted_parts(samples)
+
         return PartwiseLinearization(
-            network,
-            self._ell,
-            lambda: self._weighted_parts(samples),
-            self._ranks,
-            self._jacobian_mode,
-            count,
+            network, self._ell, parts, self._ranks, self._jacobian_mode, count
         )
 
     def hessian_product(
-        self,
-        vector: Sequence[Tensor],
-        params: Parameters = None,
-        samples: Tensor | None = None,
+        self, vector: Sequence[Tensor], params: Parameters = None, samples: Tensor | None = None
     ) -> Vector:
         """Return ∇²f_T v as the derivative of ∇f_Tᵀ v (Thiele et al. 2021, Eq. 13)."""
         network, samples = NetworkAt(self.model, params), self._wanted(samples)
@@ -195,36 +184,27 @@ class PartwiseObjective(ABC):
         return self._ranks.sum(total)
 
     def full_gradient(self, params: Parameters = None, cache_next: int = 0) -> FullGradient:
-        """Return the gradient over the training set; see `Objective`.
-
-        Raises
-        ------
-        OptimizerError
-            If the objective cannot reach the whole training set, or the epoch ends before
-            ``cache_next`` batches.
-        """
         self._look()
-        self._require_whole_training_set()
-        network = NetworkAt(self.model, params)
-        batches = self._next_batches(cache_next)
+        if self.sample_count != len(self.training_samples):
+            raise OptimizerError(
+                f"full gradient: the objective reaches {len(self.training_samples)} of"
+                f" {self.sample_count} training samples; give it the whole training set, or turn"
+                " variance reduction off"
+            )
+        network, batches = NetworkAt(self.model, params), self._next_batches(cache_next)
         own = [self._rank_gradient(network, batch) for batch in batches]
         rest, parted = self._rest(batches)
-        total = network.zeros()
-        for batch, sums in zip(batches, own, strict=True):
-            if parted:
-                torch._foreach_add_(total, sums, alpha=len(batch) / self.sample_count)
+        parts = list(zip(batches, own, strict=True)) if parted else []
         if len(rest):
-            sums = self._rank_gradient(network, rest)
-            torch._foreach_add_(total, sums, alpha=len(rest) / self.sample_count)
+            parts.append((rest, self._rank_gradient(network, rest)))
+        total = network.zeros()
+        for samples, sums in parts:
+            torch._foreach_add_(total, sums, alpha=len(samples) / self.sample_count)
+        del parts
         loss, *gradient = self._ranks.sum(total)
         own = [self._ranks.sum(sums) for sums in own]
-        return FullGradient(
-            loss,
-            tuple(gradient),
-            [sums[0] for sums in own],
-            [tuple(sums[1:]) for sums in own],
-            list(batches),
-        )
+        losses, gradients = [sums[0] for sums in own], [tuple(sums[1:]) for sums in own]
+        return FullGradient(loss, tuple(gradient), losses, gradients, list(batches))
 
     def _rank_gradient(self, network: NetworkAt, samples: Tensor) -> list[Tensor]:
         """Return this rank's share of [loss, gradient...] over the samples."""
@@ -233,7 +213,7 @@ class PartwiseObjective(ABC):
             for part in self._weighted_parts(samples):
                 loss = self._part_loss(network, part)
                 torch._foreach_add_(total, [loss.detach(), *network.derivative(loss)])
-        self._count_gradient(len(samples))
+        self.gradient_evaluations += len(samples) / self.batch_size
         return total
 
     def _weighted_parts(self, samples: Tensor) -> Iterator[WeightedPart]:
@@ -270,8 +250,7 @@ class PartwiseObjective(ABC):
         """
         require_deterministic(self.model)
         known, of_loss = found(self.model), found(self.model, self._given_loss)
-        repeatable = ("repeatable", modes(self.model))
-        few = self._ranks.share(self.samples)[:FEW]
+        repeatable, few = ("repeatable", modes(self.model)), self._ranks.share(self.samples)[:FEW]
         if len(few) and repeatable not in known:
             inputs, targets = next(self.parts(few))
             fewer, their = next(self.parts(few[: (len(targets) + 1) // 2]))
@@ -287,15 +266,12 @@ class PartwiseObjective(ABC):
         outputs = self.model(inputs)
         if not isinstance(outputs, Tensor):
             return  # To be refused where it is used.
-        self._ell(outputs, targets)  # Refuses what is no scalar.
-        if OF_OUTPUTS not in of_loss and require_of_outputs(
-            self._given_loss, outputs, targets, trainable(self.model)
-        ):
+        own = trainable(self.model)
+        if OF_OUTPUTS not in of_loss and require_of_outputs(self._ell, outputs, targets, own):
             of_loss.add(OF_OUTPUTS)
-        if MEAN not in of_loss:
-            whole = len(next(self.parts(share))[1])
-            if whole < len(curvature_of) or len(curvature_of) < self.sample_count:
-                self._require_mean(outputs, targets)
+        first = len(next(self.parts(share))[1])
+        if first < len(curvature_of) or len(curvature_of) < self.sample_count:
+            self._require_mean(outputs, targets)
 
     def _wanted(self, samples: Tensor | Sequence[int] | None) -> Tensor:
         if samples is None:
@@ -304,9 +280,6 @@ class PartwiseObjective(ABC):
         if not len(samples):
             raise OptimizerError("samples: must not be empty")
         return samples
-
-    def _count_gradient(self, samples: int) -> None:
-        self.gradient_evaluations += samples / self.batch_size
 
     def _next_batches(self, count: int) -> Sequence[Tensor]:
         if count == 0:
@@ -333,14 +306,6 @@ class PartwiseObjective(ABC):
             return self.training_samples[outside], True
         return self.training_samples, False
 
-    def _require_whole_training_set(self) -> None:
-        if self.sample_count != len(self.training_samples):
-            raise OptimizerError(
-                f"full gradient: the objective reaches {len(self.training_samples)} of"
-                f" {self.sample_count} training samples; give it the whole training set, or turn"
-                " variance reduction off"
-            )
-
 
 class ModelObjective(PartwiseObjective):
     """A batch of a training set held in memory: all that a model of one's own needs.
@@ -356,11 +321,12 @@ class ModelObjective(PartwiseObjective):
         than the batch, the batch alone.
     samples
         The batch's rows of them, int64 [sample]; left out: all.
-    batches, batch_index, batches_per_epoch, sample_count, ranks, jacobian_mode
-        Place in the epoch, and how the work is done; see `PartwiseObjective`.
     micro_batch
         Samples forwarded at once; left out: a batch is forwarded whole, and the rest of the
         training set in pieces of four batches up to 1,000 samples, or of a larger batch.
+    **options
+        Place in the epoch, and how the work is done (``batches``, ``batch_index``, ``ranks``,
+        ...); see `PartwiseObjective`.
 
     Examples
     --------
@@ -379,31 +345,16 @@ class ModelObjective(PartwiseObjective):
         targets: Tensor,
         *,
         samples: Tensor | None = None,
-        batches: Sequence[Tensor] | None = None,
-        batch_index: int = 0,
-        batches_per_epoch: int | None = None,
-        sample_count: int | None = None,
         micro_batch: int | None = None,
-        ranks: Ranks | None = None,
-        jacobian_mode: Mode = "auto",
+        **options: Any,
     ):
         if len(inputs) != len(targets):
             raise OptimizerError(f"{len(inputs)} inputs for {len(targets)} targets")
         if micro_batch is not None:
             require_count("micro_batch", micro_batch)
-        everything = torch.arange(len(inputs))
-        super().__init__(
-            model,
-            loss,
-            everything if samples is None else samples,
-            batches=batches,
-            batch_index=batch_index,
-            batches_per_epoch=batches_per_epoch,
-            training_samples=everything,
-            sample_count=sample_count,
-            ranks=ranks,
-            jacobian_mode=jacobian_mode,
-        )
+        rows = torch.arange(len(inputs))
+        samples = rows if samples is None else samples
+        super().__init__(model, loss, samples, training_samples=rows, **options)
         self.inputs, self.targets = inputs, targets
         piece = min(FULL_GRADIENT_PIECE, FULL_GRADIENT_BATCHES * self.batch_size)
         self._at_once = micro_batch or max(self.batch_size, piece)
@@ -430,9 +381,7 @@ def epoch_objectives(
     *,
     batches: int | None = None,
     first: int = 0,
-    micro_batch: int | None = None,
-    ranks: Ranks | None = None,
-    jacobian_mode: Mode = "auto",
+    **options: Any,
 ) -> Iterator[ModelObjective]:
     """Yield the objectives of one epoch: batches drawn without replacement.
 
@@ -449,25 +398,15 @@ def epoch_objectives(
     first
         Number of the batch to begin with, from 0: for an epoch that was interrupted. The
         generator must be as it was at the start of that epoch.
-    micro_batch, ranks, jacobian_mode
-        See `ModelObjective`.
+    **options
+        ``micro_batch``, ``ranks`` and others of `ModelObjective`.
     """
     require_count("batch_size", batch_size)
     order = torch.randperm(len(inputs), generator=generator)
     groups = order.split(batch_size)[:batches]
     for index in range(first, len(groups)):
-        yield ModelObjective(
-            model,
-            loss,
-            inputs,
-            targets,
-            samples=groups[index],
-            batches=groups,
-            batch_index=index,
-            micro_batch=micro_batch,
-            ranks=ranks,
-            jacobian_mode=jacobian_mode,
-        )
+        place = {"samples": groups[index], "batches": groups, "batch_index": index}
+        yield ModelObjective(model, loss, inputs, targets, **place, **options)
 
 
 def _require_place(samples: Tensor, batches: Sequence[Tensor] | None, batch_index: int) -> None:
@@ -477,24 +416,15 @@ def _require_place(samples: Tensor, batches: Sequence[Tensor] | None, batch_inde
     if batches is None:
         return
     if not 0 <= batch_index < len(batches):
-        raise OptimizerError(
-            f"batch_index = {batch_index}: must be from 0 to {len(batches) - 1}, a number among the"
-            " batches"
-        )
+        raise OptimizerError(f"batch_index = {batch_index}: must be from 0 to {len(batches) - 1}")
     if batches[batch_index] is not samples and not torch.equal(batches[batch_index], samples):
-        raise OptimizerError(
-            f"samples: are not those of batches[{batch_index}]; give the batch's number as"
-            " batch_index"
-        )
+        raise OptimizerError(f"samples: are not those of batches[{batch_index}] (batch_index)")
 
 
 def _checked(loss: Loss) -> Loss:
     """Return the loss, which refuses what it returns where that is no scalar."""
     if not callable(loss):
-        raise OptimizerError(
-            f"loss = {loss!r}: must be a function of outputs and targets that returns a scalar,"
-            " the mean over the samples"
-        )
+        raise OptimizerError(f"loss = {loss!r}: must be a function of outputs and targets")
 
     def ell(outputs: Tensor, targets: Tensor) -> Tensor:
         value = loss(outputs, targets)

@@ -69,16 +69,9 @@ def make_optimizer(
 def options_in_effect(
     optimizer: torch.optim.Optimizer, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return all options of an optimizer's constructor by name: what it was given, else defaults.
+    """Return an optimizer's options by name: those given to its constructor, and the defaults.
 
     The learning rate ``lr`` is not an option (see `make_optimizer`) and left out.
-
-    Parameters
-    ----------
-    optimizer
-        The optimizer.
-    options
-        What its constructor was given.
     """
     arguments = inspect.signature(type(optimizer)).parameters.values()
     defaults = {a.name: a.default for a in arguments if a.default is not a.empty}
@@ -110,11 +103,11 @@ def _check_options(name: str, optimizer_class: type, options: Mapping[str, Any])
     if "lr" not in known and not takes_any:
         raise OptimizerError(f"optimizer {name}: its constructor takes no learning rate lr")
     known = [key for key in known if key != "lr"]
+    if "lr" in options:
+        raise OptimizerError(
+            f"optimizer {name}: the learning rate is not an option; set it as learning_rate"
+        )
     for key in options:
-        if key == "lr":
-            raise OptimizerError(
-                f"optimizer {name}: the learning rate is not an option; set it as learning_rate"
-            )
         if key not in known and not takes_any:
             raise OptimizerError(f"optimizer {name}: unknown option {key}{_suggest(key, known)}")
     for argument in arguments:

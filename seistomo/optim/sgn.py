@@ -72,12 +72,10 @@ class SGN(ObjectiveOptimizer):
     otherwise. With one iteration it is gradient descent whose step length minimizes the model.
 
     The defaults are those of the paper's runs with 10 iterations, as their authors' stored
-    configurations say (trust region and line search on, ρ₀ = 10⁻⁴, floor 10⁻⁶; their code's own
-    ρ₀ is 10⁻³). The number of iterations is the one thing that the paper varies: 2, 3, 5 and 10.
-    What it does not say: by those configurations the first nine steps have 10 iterations whatever
-    comes after, which takes sigmoid networks off the plateau where few iterations would stay for
-    long. The default is the paper's text; its runs of 2, 3 and 5 iterations need
-    ``opening_steps = 9`` beside ``cg_iterations``.
+    configurations say (trust region and line search on, ρ₀ = 10⁻⁴, floor 10⁻⁶); the paper varies
+    the number of iterations alone: 2, 3, 5 and 10. What it does not say: there the first nine
+    steps have 10 iterations whatever comes after, which takes sigmoid networks off the plateau.
+    Its runs of 2, 3 and 5 iterations need ``opening_steps = 9`` beside ``cg_iterations``.
 
     In the paper's symbols θ is the weights, J_Lᵀ the gradient, H_L^GN the product, Δθ the
     direction d, ρ ``damping``, k_max ``cg_iterations``. Every ratio and line search is of the

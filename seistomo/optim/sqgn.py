@@ -59,22 +59,18 @@ class SQGN(ObjectiveOptimizer):
     defaults are the paper's but for ``first_step`` and ``undo_above``, which are ours: with
     ``"code"`` or ``"paper"`` and 0 every step is as published.
 
-    Every K steps the gradient over the training set is taken; that pass gives the batches'
-    gradients at w̃ as well, so a step costs one gradient of the batch (none where it follows that
-    pass), 1/K of the pass, and a Gauss–Newton product every M steps. Memory, in numbers a weight:
-    2 L for the history, 1 for the last step; for variance reduction up to K between steps, K + 4
-    during that pass.
+    A step costs one gradient of the batch (none where it follows a full one), 1/K of a pass over
+    the training set, and a Gauss–Newton product every M steps. Memory, in numbers a weight: 2 L
+    for the history, 1 for the last step; for variance reduction up to K between steps, K + 4
+    during a full gradient.
 
-    *Stuck runs.* As published, some runs lose all their ReLUs in the first steps and stay at
-    chance. The cause: a network with large outputs saturates the softmax, where cross-entropy is
-    nearly linear. Along the first step the Gauss–Newton product then misses the curvature that a
-    longer step meets, H comes out thousands of times too large, and the next step kills the
-    network. Such a step gives itself away: its quadratic model falls far below zero, where no
-    such loss can go (by 30 to 3,700 times the loss in the runs that got stuck, by 2 in the
-    median of the others). ``first_step = "safe"`` goes only as far as the model stays positive.
-    That also tames what an old snapshot does: where the loss has fallen far since w̃, the batch's
-    gradient there is mostly noise. What it needs is a loss that cannot
-    be negative, as mean squared error and cross-entropy; for others choose ``"code"``.
+    *Stuck runs.* As published, some runs lose all their ReLUs in the first steps: where the
+    softmax is saturated, the Gauss–Newton product along a tiny first step misses the curvature
+    that a longer step meets, and H comes out thousands of times too large. Such a step gives
+    itself away: its quadratic model falls far below zero, where no such loss can go.
+    ``first_step = "safe"`` goes only as far as the model stays positive, in every step. It needs
+    a loss that cannot be negative, as mean squared error and cross-entropy; for others choose
+    ``"code"``. See docs/optimizers.md.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
-from torch.func import functional_call, hessian, jacrev, jvp
+from torch.func import functional_call, jvp
 
 from seistomo.optim import ModelObjective, OptimizerError
 from seistomo.optim.objective import flatten, unflatten
@@ -92,34 +92,28 @@ def make_problem(model_name, loss_name, **options):
     return ModelObjective(model, LOSSES[loss_name], inputs, targets, **options), vector
 
 
-def dense_matrix(objective, samples=None):
-    """Jᵀ ∇²ℓ J with explicit Jacobians."""
-    rows = torch.arange(SAMPLES) if samples is None else samples
-    inputs, targets = objective.inputs[rows], objective.targets[rows]
-    model = objective.model
-    names = [name for name, _ in model.named_parameters()]
-    own = [p.detach() for p in model.parameters()]
+@pytest.fixture
+def dense_of(dense):
+    """Return an objective's dense derivatives, and its weights."""
 
-    def outputs(flat):
-        return functional_call(
-            model, dict(zip(names, unflatten(flat, own), strict=True)), (inputs,)
-        )
+    def of(objective):
+        matrices = dense(objective.model, objective._ell, objective.inputs, objective.targets)
+        return matrices, flatten(list(objective.model.parameters())).detach()
 
-    weights = flatten(own)
-    at = outputs(weights)
-    # Reverse mode twice: it suits every model of this file.
-    J = torch.autograd.functional.jacobian(outputs, weights).reshape(at.numel(), -1)
-    H = hessian(lambda h: objective._ell(h.view_as(at), targets))(at.reshape(-1))
-    return J.T @ H @ J
+    return of
+
+
+ALL = torch.arange(SAMPLES)
 
 
 CASES = [(model, loss) for model in MODELS for loss in LOSSES if model != "attention"]
 
 
 @pytest.mark.parametrize(("model_name", "loss_name"), [*CASES, ("attention", "cross-entropy")])
-def test_product_is_that_of_the_dense_matrix(model_name, loss_name):
+def test_product_is_that_of_the_dense_matrix(model_name, loss_name, dense_of):
     objective, vector = make_problem(model_name, loss_name)
-    expected = dense_matrix(objective) @ flatten(vector)
+    matrices, weights = dense_of(objective)
+    expected = matrices.gauss_newton(weights, ALL) @ flatten(vector)
     close = {"rtol": 1e-10, "atol": 1e-12}
     linearization = objective.linearize()
     for factor in (1, -2):  # The second product comes from what the first one kept.
@@ -150,7 +144,7 @@ def test_product_is_that_of_curvlinops(loss_name):
 
 
 @pytest.mark.parametrize("loss_name", LOSSES)
-def test_the_operator_is_symmetric_and_positive_semidefinite(loss_name):
+def test_the_operator_is_symmetric_and_positive_semidefinite(loss_name, dense_of):
     objective, vector = make_problem("convolution", loss_name)
     linearization = objective.linearize()
     v = flatten(vector)
@@ -162,7 +156,8 @@ def test_the_operator_is_symmetric_and_positive_semidefinite(loss_name):
     torch.testing.assert_close(u @ Gv, v @ Gu, rtol=1e-10, atol=0)
     assert v @ Gv > 0
     assert u @ Gu > 0
-    assert float(torch.linalg.eigvalsh(dense_matrix(objective)).min()) > -1e-12
+    matrices, weights = dense_of(objective)
+    assert float(torch.linalg.eigvalsh(matrices.gauss_newton(weights, ALL)).min()) > -1e-12
 
 
 @pytest.mark.parametrize("mode", ["forward", "reverse"])
@@ -205,20 +200,13 @@ def test_exact_on_linear_models():
     assert objective.loss(dict(zip(own, weights, strict=True))) < 1e-24
 
 
-def test_hessian_product_is_that_of_the_dense_matrix():
+def test_hessian_product_is_that_of_the_dense_matrix(dense_of):
     objective, vector = make_problem("dense", "cross-entropy", micro_batch=2)
-    names = [name for name, _ in objective.model.named_parameters()]
-    own = [p.detach() for p in objective.model.parameters()]
-
-    def loss(flat):
-        values = dict(zip(names, unflatten(flat, own), strict=True))
-        return objective._ell(
-            functional_call(objective.model, values, (objective.inputs,)), objective.targets
-        )
-
-    H = jacrev(jacrev(loss))(flatten(own))
-    product = flatten(objective.hessian_product(vector))
-    torch.testing.assert_close(product, H @ flatten(vector), rtol=1e-10, atol=1e-12)
+    matrices, weights = dense_of(objective)
+    expected = matrices.hessian(weights, ALL) @ flatten(vector)
+    torch.testing.assert_close(
+        flatten(objective.hessian_product(vector)), expected, rtol=1e-10, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("micro_batch", [None, 2])
@@ -234,7 +222,7 @@ def test_loss_and_gradient_are_the_objectives(micro_batch):
         assert not linearization.loss.requires_grad
 
 
-def test_some_samples_at_other_weights_of_some_parameters():
+def test_some_samples_at_other_weights_of_some_parameters(dense_of):
     objective, vector = make_problem("dense", "mean squared", micro_batch=2)
     model, samples = objective.model, torch.tensor([5, 0, 3])
     head = [model[2].bias, model[2].weight]
@@ -246,7 +234,8 @@ def test_some_samples_at_other_weights_of_some_parameters():
     with torch.no_grad():
         for p in head:
             p += 0.3
-    G = dense_matrix(objective, samples)
+    matrices, weights = dense_of(objective)
+    G = matrices.gauss_newton(weights, samples)
     count = model[2].weight.numel() + 3
     embedded = torch.cat([torch.zeros(len(G) - count).double(), flatten(vector[2:])])
     expected = (G @ embedded)[-count:]

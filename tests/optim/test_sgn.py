@@ -1,7 +1,5 @@
 """SGN against a slow transcription of its paper, and what each option does."""
 
-import copy
-import io
 import math
 
 import pytest
@@ -12,7 +10,6 @@ from seistomo.optim import SGN, ModelObjective, OptimizerError
 from seistomo.optim.objective import flatten
 from seistomo.optim.sgn import (
     backtrack,
-    next_iteration_bound,
     next_scale,
     reduction_ratio,
     scheduled_damping,
@@ -58,32 +55,6 @@ def weights(model):
     return flatten([p.detach() for p in model.parameters()])
 
 
-class Dense:
-    """f_S, ∇f_S, Gauss–Newton matrix and Hessian as matrices, out of torch.func."""
-
-    def __init__(self, model):
-        self.model, self.names = model, [name for name, _ in model.named_parameters()]
-        self.like = [p.detach() for p in model.parameters()]
-
-    def outputs(self, w, rows):
-        parts = w.split([p.numel() for p in self.like])
-        named = {n: x.view(p.shape) for n, x, p in zip(self.names, parts, self.like, strict=True)}
-        return torch.func.functional_call(self.model, named, INPUTS[rows])
-
-    def loss(self, w, rows):
-        return mean_squared(self.outputs(w, rows), TARGETS[rows])
-
-    def gradient(self, w, rows):
-        return torch.func.grad(self.loss)(w, rows)
-
-    def gauss_newton(self, w, rows):
-        J = torch.func.jacrev(self.outputs)(w, rows).reshape(-1, len(w))
-        return 2 * J.T @ J / len(rows)
-
-    def hessian(self, w, rows):
-        return torch.func.hessian(self.loss)(w, rows)
-
-
 def algorithm_2(A, b, iterations, minv):
     """CG for (15), line by line; r, y, p as in the paper and its authors' code."""
     x, r = torch.zeros_like(b), b
@@ -100,12 +71,14 @@ def algorithm_2(A, b, iterations, minv):
     return x
 
 
-def transcription(model, steps, *, rho, k_max, beta=0.0, a=0.0, trust_region=False, search=False):
+def transcription(
+    dense, theta, steps, *, rho, k_max, beta=0.0, a=0.0, trust_region=False, search=False
+):
     """Algorithm 1 with the options of section 3.1, the constants written out.
 
     ``rho`` is a function of the step's number from 1, or the first value under trust_region.
     """
-    dense, theta, rows = Dense(model), weights(model), batches()
+    rows = batches()
     m, damping, path = torch.zeros_like(theta), rho, []
     for t in range(1, steps + 1):
         S = rows[(t - 1) % 2]
@@ -152,21 +125,58 @@ def assert_follows(path, model, optimizer):
 PLAIN = {"damping_rule": "constant", "line_search": False}
 
 
-@pytest.mark.parametrize("k_max", [1, 3, 6])
-def test_equals_the_transcription_step_by_step(k_max):
-    model = network()
-    path = transcription(model, 6, rho=lambda t: 0.05, k_max=k_max)
-    optimizer = SGN(
-        model.parameters(), cg_iterations=k_max, cg_tolerance=0.0, damping=0.05, **PLAIN
-    )
-    assert_follows(path, model, optimizer)
+def start(dense, **more):
+    """Return a network, its dense derivatives and its weights."""
+    model = network(**more)
+    return model, dense(model, mean_squared, INPUTS, TARGETS), weights(model)
 
 
-def test_trust_region_and_line_search_equal_the_transcription():
+def linear(t):
+    return 0.2 - (0.2 - 0.02) * (min(t, 5) - 1) / 4
+
+
+def cosine(t):
+    return max(0.2 * math.cos(math.pi / 2 * t / 5), 0.02) if t <= 5 else 0.02
+
+
+DECAY = {"damping": 0.2, "damping_floor": 0.1, "decay_steps": 5, "line_search": False}
+
+
+@pytest.mark.parametrize(
+    ("literal", "options"),
+    [
+        ({"rho": lambda t: 0.05, "k_max": 1}, {"damping": 0.05, **PLAIN}),
+        ({"rho": lambda t: 0.05, "k_max": 3}, {"damping": 0.05, **PLAIN}),
+        ({"rho": lambda t: 0.05, "k_max": 6}, {"damping": 0.05, **PLAIN}),
+        ({"rho": linear, "k_max": 4}, {"damping_rule": "linear", **DECAY}),
+        ({"rho": cosine, "k_max": 4}, {"damping_rule": "cosine", **DECAY}),
+        (
+            {"rho": lambda t: 0.05, "k_max": 3, "a": 0.75},
+            {"damping": 0.05, "preconditioner_power": 0.75, **PLAIN},
+        ),
+        (
+            {"rho": lambda t: 0.5, "k_max": 4, "beta": 0.8},
+            {"damping": 0.5, "momentum": 0.8, **PLAIN},
+        ),
+        # The ratio is the gradient's own.
+        (
+            {"rho": 0.3, "k_max": 4, "beta": 0.5, "trust_region": True, "search": True},
+            {"damping": 0.3, "momentum": 0.5},
+        ),
+    ],
+)
+def test_equals_the_transcription_step_by_step(dense, literal, options):
+    model, matrices, theta = start(dense)
+    path = transcription(matrices, theta, 8, **literal)
+    iterations = {"cg_iterations": literal["k_max"], "cg_tolerance": 0.0}
+    assert_follows(path, model, SGN(model.parameters(), **iterations, **options))
+
+
+def test_trust_region_and_line_search_equal_the_transcription(dense):
     # Hardly any damping to begin with, so that steps fail and both have work to do.
-    model = network()
+    model, matrices, theta = start(dense)
     options = {"rho": 1e-6, "k_max": 6, "trust_region": True, "search": True}
-    path = transcription(model, 12, **options)
+    path = transcription(matrices, theta, 12, **options)
     optimizer = SGN(model.parameters(), cg_iterations=6, cg_tolerance=0.0, damping=1e-6)
     reports = assert_follows(path, model, optimizer)
     assert min(report["step_length"] for report in reports) < 1
@@ -176,56 +186,10 @@ def test_trust_region_and_line_search_equal_the_transcription():
     assert len({report["damping"] for report in reports}) > 2
 
 
-@pytest.mark.parametrize(
-    ("rule", "rho"),
-    [
-        ("linear", lambda t: 0.2 - (0.2 - 0.02) * (min(t, 5) - 1) / 4),
-        ("cosine", lambda t: max(0.2 * math.cos(math.pi / 2 * t / 5), 0.02) if t <= 5 else 0.02),
-    ],
-)
-def test_decays_equal_the_transcription(rule, rho):
-    model = network()
-    path = transcription(model, 8, rho=rho, k_max=4)
-    optimizer = SGN(
-        model.parameters(), cg_iterations=4, cg_tolerance=0.0, line_search=False,
-        damping=0.2, damping_rule=rule, damping_floor=0.1, decay_steps=5,
-    )  # fmt: skip
-    assert_follows(path, model, optimizer)
-
-
-def test_momentum_with_its_bias_taken_out_equals_the_transcription():
-    model = network()
-    path = transcription(model, 6, rho=lambda t: 0.5, k_max=4, beta=0.8)
-    optimizer = SGN(
-        model.parameters(), cg_iterations=4, cg_tolerance=0.0, damping=0.5, momentum=0.8, **PLAIN
-    )
-    assert_follows(path, model, optimizer)
-
-
-def test_momentum_leaves_the_ratio_to_the_gradient_itself():
-    model = network()
-    path = transcription(model, 8, rho=0.3, k_max=4, beta=0.5, trust_region=True, search=True)
-    optimizer = SGN(
-        model.parameters(), cg_iterations=4, cg_tolerance=0.0, damping=0.3, momentum=0.5
-    )
-    assert_follows(path, model, optimizer)
-
-
-def test_preconditioner_equals_the_transcription():
-    model = network()
-    path = transcription(model, 5, rho=lambda t: 0.05, k_max=3, a=0.75)
-    optimizer = SGN(
-        model.parameters(), cg_iterations=3, cg_tolerance=0.0, damping=0.05,
-        preconditioner_power=0.75, **PLAIN,
-    )  # fmt: skip
-    assert_follows(path, model, optimizer)
-
-
-def test_one_iteration_is_gradient_descent_with_the_models_best_length():
-    model = network()
-    dense, theta, rows = Dense(model), weights(model), batches()[0]
-    g = dense.gradient(theta, rows)
-    A = dense.gauss_newton(theta, rows) + 0.01 * torch.eye(len(theta), dtype=g.dtype)
+def test_one_iteration_is_gradient_descent_with_the_models_best_length(dense):
+    model, matrices, theta = start(dense)
+    g = matrices.gradient(theta, batches()[0])
+    A = matrices.gauss_newton(theta, batches()[0]) + 0.01 * torch.eye(len(theta)).double()
     optimizer = SGN(model.parameters(), cg_iterations=1, damping=0.01, **PLAIN)
     optimizer.step(next(objectives(model, 1)))
     step = weights(model) - theta
@@ -274,9 +238,8 @@ def test_each_group_has_its_own_rate():
     torch.testing.assert_close(steps[1][first:], steps[0][first:] / 4)
 
 
-def test_reports_on_the_step():
-    model = network()
-    dense, theta, rows = Dense(model), weights(model), batches()[0]
+def test_reports_on_the_step(dense):
+    (model, dense, theta), rows = start(dense), batches()[0]
     optimizer = SGN(model.parameters(), cg_iterations=3, damping=0.1)
     loss = optimizer.step(next(objectives(model, 1)))
     step = weights(model) - theta
@@ -346,9 +309,8 @@ def test_adaptive_iterations_follow_the_ratio_within_their_bounds():
 # Which curvature.
 
 
-def test_newton_step_uses_the_hessian():
-    model = network()
-    dense, theta, rows = Dense(model), weights(model), batches()[0]
+def test_newton_step_uses_the_hessian(dense):
+    (model, dense, theta), rows = start(dense), batches()[0]
     A = dense.hessian(theta, rows) + 2.0 * torch.eye(len(theta), dtype=theta.dtype)
     optimizer = SGN(
         model.parameters(), curvature="hessian", damping=2.0,
@@ -361,9 +323,8 @@ def test_newton_step_uses_the_hessian():
 
 @pytest.mark.parametrize("curvature", ["gauss_newton", "hessian"])
 @pytest.mark.parametrize(("source", "count"), [("batch", 5), ("training_set", 18)])
-def test_curvature_comes_from_the_samples_drawn(curvature, source, count, monkeypatch):
-    model = network()
-    dense, rows = Dense(model), batches()
+def test_curvature_comes_from_the_samples_drawn(dense, curvature, source, count, monkeypatch):
+    (model, dense, _), rows = start(dense), batches()
     optimizer = SGN(
         model.parameters(), curvature=curvature, curvature_samples=count, curvature_from=source,
         damping=3.0, cg_iterations=60, cg_tolerance=1e-12, seed=7, **PLAIN,
@@ -500,76 +461,33 @@ def test_momentum_uphill_takes_no_step_with_a_line_search():
 # The rules by themselves.
 
 
-def rule(**options):
-    return SGN(network().parameters(), **options)._options
+def test_what_becomes_of_the_damping():
+    def rule(**options):
+        return SGN(network().parameters(), **options)._options
 
-
-def dampings(steps, ratio=None, failed=False, **options):
-    """Return ρ of so many steps that all end in the same way."""
-    own, scale, found = rule(**options), 1.0, []
-    for step in range(1, steps + 1):
-        found.append(scheduled_damping(own, step) * scale)
-        scale = next_scale(own, scale, ratio, failed)
-    return found
-
-
-def test_schedules_of_the_damping():
-    constant = {"damping": 0.3, "damping_rule": "constant"}
-    assert dampings(50, -1.0, **constant) == [0.3] * 50
-    linear = {"damping": 0.2, "damping_rule": "linear", "damping_floor": 0.1, "decay_steps": 5}
-    assert dampings(8, **linear) == pytest.approx([0.2, 0.155, 0.11, 0.065, *[0.02] * 4])
-    cosine = {**linear, "damping_rule": "cosine", "damping_floor": 0.01, "decay_steps": 10}
-    wave = [0.2 * math.cos(math.pi / 2 * t / 10) for t in range(1, 10)]
-    assert dampings(13, **cosine) == pytest.approx([*wave, *[0.002] * 4])
-    for to_zero in (linear, cosine):
-        last = dampings(12, **{**to_zero, "damping_floor": 0.0})[-1]
-        assert last == pytest.approx(0, abs=1e-15)
-
-
-def test_the_trust_region_multiplies_the_damping_by_its_factors():
-    own = rule(damping=1.0)
     for ratio, factor in [
-        (0.1, 3 / 2), (-5.0, 3 / 2), (-math.inf, 3 / 2), (0.25, 1), (0.5, 1), (0.75, 1),
-        (0.8, 2 / 3), (3.0, 2 / 3), (None, 1),
+        (0.1, 3 / 2), (-math.inf, 3 / 2), (0.25, 1), (0.75, 1), (0.8, 2 / 3), (None, 1)
     ]:  # fmt: skip
-        assert next_scale(own, 0.5, ratio, False) == pytest.approx(0.5 * factor)
-    # Down to the paper's floor, and up again; nothing is for ever.
-    assert dampings(40, 1.0)[-1] == pytest.approx(1e-6)
-    assert next_scale(own, 0.01, 0.0, False) == pytest.approx(0.015)
-    assert dampings(3000, failed=True, damping=1.0)[-1] == pytest.approx(1e12)
-
-
-@pytest.mark.parametrize("name", ["constant", "linear", "trust_region"])
-def test_failures_raise_every_rule_and_schedules_come_back(name):
-    own = rule(damping_rule=name, decay_steps=100 if name == "linear" else None)
-    scale = next_scale(own, next_scale(own, 1.0, None, True), None, True)
-    assert scale == pytest.approx(2.25)
-    if name != "trust_region":
-        seen = [scale := next_scale(own, scale, None, False) for _ in range(3)]
-        assert seen == pytest.approx([1.5, 1.0, 1.0])
+        assert next_scale(rule(), 0.5, ratio, False) == pytest.approx(0.5 * factor)
+    # Down to the paper's floor; a failure raises every rule, and schedules come back.
+    assert next_scale(rule(), 0.01, 1.0, False) == 0.01
+    for own in (rule(), rule(damping_rule="constant"), rule(damping_rule="cosine", decay_steps=9)):
+        assert next_scale(own, 1.5, None, True) == 2.25
+        assert next_scale(own, 1e12, None, True) == 1e12
+    assert next_scale(rule(damping_rule="constant"), 2.25, None, False) == pytest.approx(1.5)
+    assert next_scale(rule(damping_rule="constant"), 1.0, -1.0, False) == 1
+    for name in ("linear", "cosine"):
+        own = rule(damping=0.2, damping_rule=name, damping_floor=0.0, decay_steps=4)
+        assert [scheduled_damping(own, step) for step in (4, 9)] == [0, 0]
 
 
 def test_ratio_of_actual_to_predicted_reduction():
     epsilon = 2**-52
     assert reduction_ratio(5.0, 4.0, 2.0, epsilon) == 0.5
-    assert reduction_ratio(5.0, 6.0, 2.0, epsilon) == -0.5
     for trial in (math.nan, math.inf, -math.inf):
         assert reduction_ratio(5.0, trial, 2.0, epsilon) == -math.inf
     for predicted in (0.0, -1.0, math.nan, 1e-15):
         assert reduction_ratio(5.0, 4.9, predicted, epsilon) is None
-    assert reduction_ratio(0.0, -1e-20, 1e-20, epsilon) == 1.0
-
-
-def test_iteration_bound_grows_and_shrinks_by_the_same_ladder():
-    up, down = [1], [30]
-    while up[-1] < 30:
-        up.append(next_iteration_bound(up[-1], 0.9, True, 1, 30))
-    while down[-1] > 1:
-        down.append(next_iteration_bound(down[-1], 0.1, True, 1, 30))
-    assert up == [1, 2, 3, 5, 8, 12, 18, 27, 30]
-    assert down == [30, 20, 13, 8, 5, 3, 2, 1]
-    for ratio, at_bound in [(None, True), (0.25, True), (0.75, True), (0.9, False)]:
-        assert next_iteration_bound(9, ratio, at_bound, 1, 30) == 9
 
 
 def searched(loss_at, slope):
@@ -588,88 +506,24 @@ def test_line_search_takes_the_first_length_that_meets_armijo():
     assert asked == [0.5**k for k in range(1, 11)]
 
 
-# State.
-
-STATEFUL = {
-    "cg_iterations": 4,
-    "adaptive_cg": True,
-    "momentum": 0.3,
-    "curvature_samples": 7,
-    "damping": 0.01,
-}
-
-
-@pytest.mark.parametrize("options", [STATEFUL, {"opening_steps": 4, "cg_iterations": 2}])
-def test_state_dict_continues_bit_for_bit(options):
-    model = network()
-    optimizer = SGN(model.parameters(), **options)
-    steps = list(range(3))
-    for _, objective in zip(steps, objectives(model, 3), strict=True):
-        optimizer.step(objective)
-    other = copy.deepcopy(model)
-    file = io.BytesIO()
-    torch.save(optimizer.state_dict(), file)
-    file.seek(0)
-    restored = SGN(other.parameters(), **options)
-    restored.load_state_dict(torch.load(file, weights_only=True))
-    for one, two in zip(objectives(model, 5), objectives(other, 5), strict=True):
-        assert torch.equal(optimizer.step(one), restored.step(two))
-        assert optimizer.report == restored.report
-    assert torch.equal(weights(model), weights(other))
-
-
-@pytest.mark.parametrize(
-    "option",
-    [
-        {"cg_iterations": 5},
-        {"adaptive_cg": True},
-        {"momentum": 0.5},
-        {"damping_rule": "constant"},
-    ],
-)
-def test_a_state_of_other_options_is_refused(option):
-    model = network()
-    state = SGN(model.parameters()).state_dict()
-    name = next(iter(option))
-    with pytest.raises(OptimizerError, match=f"SGN: {name} = .*: this state was made with {name}"):
-        SGN(model.parameters(), **option).load_state_dict(state)
-    # What does not shape the memory may change.
-    SGN(model.parameters(), 0.5, damping=1.0, line_search=False).load_state_dict(state)
-
-
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"lr": 0.0}, "lr = 0.0: must be a positive number"),
-        ({"cg_iterations": 0}, "cg_iterations = 0: must be a whole number from 1"),
         ({"cg_min_iterations": 11}, "cg_min_iterations = 11: must be at most cg_iterations = 10"),
-        ({"cg_tolerance": -1.0}, "cg_tolerance = -1.0"),
-        ({"opening_steps": -1}, "opening_steps = -1"),
         ({"opening_steps": 1, "adaptive_cg": True}, "opening_steps = 1: cannot be with"),
-        ({"adaptive_cg": "yes"}, "adaptive_cg = 'yes': must be one of True, False"),
-        ({"preconditioner_power": 1.5}, "preconditioner_power = 1.5: must be a number from 0 to"),
-        (
-            {"preconditioner_power": 1, "damping_floor": 0},
-            "preconditioner_power = 1: needs a damping that stays positive",
-        ),
-        ({"damping": -1}, "damping = -1"),
+        ({"preconditioner_power": 1, "damping_floor": 0}, "preconditioner_power = 1: needs a dam"),
+        ({"momentum": 1}, "momentum = 1: must be below 1"),
         ({"damping": 0}, "damping = 0: must be positive"),
         ({"damping_floor": 1.5}, "damping_floor = 1.5: must be a number from 0"),
         ({"damping_rule": "constant", "damping_floor": 0.5}, "damping_floor = 0.5: means nothing"),
         ({"damping_rule": "cosine"}, "decay_steps = None: must be a whole number from 2"),
         ({"decay_steps": 5}, "decay_steps = 5: only with damping_rule = linear or cosine"),
-        ({"damping_rule": "step"}, "damping_rule = 'step'"),
-        ({"momentum": 1}, "momentum = 1: must be below 1"),
-        ({"curvature": "fisher"}, "curvature = 'fisher': must be one of gauss_newton, hessian"),
-        ({"curvature_samples": 0}, "curvature_samples = 0"),
         ({"curvature_from": "training_set"}, "curvature_from = training_set: needs"),
-        ({"seed": -1}, "seed = -1"),
     ],
 )
-def test_bad_options_are_named_at_construction(options, said):
-    with pytest.raises(OptimizerError, match=said) as caught:
+def test_options_that_do_not_go_together_are_named(options, said):
+    with pytest.raises(OptimizerError, match=said):
         SGN(network().parameters(), **options)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("options", [{}, {"line_search": False}])

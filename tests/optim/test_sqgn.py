@@ -1,13 +1,11 @@
 """SQGN against Algorithm 1 written out, its linear rate, and the cure of stuck runs."""
 
 import copy
-import io
 import math
 
 import pytest
 import torch
 from torch import nn
-from torch.func import functional_call, hessian, jacrev
 from torch.nn import functional
 
 from seistomo.optim import SQGN, ModelObjective, OptimizerError, epoch_objectives
@@ -39,30 +37,12 @@ def objectives(problem, epochs, batch_size=BATCH):
 class Literal:
     """Thiele et al. 2021, Algorithm 1, line by line, with dense matrices."""
 
-    def __init__(self, problem, *, alpha=ALPHA, K=2, M=1, L=20, T=BATCH, first_step="code"):
-        self.model, self.loss, self.inputs, self.targets = problem
-        self.shapes = {name: p.shape for name, p in self.model.named_parameters()}
-        self.alpha, self.K, self.M, self.L, self.T = alpha, K, M, L, T
+    def __init__(self, dense, *, alpha=ALPHA, K=2, M=1, L=20, T=BATCH, first_step="code"):
+        self.dense, self.alpha, self.K, self.M, self.L, self.T = dense, alpha, K, M, L, T
         self.first_step = first_step
         self.generator = torch.Generator().manual_seed(5)
-        self.weights = flatten(list(self.model.parameters())).detach()
+        self.weights = flatten(list(dense.model.parameters())).detach()
         self.k, self.history = 0, []
-
-    def outputs(self, weights, samples):
-        sizes = [shape.numel() for shape in self.shapes.values()]
-        parts = zip(self.shapes.items(), weights.split(sizes), strict=True)
-        named = {name: part.view(shape) for (name, shape), part in parts}
-        return functional_call(self.model, named, (self.inputs[samples],))
-
-    def gradient(self, weights, samples):
-        return jacrev(lambda w: self.loss(self.outputs(w, samples), self.targets[samples]))(weights)
-
-    def gauss_newton(self, weights, samples):
-        outputs = self.outputs(weights, samples)
-        jacobian = jacrev(self.outputs)(weights, samples).flatten(0, 1)
-        curved = hessian(lambda h: self.loss(h, self.targets[samples]))(outputs)
-        curved = curved.flatten(2, 3).flatten(0, 1)
-        return jacobian.T @ curved @ jacobian
 
     def direction(self, gradient):
         if not self.history:
@@ -78,12 +58,12 @@ class Literal:
 
     def step(self, batch_index, batch):
         everything = torch.arange(SAMPLES)
-        gradient = self.gradient(self.weights, batch)
+        gradient = self.dense.gradient(self.weights, batch)
         if self.K is not None:
             if batch_index % self.K == 0:
                 self.snapshot = self.weights
-                self.full = self.gradient(self.weights, everything)
-            gradient = gradient - self.gradient(self.snapshot, batch) + self.full
+                self.full = self.dense.gradient(self.weights, everything)
+            gradient = gradient - self.dense.gradient(self.snapshot, batch) + self.full
         direction = self.direction(gradient)
         if self.k == 0 and self.first_step == "paper":
             s = 1e-7 * direction
@@ -95,7 +75,7 @@ class Literal:
                 batch = batch[torch.randperm(len(batch), generator=self.generator)[: self.T]]
             elif len(batch) < self.T:
                 batch = torch.randperm(SAMPLES, generator=self.generator)[: self.T]
-            v = self.gauss_newton(self.weights, batch) @ s + LAMBDA * s
+            v = self.dense.gauss_newton(self.weights, batch) @ s + LAMBDA * s
             self.history = [*self.history, (s, v)][-self.L :]
         self.k += 1
 
@@ -112,8 +92,8 @@ class Literal:
         {"T": 9, "K": 1},
     ],
 )
-def test_equals_algorithm_1_step_by_step(problem, options):
-    literal = Literal(problem, **options)
+def test_equals_algorithm_1_step_by_step(problem, dense, options):
+    literal = Literal(dense(*problem), **options)
     optimizer = SQGN(
         problem[0].parameters(),
         ALPHA,
@@ -139,9 +119,9 @@ def test_equals_algorithm_1_step_by_step(problem, options):
     assert (optimizer.weights() - start).norm() > 0.1
 
 
-def test_groups_have_their_own_learning_rate(problem):
+def test_groups_have_their_own_learning_rate(problem, dense):
     rates = torch.cat([torch.full((16,), ALPHA), torch.full((15,), 0.1)]).double()
-    literal = Literal(problem, alpha=rates)
+    literal = Literal(dense(*problem), alpha=rates)
     first, last = problem[0][0], problem[0][2]
     groups = [{"params": first.parameters()}, {"params": last.parameters(), "lr": 0.1}]
     optimizer = SQGN(groups, ALPHA, damping=LAMBDA, full_gradient_interval=2, first_step="code")
@@ -161,36 +141,6 @@ def test_a_learning_rate_set_during_the_run_acts(problem):
     assert torch.equal(optimizer.weights(), before)
     assert optimizer.report["pair"] == "no step"
     assert optimizer.report["refused"] == {"no step": 1}
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"curvature_samples": 2},
-        {"curvature": "hessian", "pair_interval": 3},
-        {"curvature": "gradient_difference"},
-        {"full_gradient_interval": "never", "history": 3},
-    ],
-)
-def test_state_dict_in_the_middle_of_an_epoch_continues_bit_for_bit(problem, options):
-    options = {"full_gradient_interval": 3, "damping": LAMBDA, **options}
-    model = problem[0]
-    optimizer = SQGN(model.parameters(), ALPHA, **options)
-    batches = list(objectives(problem, 3))
-    for objective in batches[:8]:
-        optimizer.step(objective)
-    stream = io.BytesIO()
-    torch.save(optimizer.state_dict(), stream)
-    stream.seek(0)
-    other = copy.deepcopy(model)
-    resumed = SQGN(other.parameters(), ALPHA, **options)
-    resumed.load_state_dict(torch.load(stream, weights_only=True))
-    for theirs, ours in zip(
-        list(objectives((other, *problem[1:]), 3))[8:], batches[8:], strict=True
-    ):
-        optimizer.step(ours)
-        resumed.step(theirs)
-        assert torch.equal(optimizer.weights(), resumed.weights())
 
 
 @pytest.mark.parametrize("first_step", ["safe", "code"])
@@ -343,27 +293,6 @@ def test_a_full_gradient_that_is_not_finite_is_taken_again(problem):
     assert not torch.equal(optimizer.weights(), start)
 
 
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [
-        ("history", 5),
-        ("pair_interval", 2),
-        ("full_gradient_interval", "never"),
-        ("curvature", "hessian"),
-    ],
-)
-def test_a_state_of_other_options_is_refused(problem, option, value):
-    optimizer = SQGN(problem[0].parameters(), full_gradient_interval=2)
-    optimizer.step(next(objectives(problem, 1)))
-    options = {"full_gradient_interval": 2, option: value}
-    other = SQGN(problem[0].parameters(), **options)
-    with pytest.raises(OptimizerError, match=f"{option} = {value}: this state was made with"):
-        other.load_state_dict(optimizer.state_dict())
-    # What does not shape the memory may change.
-    changed = SQGN(problem[0].parameters(), 0.5, damping=1.0, full_gradient_interval=2)
-    changed.load_state_dict(optimizer.state_dict())
-
-
 def test_unsafe_pairs_are_refused_counted_and_not_stored():
     # A saddle: negative curvature along the first weight.
     class Saddle(nn.Module):
@@ -397,27 +326,15 @@ def test_unsafe_pairs_are_refused_counted_and_not_stored():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lr": 0}, "lr = 0"),
-        ({"history": 0}, "history = 0"),
-        ({"pair_interval": 0}, "pair_interval = 0"),
-        ({"damping": -1}, "damping = -1"),
-        ({"full_gradient_interval": 0}, "full_gradient_interval = 0"),
         ({"full_gradient_interval": "daily"}, "full_gradient_interval = 'daily'"),
-        ({"curvature": "exact"}, "curvature = 'exact': must be one of gauss_newton"),
-        ({"curvature_samples": 0}, "curvature_samples = 0"),
-        ({"curvature_from": "test_set"}, "curvature_from = 'test_set'"),
         ({"curvature_from": "training_set"}, "needs curvature_samples"),
         ({"curvature": "gradient_difference", "curvature_samples": 3}, "curvature_samples = 3"),
         ({"undo_above": 1.0}, "undo_above = 1.0: must be 0 or a number above 1"),
-        ({"first_step": "large"}, "first_step = 'large': must be one of safe, code, paper"),
-        ({"seed": -1}, "seed = -1"),
     ],
 )
-def test_bad_options_are_refused_at_construction(problem, options, message):
-    with pytest.raises(OptimizerError) as caught:
+def test_options_that_cannot_be_are_named(problem, options, message):
+    with pytest.raises(OptimizerError, match=message):
         SQGN(problem[0].parameters(), **options)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 # Other pairs, by the optimizer's own steps: s and v = (B + λ I) s against dense matrices.
@@ -436,8 +353,8 @@ def assert_pair(optimizer, step, change):
     torch.testing.assert_close(v, change / step.norm(), rtol=1e-6, atol=1e-9)
 
 
-def test_gradient_differences_are_of_the_same_batch(problem):
-    literal = Literal(problem)
+def test_gradient_differences_are_of_the_same_batch(problem, dense):
+    dense = dense(*problem)
     options = {"pair_interval": 2, "full_gradient_interval": "never", "damping": 5.0}
     optimizer = SQGN(problem[0].parameters(), ALPHA, curvature="gradient_difference", **options)
     for k, objective in enumerate(objectives(problem, 1)):
@@ -446,13 +363,13 @@ def test_gradient_differences_are_of_the_same_batch(problem):
         after, batch = optimizer.weights(), objective.samples
         assert optimizer.report["pair"] == ("not due" if k % 2 else "stored")
         if k in (2, 4):  # The first step is too short for differences of gradients.
-            difference = literal.gradient(after, batch) - literal.gradient(before, batch)
+            difference = dense.gradient(after, batch) - dense.gradient(before, batch)
             assert_pair(optimizer, after - before, difference + 5.0 * (after - before))
 
 
 @pytest.mark.parametrize("interval", [1, 2, 3])
-def test_hessian_pairs_are_of_averaged_weights(problem, interval):
-    literal = Literal(problem)
+def test_hessian_pairs_are_of_averaged_weights(problem, dense, interval):
+    dense = dense(*problem)
     options = {"full_gradient_interval": "never", "damping": 5.0, "first_step": "paper"}
     optimizer = SQGN(
         problem[0].parameters(), ALPHA, curvature="hessian", pair_interval=interval,
@@ -470,8 +387,7 @@ def test_hessian_pairs_are_of_averaged_weights(problem, interval):
         batch = objective.samples[torch.randperm(BATCH, generator=generator)[:3]]
         step, mean_before = mean - mean_before, mean
         if step.norm() > 1e-4:  # Else the difference of the weights is mostly rounding.
-            dense = hessian(lambda w, b=batch: problem[1](literal.outputs(w, b), problem[3][b]))
-            assert_pair(optimizer, step, dense(mean) @ step + 5.0 * step)
+            assert_pair(optimizer, step, dense.hessian(mean, batch) @ step + 5.0 * step)
 
 
 def test_curvature_of_a_step_too_short_for_its_square_in_float32():

@@ -128,9 +128,6 @@ def test_state_in_the_middle_of_an_interval_continues_bit_for_bit():
         assert objective.gradient_evaluations == 1
     for one, two in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(one, two)
-    changed = SVRG(model.parameters(), full_gradient_interval="epoch")
-    with pytest.raises(OptimizerError, match="full_gradient_interval = epoch: this state was made"):
-        changed.load_state_dict(optimizer.state_dict())
 
 
 def test_what_is_not_finite_moves_nothing_and_its_full_gradient_is_taken_again():
@@ -190,18 +187,7 @@ def test_an_interval_that_does_not_divide_the_epoch_is_refused():
     assert torch.equal(model[0].weight, before[0].weight)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"lr": 0.0}, "lr = 0.0: must be a positive number"),
-        ({"lr": float("nan")}, "lr = nan: must be"),
-        ({"lr": "fast"}, "lr = 'fast': must be"),
-        ({"full_gradient_interval": 0}, "full_gradient_interval = 0: must be"),
-        ({"full_gradient_interval": 2.0}, "full_gradient_interval = 2.0: must be"),
-        ({"full_gradient_interval": True}, "full_gradient_interval = True: must be"),
-        ({"full_gradient_interval": "year"}, "full_gradient_interval = 'year': must be"),
-    ],
-)
-def test_bad_options_are_told_at_construction(options, message):
-    with pytest.raises(OptimizerError, match=message):
-        SVRG(network().parameters(), **options)
+@pytest.mark.parametrize("interval", [0, 2.0, True, "year"])
+def test_an_interval_that_is_none_is_refused(interval):
+    with pytest.raises(OptimizerError, match=f"full_gradient_interval = {interval!r}: must be"):
+        SVRG(network().parameters(), full_gradient_interval=interval)
