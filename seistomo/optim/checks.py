@@ -46,7 +46,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def found(model: nn.Module, loss: Callable | None = None) -> set[Any]:
+def facts(model: nn.Module, loss: Callable | None = None) -> set[Any]:
     """Return what a model, alone or with a loss, was already found to be: a set to add to.
 
     A loss that cannot be referred to weakly is looked at every time.
@@ -58,9 +58,9 @@ def found(model: nn.Module, loss: Callable | None = None) -> set[Any]:
         return set()
 
 
-def modes(model: nn.Module) -> tuple[bool, ...]:
-    """Return which of its layers are in train mode: by that a model may be another one."""
-    return tuple(module.training for module in model.modules())
+def modes(model: nn.Module) -> tuple[tuple[type, bool], ...]:
+    """Return a model's layers and which are in train mode: with others it is another one."""
+    return tuple((type(module), module.training) for module in model.modules())
 
 
 def require_deterministic(model: nn.Module) -> None:
@@ -70,7 +70,7 @@ def require_deterministic(model: nn.Module) -> None:
     parts, and need the same answer.
     """
     fact = ("deterministic", modes(model))
-    if fact in found(model):
+    if fact in facts(model):
         return
     for name, module in model.named_modules():
         if _is_random_or_coupled(module):
@@ -81,7 +81,7 @@ def require_deterministic(model: nn.Module) -> None:
                 " variance reduction do not allow; call .eval() on it, or replace it (GroupNorm"
                 " works)"
             )
-    found(model).add(fact)
+    facts(model).add(fact)
 
 
 def require_open(model: nn.Module) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from seistomo.optim.checks import (
     OptimizerError,
-    found,
+    facts,
     modes,
     require_count,
     require_deterministic,
@@ -33,7 +33,7 @@ from seistomo.optim.ranks import Ranks
 # Samples of a full gradient that are forwarded at once, where batches are smaller: so many, and no
 # more than so many batches, whose graph fits into memory or not by the model.
 FULL_GRADIENT_PIECE, FULL_GRADIENT_BATCHES = 1000, 4
-# What a loss was found to be; see `seistomo.optim.checks.found`.
+# What a loss was found to be; see `seistomo.optim.checks.facts`.
 MEAN, OF_OUTPUTS = "a mean over samples", "of the outputs alone"
 # Samples that a model and a loss are looked at with.
 FEW = 8
@@ -238,7 +238,7 @@ class PartwiseObjective(ABC):
         return loss
 
     def _require_mean(self, outputs: Tensor, targets: Tensor) -> None:
-        known = found(self.model, self._given_loss)
+        known = facts(self.model, self._given_loss)
         if MEAN not in known and require_mean(self._given_loss, outputs, targets):
             known.add(MEAN)
 
@@ -249,7 +249,7 @@ class PartwiseObjective(ABC):
         ``curvature_of`` are the samples that curvature is asked for.
         """
         require_deterministic(self.model)
-        known, of_loss = found(self.model), found(self.model, self._given_loss)
+        known, of_loss = facts(self.model), facts(self.model, self._given_loss)
         repeatable, few = ("repeatable", modes(self.model)), self._ranks.share(self.samples)[:FEW]
         if len(few) and repeatable not in known:
             inputs, targets = next(self.parts(few))

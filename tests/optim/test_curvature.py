@@ -397,54 +397,6 @@ def test_a_network_that_was_changed_is_traced_anew(size):
     )
 
 
-def test_a_change_that_the_outputs_do_not_show_is_seen():
-    class Stopping(nn.Module):
-        stop = False
-
-        def __init__(self):
-            super().__init__()
-            self.first, self.second = nn.Linear(6, 3), nn.Linear(3, 2)
-
-        def forward(self, x):
-            hidden = self.first(x)
-            return self.second(hidden.detach() if self.stop else hidden)
-
-    model, inputs, vector = make(Stopping)
-    find(model, inputs, vector)
-    model.stop = True
-    found = find(model, inputs, vector)
-    twice = [2 * v for v in vector]
-    still = [torch.zeros_like(v) for v in twice[:2]]
-    model.stop = False
-    expected = expected_tangent(model, inputs, [*still, *twice[2:]])[1]
-    if found is not None:
-        torch.testing.assert_close(found(twice), expected)
-
-
-def test_a_model_that_gains_a_buffer_goes_on():
-    model, inputs, vector = make(REPLAYED["dense"])
-    assert find(model, inputs, vector) is not None
-    model.register_buffer("extra", torch.ones(2))
-    assert find(model, inputs, vector) is not None
-
-
-def test_layouts_of_inputs_are_told_apart():
-    class Flat(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.convolution, self.dense = nn.Conv2d(2, 3, 1), nn.Linear(12, 2)
-
-        def forward(self, x):
-            return self.dense(self.convolution(x).flatten(1))
-
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model, inputs = Flat(), torch.randn(4, 2, 2, 2)
-        vector = [torch.randn_like(p) for p in model.parameters()]
-    for layout in (torch.contiguous_format, torch.channels_last):
-        assert find(model, inputs.contiguous(memory_format=layout), vector) is not None
-
-
 def test_a_trace_with_a_shape_of_its_own_making_does_no_harm():
     class Routed(nn.Linear):
         def forward(self, x):

@@ -84,12 +84,6 @@ def test_inverse_product_is_the_two_loop_recursion():
     torch.testing.assert_close(filled(6, pairs).inverse_product(vector), expected)
 
 
-def test_newest_secant_equation_holds():
-    _, pairs = pairs_of_a_quadratic(7)
-    step, change = pairs[-1]
-    torch.testing.assert_close(filled(5, pairs).inverse_product(change), step)
-
-
 def test_pairs_may_have_any_length():
     lengths = [[1e-8], [1.0], [1e5], [1e-3], [10.0]]
     _, unscaled = pairs_of_a_quadratic(5)
@@ -118,17 +112,6 @@ def test_float32_keeps_up_with_float64_on_nearly_parallel_pairs():
     error = single.inverse_product(vector.float()).double() - expected
     loops = two_loops([(s.float(), v.float()) for s, v in pairs], vector.float()).double()
     assert error.norm() < 10 * (loops - expected).norm() + 1e-6 * expected.norm()
-
-
-def test_state_survives_a_copy():
-    _, pairs = pairs_of_a_quadratic(6)
-    history = filled(4, pairs[:5])
-    state = {k: v.clone() if torch.is_tensor(v) else v for k, v in history.state.items()}
-    history.store(*pairs[5])
-    other = PairHistory(state)
-    other.store(*pairs[5])
-    vector = torch.ones(SIZE, dtype=torch.float64)
-    assert torch.equal(history.inverse_product(vector), other.inverse_product(vector))
 
 
 @pytest.mark.parametrize(

@@ -18,45 +18,19 @@ from seistomo.optim import ModelObjective, OptimizerError, Ranks, make_optimizer
 PROCESSES = 3
 # 37 samples in batches of 7: six batches, the last of which has fewer samples than processes.
 SAMPLES, BATCH_SIZE, BATCHES = 37, 7, 6
-STEPS = 2 * BATCHES
+STEPS = BATCHES + 3
+TRAINING_SET = {"curvature_samples": 11, "curvature_from": "training_set"}
+WITHOUT = {"full_gradient_interval": "never"}
 OPTIMIZERS = {
-    "adam": ("adam", 0.01, {}),
-    "sgd": ("sgd", 0.02, {"momentum": 0.9}),
+    "adam": ("adam", 0.03, {}),
+    "sgd": ("sgd", 0.05, {"momentum": 0.9}),
     "svrg": ("svrg", 0.05, {"full_gradient_interval": 3}),
-    "sqgn": ("sqgn", 0.2, {"full_gradient_interval": 3}),
-    "sqgn-subsampled": (
-        "sqgn",
-        0.2,
-        {"full_gradient_interval": "epoch", "curvature_samples": 2, "pair_interval": 2},
-    ),
-    "sqgn-training-set": (
-        "sqgn",
-        0.2,
-        {
-            "full_gradient_interval": "never",
-            "curvature_samples": 11,
-            "curvature_from": "training_set",
-            "first_step": "code",
-        },
-    ),
+    "sqgn": ("sqgn", 0.2, {"full_gradient_interval": "epoch", "curvature_samples": 2}),
+    "sqgn-code": ("sqgn", 0.2, {"first_step": "code", **WITHOUT, **TRAINING_SET}),
     "sqn": ("sqgn", 0.2, {"full_gradient_interval": 2, "curvature": "hessian"}),
-    "online-lbfgs": (
-        "sqgn",
-        0.2,
-        {"full_gradient_interval": "never", "curvature": "gradient_difference"},
-    ),
+    "online-lbfgs": ("sqgn", 0.2, {"curvature": "gradient_difference", **WITHOUT}),
     "sgn": ("sgn", 0.5, {"cg_iterations": 4, "damping": 0.01}),
-    "sgn-training-set": (
-        "sgn",
-        0.5,
-        {
-            "cg_iterations": 3,
-            "damping": 0.1,
-            "curvature_samples": 11,
-            "curvature_from": "training_set",
-        },
-    ),
-    "newton-cg": ("sgn", 0.5, {"cg_iterations": 3, "damping": 0.01, "curvature": "hessian"}),
+    "sgn-training-set": ("sgn", 0.5, {"cg_iterations": 3, "damping": 0.1, **TRAINING_SET}),
     "lbfgs": ("torch.optim.LBFGS", 0.3, {"max_iter": 2, "line_search_fn": "strong_wolfe"}),
 }
 
@@ -134,7 +108,7 @@ def everything(ranks):
 
 
 def one_process(rank, folder):
-    """Compute everything as one of three, then as one of two; write both."""
+    """Compute everything as one of three, then what objectives answer as one of two."""
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo",
@@ -146,7 +120,7 @@ def one_process(rank, folder):
     pair = dist.new_group([0, 1])
     torch.save(everything(None), folder / f"3-{rank}.pt")
     if rank < 2:
-        torch.save(everything(Ranks(pair)), folder / f"2-{rank}.pt")
+        torch.save(ask_objectives(Ranks(pair)), folder / f"2-{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
 
@@ -187,12 +161,13 @@ def test_every_registered_optimizer_is_here():
 @pytest.mark.parametrize("count", [2, 3])
 def test_processes_give_what_one_gives(together, alone, count):
     (first, *_) = together[count]
-    assert first.keys() == alone.keys()
-    for key, expected in alone.items():
+    assert len(first) > 20
+    for key, found in first.items():
+        expected = alone[key]
         # Differences of gradients after a first step of 1e-8 are half rounding.
         tolerance = 1e-6 if key.startswith("online-lbfgs") else 1e-9
         allowed = tolerance * float(expected.abs().max())
-        torch.testing.assert_close(first[key], expected, rtol=0, atol=allowed, msg=key)
+        torch.testing.assert_close(found, expected, rtol=0, atol=allowed, msg=key)
 
 
 @pytest.mark.parametrize("count", [2, 3])

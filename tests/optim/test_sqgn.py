@@ -131,18 +131,6 @@ def test_groups_have_their_own_learning_rate(problem, dense):
     torch.testing.assert_close(optimizer.weights(), literal.weights)
 
 
-def test_a_learning_rate_set_during_the_run_acts(problem):
-    optimizer = SQGN(problem[0].parameters(), ALPHA, full_gradient_interval=2)
-    batches = objectives(problem, 1)
-    optimizer.step(next(batches))
-    optimizer.param_groups[0]["lr"] = 0.0
-    before = optimizer.weights()
-    optimizer.step(next(batches))
-    assert torch.equal(optimizer.weights(), before)
-    assert optimizer.report["pair"] == "no step"
-    assert optimizer.report["refused"] == {"no step": 1}
-
-
 @pytest.mark.parametrize("first_step", ["safe", "code"])
 def test_exact_gradients_converge_linearly(logistic, first_step):
     problem, solution = logistic
@@ -224,21 +212,6 @@ def test_relus_that_the_published_first_steps_kill_survive(seed):
         assert units_alive(first_step="code", undo_above=0) == 0
         assert units_alive(undo_above=0) > 0
         assert units_alive() > 0
-
-
-def test_steps_are_limited_however_many_pairs_there_are(problem, monkeypatch):
-    model, loss, *data = problem
-    optimizer = SQGN(model.parameters(), 0.5, history=3, full_gradient_interval="never")
-    for _ in range(30):
-        optimizer.step(ModelObjective(model, loss, *data))
-    monkeypatch.setattr(PairHistory, "inverse_product", lambda self, vector: 1e9 * vector)
-    objective = ModelObjective(model, loss, *data)
-    value, gradient = objective.loss_and_gradient()
-    optimizer.step(objective)
-    assert optimizer.report["fraction"] < 1
-    # f - t p + t² α p / 2 = 0 at the fraction t, with p = α 10⁹ |g|².
-    t, promise = optimizer.report["fraction"], 0.5e9 * float(flatten(gradient).square().sum())
-    assert float(value) == pytest.approx(t * promise - 0.25 * t**2 * promise, rel=1e-9)
 
 
 def test_first_step_does_not_depend_on_the_scale_of_the_loss(problem):
