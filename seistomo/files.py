@@ -126,22 +126,6 @@ def remove_quietly(path: Path) -> None:
             path.unlink()
 
 
-def forget(path: Path) -> None:
-    """Tell the system that a file's content, if it is on disk, need not stay in memory.
-
-    For files that are read once: what is read again and again stays, and memory that was used
-    before is quicker than fresh one.
-    """
-    if not hasattr(os, "posix_fadvise"):
-        return
-    with suppress(OSError):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-        finally:
-            os.close(handle)
-
-
 def is_disk_full(error: BaseException | None) -> bool:
     """Tell whether ``error``, or what it was raised from, means a full disk."""
     while error is not None:

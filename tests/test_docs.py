@@ -11,7 +11,9 @@ PAGES = [*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")]
 
 def targets(page):
     """Return the files of the project that a page links to or shows."""
-    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    # A page that is quoted shows what lies beside it, not here.
+    text = re.sub(r"^>.*$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
     paths = [link.partition("#")[0] for link in links if "://" not in link]
     return {(page.parent / path).resolve() for path in paths if path}
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from seistomo.errors import DiskFullError, InputError
-from seistomo.files import folder_written_whole, forget, require_space, written_whole
+from seistomo.files import folder_written_whole, require_space, written_whole
 
 
 @contextmanager
@@ -141,11 +141,3 @@ def test_space_is_asked_for_in_one_line(tmp_path):
     require_space(tmp_path / "file", 1)
     with pytest.raises(DiskFullError, match=r"needs about 1000000000\.00 GB"):
         require_space(tmp_path / "not" / "yet" / "file", 10**18)
-
-
-def test_forgetting_a_file_changes_nothing_in_it(tmp_path):
-    path = tmp_path / "data"
-    path.write_bytes(b"abc" * 5000)
-    forget(path)
-    assert path.read_bytes() == b"abc" * 5000
-    forget(tmp_path / "none")
