@@ -12,7 +12,7 @@ from seistomo.dataset import DatasetReader, open_dataset, write_predictions
 from seistomo.dataset.store import file_format
 from seistomo.dataset.store.schema import PREDICTIONS_FORMAT
 from seistomo.errors import InputError
-from seistomo.progress import bar, warn
+from seistomo.progress import bar, say, warn
 from seistomo.simulation.noise import add_noise, draw_dead_traces, random_stream
 from seistomo.training import Run, load_run
 from seistomo.training.gather_statistics import gather_statistics
@@ -76,19 +76,12 @@ def predict(
         for difference in unlike_training(run, data, indices):
             warn(difference)
         out_path.parent.mkdir(parents=True, exist_ok=True)
-        low, high = run.config.velocity.minimum, run.config.velocity.maximum
-        outside = 0
+        bounds = run.config.velocity
         with tempfile.TemporaryFile(dir=out_path.parent) as file:
             for _, predicted in predicted_batches(run, data, indices):
-                outside += int(np.count_nonzero((predicted < low) | (predicted > high)))
-                file.write((predicted if raw else predicted.clip(low, high)).tobytes())
+                kept = predicted if raw else predicted.clip(bounds.minimum, bounds.maximum)
+                file.write(kept)
             velocity = mapped(file, len(indices), data)
-        if outside:
-            warn(
-                f"{outside} of {velocity.size} predicted speeds ({outside / velocity.size:.2g} of"
-                f" them) lay outside the run's {low:g} to {high:g} m/s and were"
-                f" {'kept' if raw else 'clipped'}"
-            )
         attributes = prediction_attributes(run, data, checkpoint)
         write_predictions(out_path, velocity, indices, data.depth, data.x, attributes)
     return len(indices)
@@ -183,9 +176,10 @@ def predicted_batches(
     """Yield (rows, prediction): a slice of ``indices`` and velocity [sample, depth, x], m/s.
 
     ``noise_snr``, dB, and the share ``dead_traces`` are done to the gathers first; see
-    `read_gathers`. Refuses gathers and predictions that are not finite.
+    `read_gathers`. Refuses gathers and predictions that are not finite, and says at the end how
+    many speeds lie outside the run's bounds.
     """
-    size = run.config.evaluation.batch_size
+    size, bounds, outside = run.config.evaluation.batch_size, run.config.velocity, 0
     with bar(total=len(indices), description="predict", unit="sample", leave=False) as progress:
         for start in range(0, len(indices), size):
             rows = slice(start, min(start + size, len(indices)))
@@ -204,8 +198,16 @@ def predicted_batches(
                     "the network predicts NaN or infinite velocities: its training diverged;"
                     " train again with a smaller learning rate"
                 )
+            beyond = (predicted < bounds.minimum) | (predicted > bounds.maximum)
+            outside += int(np.count_nonzero(beyond))
             yield rows, predicted
             progress.update(len(wanted))
+    if outside:
+        count = len(indices) * int(np.prod(run.velocity_shape))
+        say(
+            f"{outside} of {count} predicted speeds ({outside / count:.2g} of them) lie outside the"
+            f" run's {bounds.minimum:g} to {bounds.maximum:g} m/s"
+        )
 
 
 def read_gathers(

@@ -151,13 +151,8 @@ def evaluate(
             warn(difference)
         with files.folder_written_whole(out_dir) as folder:
             with tempfile.TemporaryFile(dir=folder) as file:
-
-                def keep(predicted: NDArray[np.float32]) -> None:
-                    file.write(predicted.tobytes())
-
-                table = score_run(
-                    run, data, indices, noise_snr=noise_snr, dead_traces=dead_traces, keep=keep
-                )
+                noise = {"noise_snr": noise_snr, "dead_traces": dead_traces}
+                table = score_run(run, data, indices, **noise, keep=file.write)
                 predicted = mapped(file, len(indices), data)
             metrics = {
                 **table.summary(),
