@@ -41,7 +41,7 @@ def describe(path: str | Path, *, check: bool = False, config: bool = False) -> 
         kind = "run"
     elif (path / "samples.csv").is_file() and not (path / MARKER).is_file():
         kind = "evaluation"  # an exported data set lists its samples, too
-    if check and kind not in ("data", "velocity"):
+    if check and kind in ("run", "evaluation"):
         raise InputError(f"--check {path}: only data sets and velocity files have checksums")
     if config and kind not in ("data", "run"):
         raise InputError(f"--config {path}: only data sets and runs hold a configuration")
@@ -50,7 +50,7 @@ def describe(path: str | Path, *, check: bool = False, config: bool = False) -> 
     if kind == "evaluation":
         return _describe_evaluation(path)
     if kind == "predictions":
-        return _describe_predictions(path)
+        return _describe_predictions(path, check)
     if kind == "velocity":
         return describe_velocity(path, check=check)
     if config:
@@ -165,24 +165,18 @@ def _scores(scores: Mapping[str, Any]) -> str:
     return f"{speeds}, SSIM {scores['ssim']:.3f}{salt}"
 
 
-def _describe_predictions(path: Path) -> str:
+def _describe_predictions(path: Path, check: bool) -> str:
     """Return what a predictions file holds, and of which data set and run."""
-    velocity, _, attributes = read_predictions(path)
-    count, depth, x = velocity.shape
+    attributes = read_predictions(path)[2]
     # Other programs may have written the file without saying where it comes from.
     data, identity, run, checkpoint = (
         attributes.get(name, "unknown") for name in ("data", "data_identity", "run", "checkpoint")
     )
-    facts = [
-        ("Models", f"{count}, {depth} x {x} nodes (depth, x)"),
-        ("Velocity", f"{velocity.min():.0f} to {velocity.max():.0f} m/s"),
-        ("Data set", f"{data} ({identity})"),
-        ("Run", f"{run}, {checkpoint} checkpoint"),
-    ]
-    return f"{path}: seistomo predictions\n{aligned(facts)}"
+    facts = [("data set", f"{data} ({identity})"), ("run", f"{run}, {checkpoint} checkpoint")]
+    return f"{describe_velocity(path, check=check)}\n{aligned(facts, 12)}"
 
 
-def aligned(facts: Facts) -> str:
+def aligned(facts: Facts, width: int = 0) -> str:
     """Return names and texts in two columns."""
-    width = 2 + max(len(name) for name, _ in facts)
+    width = width or 2 + max(len(name) for name, _ in facts)
     return "\n".join(f"{name:<{width}}{text}" for name, text in facts)

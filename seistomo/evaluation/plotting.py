@@ -30,7 +30,7 @@ ALLOWED = {
     "several data": ("gathers",),
     "velocity": ("models", "crops"),
     "run": ("convergence",),
-    "predictions": ("predictions",),
+    "predictions": ("predictions", "models"),
 }
 """What is drawn of each kind of content; the first is chosen unless told otherwise."""
 DEFAULT = {"overview": 6, "models": 12, "gathers": 1}
@@ -95,11 +95,11 @@ def plot(
     if held == "run":
         runs = zip(_short_names(paths), paths, strict=True)
         figure = figures.curves_figure({name: [run_history(path)] for name, path in runs})
-    elif held == "predictions":
+    elif drawn == "predictions":
         figure = _predictions(paths, samples)
     elif held == "several data":
         figure = _one_shot(paths, samples, shots, clip)
-    elif held == "velocity":
+    elif held in ("velocity", "predictions"):
         figure = (_crops if drawn == "crops" else _models)(paths, samples)
     else:
         figure = _data_set(paths[0], drawn, samples, shots, clip)
@@ -116,7 +116,7 @@ def _content_of(paths: Sequence[str | Path]) -> str:
             raise InputError(f"{path}: no such file or directory")
     if all(map(is_run, paths)):
         return "run"
-    if file_format(_predictions_file(paths[0])) == PREDICTIONS_FORMAT and len(paths) <= 2:
+    if file_format(_velocity_file(paths[0])) == PREDICTIONS_FORMAT and len(paths) <= 2:
         return "predictions"
     if all(file_format(path) == VELOCITY_FORMAT for path in paths):
         return "velocity"
@@ -138,7 +138,8 @@ def _is_data_set(path: str | Path) -> bool:
     return any(file_format(file) == FORMAT for file in inside)
 
 
-def _predictions_file(path: str | Path) -> Path:
+def _velocity_file(path: str | Path) -> Path:
+    """Return a file, or the predictions of an evaluation."""
     return Path(path) / "predictions.h5" if Path(path).is_dir() else Path(path)
 
 
@@ -185,7 +186,7 @@ def _models(paths: Sequence[str | Path], samples: Selection) -> figures.Figure:
     """Draw a sheet of models of one velocity file."""
     if len(paths) != 1:
         raise InputError(f"{paths[1]}: a sheet of models is drawn of one velocity file")
-    with open_velocity(paths[0]) as data:
+    with open_velocity(_velocity_file(paths[0])) as data:
         rows = _rows(samples, data.samples, "models")
         labels, limits = _labels(data, rows), (data.minimum, data.maximum)
         velocity = data.read_velocity(rows)
@@ -268,7 +269,7 @@ def _one(name: str, wanted: str | Sequence[int], count: int) -> int:
 
 
 def _predictions(paths: Sequence[str | Path], samples: Selection) -> figures.Figure:
-    velocity, indices, attributes = read_predictions(_predictions_file(paths[0]))
+    velocity, indices, attributes = read_predictions(_velocity_file(paths[0]))
     data_path = Path(paths[1] if len(paths) == 2 else attributes["data"])
     if not data_path.exists():
         raise InputError(

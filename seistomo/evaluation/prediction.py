@@ -1,9 +1,7 @@
 """Apply a trained network to a data set, a batch at a time."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,15 +73,14 @@ def predict(
         indices = split_indices(data, split)
         for difference in unlike_training(run, data, indices):
             warn(difference)
-        out_path.parent.mkdir(parents=True, exist_ok=True)
         bounds = run.config.velocity
-        with tempfile.TemporaryFile(dir=out_path.parent) as file:
-            for _, predicted in predicted_batches(run, data, indices):
-                kept = predicted if raw else predicted.clip(bounds.minimum, bounds.maximum)
-                file.write(kept)
-            velocity = mapped(file, len(indices), data)
+        models = (
+            model if raw else model.clip(bounds.minimum, bounds.maximum)
+            for _, batch in predicted_batches(run, data, indices)
+            for model in batch
+        )
         attributes = prediction_attributes(run, data, checkpoint)
-        write_predictions(out_path, velocity, indices, data.depth, data.x, attributes)
+        write_predictions(out_path, models, indices, data.depth, data.x, attributes)
     return len(indices)
 
 
@@ -243,12 +240,6 @@ def check_corruption(noise_snr: float | None, dead_traces: float | None) -> None
         raise InputError(f"--noise-snr = {noise_snr:g}: must be a finite number of dB")
     if dead_traces is not None and not 0 <= dead_traces < 1:
         raise InputError(f"--dead-traces = {dead_traces:g}: must be from 0 to below 1")
-
-
-def mapped(file: IO[bytes], samples: int, data: DatasetReader) -> NDArray[np.float32]:
-    """Return the models [sample, depth, x] written to a file; it may be closed and nameless."""
-    file.flush()
-    return np.memmap(file, np.float32, "r", shape=(samples, *data.velocity_shape))
 
 
 def prediction_attributes(run: Run, data: DatasetReader, checkpoint: str) -> dict[str, str]:

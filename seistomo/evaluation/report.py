@@ -13,7 +13,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from seistomo.dataset import DatasetReader
+from seistomo.dataset import DatasetReader, open_velocity
 from seistomo.dataset.describe import describe_dataset
 from seistomo.evaluation import figures
 from seistomo.evaluation.info import History, aligned, run_facts, scientific
@@ -87,14 +87,12 @@ def write_report(
     history: History,
     metrics: Mapping[str, Any],
     table: ScoreTable,
-    predicted: NDArray[np.float32],
     differences: Sequence[str] = (),
 ) -> None:
-    """Write ``figures/`` and ``report.html`` into a folder.
+    """Write ``figures/`` and ``report.html`` into a folder that holds ``predictions.h5``.
 
     ``paths`` are run, data set and output as the user named them, ``metrics`` is the content of
-    ``metrics.json``, ``predicted`` [sample, depth, x] in m/s is in the order of the table, and
-    ``differences`` say what the data have unlike the training data.
+    ``metrics.json``, and ``differences`` say what the data have unlike the training data.
     """
     environment = Environment(
         loader=PackageLoader("seistomo.evaluation", "."),
@@ -104,7 +102,7 @@ def write_report(
         lstrip_blocks=True,
     )
     environment.filters |= {"score": _score, "speed": _speed}
-    shown = draw_figures(folder / "figures", data, run, history, table, predicted)
+    shown = _draw_figures(folder, data, run, history, table)
     parameters = sum(weights.numel() for weights in run.network.parameters())
     run_config, data_config = run.config.to_toml(), data.config.to_toml()
     configs = [("Configuration of the run", run_config)]
@@ -253,22 +251,19 @@ def _cautions(metrics: Mapping[str, Any], differences: Sequence[str]) -> list[st
     return cautions
 
 
-def draw_figures(
-    folder: Path,
-    data: DatasetReader,
-    run: Run,
-    history: History,
-    table: ScoreTable,
-    predicted: NDArray[np.float32],
+def _draw_figures(
+    folder: Path, data: DatasetReader, run: Run, history: History, table: ScoreTable
 ) -> list[ReportFigure]:
     """Draw the figures of an evaluation and say what each shows."""
-    folder.mkdir(exist_ok=True)
+    (folder / "figures").mkdir()
     ssim, baseline, rmse = table.column("ssim"), table.column("ssim", "baseline"), table.rmse_depth
     examples = choose_examples(ssim, table.column("salt_iou"))
     rows = list(examples.values())
     threshold = run.config.evaluation.salt_threshold
     indices = table.samples["index"].to_numpy()[rows]
-    cases = build_cases(data, list(examples), indices, {"": predicted[rows]}, threshold)
+    with open_velocity(folder / "predictions.h5") as predictions:
+        predicted = {"": predictions.read_velocity(rows)}
+    cases = build_cases(data, list(examples), indices, predicted, threshold)
     shown = [f"{c.label}, SSIM {c.ssim['']:.2f}, RMSE {c.rmse['']:.0f} m/s" for c in cases]
     speeds = rmse["prediction"]
     deepest = int(speeds.argmax())
@@ -280,7 +275,9 @@ def draw_figures(
         "rmse_depth": figures.rmse_depth_figure(rmse, data.depth),
         "convergence": curves,
     }
-    paths = [figures.save(figure, folder / f"{name}.png") for name, figure in drawn.items()]
+    paths = [
+        figures.save(figure, folder / "figures" / f"{name}.png") for name, figure in drawn.items()
+    ]
     return [
         ReportFigure(
             paths[0],

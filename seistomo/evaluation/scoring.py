@@ -1,8 +1,8 @@
 """Score a trained run on a data set; write scores, predictions, figures and a report."""
 
 import json
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,6 @@ from seistomo.evaluation.metrics import ScoreTable, mean_training_model
 from seistomo.evaluation.prediction import (
     check_corruption,
     check_fit,
-    mapped,
     predicted_batches,
     prediction_attributes,
     split_indices,
@@ -67,20 +66,38 @@ def score_run(
     check_corruption(noise_snr, dead_traces)
     check_fit(run, data)
     indices = split_indices(data, split) if isinstance(split, str) else np.asarray(split)
+    table = _empty_table(run, data, as_run)
+    for predicted in _scored(table, run, data, indices, noise_snr, dead_traces, as_run):
+        if keep is not None:
+            keep(predicted)
+    return table
+
+
+def _empty_table(run: Run, data: DatasetReader, as_run: bool = False) -> ScoreTable:
     mean_model = None if as_run else mean_training_model(data)
     if mean_model is None:
         mean_model = run.normalization.mean_velocity
     bounds = (run if as_run else data).config.velocity
     span, threshold = bounds.maximum - bounds.minimum, run.config.evaluation.salt_threshold
-    table = ScoreTable(mean_model, span, threshold)
+    return ScoreTable(mean_model, span, threshold)
+
+
+def _scored(
+    table: ScoreTable,
+    run: Run,
+    data: DatasetReader,
+    indices: NDArray[np.int64],
+    noise_snr: float | None,
+    dead_traces: float | None,
+    as_run: bool = False,
+) -> Iterator[NDArray[np.float32]]:
+    """Yield batches of predictions [sample, depth, x], each scored on its way."""
     for rows, predicted in predicted_batches(run, data, indices, noise_snr, dead_traces):
         wanted = indices[rows]
         has_salt = data.read_salt_mask(wanted).any(axis=(1, 2)) if as_run else None
         reference = data.read_velocity(wanted)
         table.add(predicted, reference, wanted, data.families(wanted), has_salt)
-        if keep is not None:
-            keep(predicted)
-    return table
+        yield predicted
 
 
 def evaluate(
@@ -150,10 +167,16 @@ def evaluate(
         for difference in differences:
             warn(difference)
         with files.folder_written_whole(out_dir) as folder:
-            with tempfile.TemporaryFile(dir=folder) as file:
-                noise = {"noise_snr": noise_snr, "dead_traces": dead_traces}
-                table = score_run(run, data, indices, **noise, keep=file.write)
-                predicted = mapped(file, len(indices), data)
+            table = _empty_table(run, data)
+            batches = _scored(table, run, data, indices, noise_snr, dead_traces)
+            write_predictions(
+                folder / "predictions.h5",
+                chain.from_iterable(batches),
+                indices,
+                data.depth,
+                data.x,
+                prediction_attributes(run, data, checkpoint),
+            )
             metrics = {
                 **table.summary(),
                 **request,
@@ -166,14 +189,6 @@ def evaluate(
             (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
             csv = {"index": False, "float_format": "%.9g", "lineterminator": "\n"}
             table.samples.to_csv(folder / "samples.csv", **csv)
-            write_predictions(
-                folder / "predictions.h5",
-                predicted,
-                indices,
-                data.depth,
-                data.x,
-                prediction_attributes(run, data, checkpoint),
-            )
             paths = (Path(run_dir), Path(data_path), out_dir)
-            write_report(folder, paths, run, data, history, metrics, table, predicted, differences)
+            write_report(folder, paths, run, data, history, metrics, table, differences)
     return metrics

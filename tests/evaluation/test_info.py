@@ -27,7 +27,9 @@ def test_data_evaluation_and_predictions_are_described(fake_run, run_dir, data_p
     text = describe(tmp_path / "out")
     assert f"RMSE {metrics['rmse']:.0f} m/s" in text
     assert f"RMSE {metrics['baseline']['rmse']:.0f} m/s" in text
-    assert "35, 20 x 24 nodes" in describe(tmp_path / "p.h5")
+    text = describe(tmp_path / "p.h5", check=True)
+    for words in ("35, 20 x 24 nodes", "data.h5", "best checkpoint", "35 models as written"):
+        assert words in text
 
 
 def test_predictions_of_unknown_origin_are_described(tmp_path):

@@ -161,7 +161,8 @@ def test_predictions_need_their_own_data_set_wherever_it_is(
     with pytest.raises(InputError, match="name it after the predictions"):
         plot([predictions], tmp_path / "a.png")
     plot([predictions, tmp_path / "moved.h5"], tmp_path / "a.png")
-    assert drawn[0][0] == "predictions"
+    plot([predictions], tmp_path / "a.png", kind="models", samples="3")
+    assert [name for name, _ in drawn] == ["predictions", "models"]
     write_dataset(tmp_path / "b.h5", config, models, np.ones((35, 3, 5, 16), np.float32))
     with pytest.raises(InputError, match="is not the data set"):
         plot([predictions, tmp_path / "b.h5"], tmp_path / "a.png")

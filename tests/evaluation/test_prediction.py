@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from seistomo.dataset import open_dataset, read_predictions, write_dataset
+from seistomo.dataset import open_dataset, open_velocity, read_predictions, write_dataset
 from seistomo.errors import InputError
 from seistomo.evaluation import evaluate, predict
 from seistomo.evaluation.prediction import read_gathers, unlike_training
@@ -23,9 +23,9 @@ def test_every_sample_is_predicted_in_order(fake_run, run_dir, data_path, tmp_pa
     np.testing.assert_array_equal(velocity, expected)
     assert attributes["checkpoint"] == "best"
     assert {path.name for path in tmp_path.iterdir()} == {"data.h5", "run", "out.h5"}
-    with h5py.File(tmp_path / "out.h5") as file:
-        np.testing.assert_array_equal(file["x"], np.arange(24) * 25.0)
-        assert file["velocity"].attrs["units"] == "m/s"
+    with open_velocity(tmp_path / "out.h5") as models:
+        np.testing.assert_array_equal(models.x, np.arange(24) * 25.0)
+        np.testing.assert_array_equal(models.read_velocity([3]), expected[[3]])
 
 
 @pytest.mark.parametrize("raw", [False, True])
