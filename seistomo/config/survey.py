@@ -58,11 +58,13 @@ class SurveyConfig(Section):
         None,
         "The Ormsby wavelet's spectrum rises between the first two frequencies, is flat between"
         " the middle two and falls between the last two, Hz.",
+        needs=chosen("survey.wavelet", "ormsby"),
     )
     wavelet_file: str | None = setting(
         None,
         "Wavelet of your own (.txt, .csv or .npy): one column of samples every `time_step`, or"
         " two columns, time in s and sample.",
+        needs=chosen("survey.wavelet", "file"),
     )
     amplitude: float = setting(
         1.0,
@@ -175,15 +177,13 @@ class SimulationConfig(Section):
         " equation of variable density).",
     )
     water_speed: float = setting(
-        1540.0, 'What is slower is water, m/s (density = "gardner").', needs=_GARDNER, gt=0, le=1e4
+        1540.0, "What is slower is water, m/s.", needs=_GARDNER, gt=0, le=1e4
     )
-    water_density: float = setting(
-        1025.0, 'Density of water, kg/m³ (density = "gardner").', needs=_GARDNER, gt=0, le=1e4
-    )
+    water_density: float = setting(1025.0, "Density of water, kg/m³.", needs=_GARDNER, gt=0, le=1e4)
     salt_density: float | None = setting(
         None,
-        'Density of what is faster than evaluation.salt_threshold, kg/m³ (density = "gardner";'
-        " rock salt: 2160); left out: by Gardner's relation.",
+        "Density of what is faster than evaluation.salt_threshold, kg/m³ (rock salt: 2160); left"
+        " out: by Gardner's relation.",
         needs=_GARDNER,
         gt=0,
         le=1e4,

@@ -57,14 +57,14 @@ class LoopConfig(Section):
     )
     averaging_decay: float = setting(
         0.99,
-        "What a step leaves of the moving average (ema).",
+        "What a step leaves of the moving average.",
         needs=chosen("training.averaging", "ema"),
         gt=0,
         lt=1,
     )
     averaging_epochs: int = setting(
         10,
-        "Number of last epochs that are averaged (tail).",
+        "Number of last epochs that are averaged.",
         needs=chosen("training.averaging", "tail"),
         ge=1,
     )
@@ -110,13 +110,13 @@ class TrainingConfig(LoopConfig):
     )
     asinh_scale: float = setting(
         0.2,
-        "Amplitude where asinh bends, as a share of the standard deviation (asinh).",
+        "Amplitude where asinh bends, as a share of the standard deviation.",
         needs=chosen("training.gather_scaling", "asinh"),
         gt=0,
     )
     gain_power: float = setting(
         1.0,
-        "Power p of the time gain t^p (gather_scaling gain).",
+        "Power p of the time gain t^p.",
         needs=chosen("training.gather_scaling", "gain"),
         ge=0,
         le=4,
@@ -128,7 +128,7 @@ class TrainingConfig(LoopConfig):
     )
     mute_speed: float = setting(
         1480.0,
-        "Speed of the direct wave, m/s (mute).",
+        "Speed of the direct wave, m/s.",
         needs=chosen("training.mute", "direct", "top"),
         gt=0,
     )
@@ -169,7 +169,7 @@ class TrainingConfig(LoopConfig):
     )
     ssim_weight: float = setting(
         0.05,
-        "Weight of 1 - SSIM beside the mean squared error in scaled units (mse+ssim).",
+        "Weight of 1 - SSIM beside the mean squared error in scaled units.",
         needs=chosen("training.loss", "mse+ssim"),
         gt=0,
     )
