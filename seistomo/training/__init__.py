@@ -2,13 +2,11 @@
 
 from seistomo.training.fit import fit
 from seistomo.training.history import RunResult
-from seistomo.training.objective import BatchObjective
 from seistomo.training.problem import Method, Problem, TensorSamples
 from seistomo.training.run import Run, load_run, score_as_trained
 from seistomo.training.tomography import TomographyProblem, train
 
 __all__ = [
-    "BatchObjective",
     "Method",
     "Problem",
     "Run",

@@ -16,7 +16,7 @@ from seistomo.errors import InputError
 from seistomo.files import written_whole
 from seistomo.progress import say, warn
 from seistomo.ranks import Processes
-from seistomo.training.history import Row
+from seistomo.training.history import CHECKPOINT, Row
 
 FORMAT = "seistomo-checkpoint"
 VERSION = 2
@@ -94,50 +94,6 @@ class Checkpoint:
         """Return the bytes of all tensors."""
         return sum(t.numel() * t.element_size() for t in _tensors(vars(self)))
 
-    def require_same(
-        self, config_text: str, identity: str, settings: LoopConfig, path: Path
-    ) -> None:
-        """Refuse to continue with another data set or configuration.
-
-        Raises
-        ------
-        InputError
-            Naming the first setting that differs.
-        """
-        run = path.parent
-        if identity != self.data_identity:
-            raise InputError(
-                f"run {run}: was started with another data set (identity {self.data_identity}, now"
-                f" {identity}); use that one, or --overwrite"
-            )
-        theirs = tomllib.loads(self.config)
-        difference = first_difference(tomllib.loads(config_text), theirs, FREE_KEYS)
-        if difference:
-            key, now, before = difference
-            raise InputError(
-                f"{key} = {_plain(now)}: the run {run} was started with {_plain(before)}; resume"
-                " with that, or start anew with --overwrite"
-            )
-        before, done = theirs["training"], self.progress
-        if settings.epochs != before["epochs"] and done.batch and settings.batch_doublings:
-            raise InputError(
-                f"training.epochs = {settings.epochs}: with training.batch_doublings it may change"
-                f" the batches of epoch {done.epoch + 1}, which the run {run} has begun; finish"
-                f" that with {before['epochs']}"
-            )
-        last, begins = settings.averaging_epochs, settings.epochs - settings.averaging_epochs
-        changed = settings.averaging == "tail" and last != before["averaging_epochs"]
-        if changed and max(0, begins) < done.epoch:
-            raise InputError(
-                f"training.averaging_epochs = {last}: the mean would begin after epoch"
-                f" {max(0, begins)}, and the run {run}, started with {before['averaging_epochs']},"
-                f" has done {done.epoch} already; ask for more training.epochs, or start anew"
-            )
-        if settings.epochs < done.epoch:
-            raise InputError(
-                f"training.epochs = {settings.epochs}: the run {run} has done {done.epoch} already"
-            )
-
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
     """Read a checkpoint; its checksums are compared before, and nothing in it is executed.
@@ -166,30 +122,68 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
 
 
 def checkpoint_to_resume(
-    path: Path, config_text: str, identity: str, settings: LoopConfig, processes: Processes
+    run: Path, settings: LoopConfig, processes: Processes, config: str, data_identity: str
 ) -> Checkpoint | None:
     """Return the checkpoint that a run goes on from, the same on all processes, if there is one.
 
     Raises
     ------
     InputError
-        If the run was started otherwise, or the file is damaged or not the one that rank 0 sees.
+        If the run was started otherwise, naming the first setting that differs, or the file is
+        damaged or not the one that rank 0 sees.
     """
+    path = run / CHECKPOINT
     if not processes.shared(path.is_file):
-        say(f"run {path.parent}: nothing to resume yet; starting from the beginning")
+        say(f"run {run}: nothing to resume yet; starting from the beginning")
         return None
     saved = load_checkpoint(path)
-    saved.require_same(config_text, identity, settings, path)
+    if data_identity != saved.data_identity:
+        raise InputError(
+            f"run {run}: was started with another data set (identity {saved.data_identity}, now"
+            f" {data_identity}); use that one, or --overwrite"
+        )
+    theirs = tomllib.loads(saved.config)
+    difference = first_difference(tomllib.loads(config), theirs, FREE_KEYS)
+    if difference:
+        key, now, before = difference
+        raise InputError(
+            f"{key} = {_plain(now)}: the run {run} was started with {_plain(before)}; resume with"
+            " that, or start anew with --overwrite"
+        )
+    _require_unbegun(run, settings, theirs["training"], saved.progress)
     if processes.shared(lambda: saved.progress.iteration) != saved.progress.iteration:
         raise InputError(f"{path}: is not the file that rank 0 sees")
     now = {"threads": torch.get_num_threads(), "processes": processes.count}
     for what, before in (("threads", saved.threads), ("processes", saved.ranks)):
         if before != now[what] and processes.leads:
             warn(
-                f"run {path.parent}: was started with {before} {what}, now {now[what]};"
+                f"run {run}: was started with {before} {what}, now {now[what]};"
                 " results will differ in rounding"
             )
     return saved
+
+
+def _require_unbegun(
+    run: Path, settings: LoopConfig, before: Mapping[str, Any], done: Progress
+) -> None:
+    """Refuse other numbers of epochs where they change what has been done."""
+    epochs, last = settings.epochs, settings.averaging_epochs
+    if epochs < done.epoch:
+        raise InputError(f"training.epochs = {epochs}: the run {run} has done {done.epoch} already")
+    if epochs != before["epochs"] and done.batch and settings.batch_doublings:
+        raise InputError(
+            f"training.epochs = {epochs}: with training.batch_doublings it may change the batches"
+            f" of epoch {done.epoch + 1}, which the run {run} has begun; finish that with"
+            f" {before['epochs']}"
+        )
+    begins = max(0, epochs - last)
+    changed = settings.averaging == "tail" and last != before["averaging_epochs"]
+    if changed and begins < done.epoch:
+        raise InputError(
+            f"training.averaging_epochs = {last}: the mean would begin after epoch {begins}, and"
+            f" the run {run}, started with {before['averaging_epochs']}, has done {done.epoch}"
+            " already; ask for more training.epochs, or start anew"
+        )
 
 
 def first_difference(

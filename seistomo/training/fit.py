@@ -133,15 +133,9 @@ def fit(
         with directory, torch_settings(device, settings.threads, seed, settings.precision):
             saved = None
             if resume:
-                saved = checkpoint_to_resume(
-                    directory.folder / CHECKPOINT,
-                    config_text,
-                    problem.identity,
-                    settings,
-                    processes,
-                )
-            run = _Training(problem, method, settings, device, processes, directory, config_text)
-            run.build(saved)
+                started = {"config": config_text, "data_identity": problem.identity}
+                saved = checkpoint_to_resume(directory.folder, settings, processes, **started)
+            run = _Training(problem, method, settings, device, processes, directory, saved)
             # The optimizer has its own copy now, and may be large.
             del saved
             directory.start(config_text)
@@ -176,20 +170,16 @@ class _Training:
         device: torch.device,
         processes: Processes,
         directory: RunDirectory,
-        config_text: str,
+        saved: Checkpoint | None,
     ):
         self.problem, self.method, self.settings = problem, method, settings
         self.device, self.processes, self.directory = device, processes, directory
-        self.progress, self.history, self._config_text = Progress(), [], config_text
+        self.progress, self.history = Progress(), []
         self._best: Checkpoint | None = None  # not written yet
         self._saved: Progress | None = None  # of the last checkpoint
         self._written_at, self._write_seconds = -math.inf, 0.0
         self._events: Any = None
         self._warned = False
-
-    def build(self, saved: Checkpoint | None) -> None:
-        """Build network, optimizer and all else, or take it up as it was saved."""
-        problem, method, settings = self.problem, self.method, self.settings
         if saved:
             problem.load_state(saved.problem)
         generator = torch.Generator().manual_seed(settings.seed)
@@ -241,8 +231,8 @@ class _Training:
 
     def load_data(self) -> None:
         """Bring the samples where they are used from, and say what is trained."""
-        self.train, self.validation = self.train.to(self.device), self.validation.to(self.device)
         settings, count = self.settings, len(self.train)
+        self.train, self.validation = self.train.to(self.device), self.validation.to(self.device)
         first, last = (batch_size(settings, epoch, count) for epoch in (0, settings.epochs - 1))
         batches = f"{batch_count(settings, 0, count)} batches an epoch of at most {first}"
         batches += f", of {last} at the end" if last > first else ""
@@ -479,7 +469,7 @@ class _Training:
         """Return the present state (sharing its tensors)."""
         self.progress.peak_memory = max(self.progress.peak_memory, peak_memory(self.device))
         return Checkpoint(
-            config=self._config_text,
+            config=toml_text(described(self.problem, self.method, self.settings)),
             data_identity=self.problem.identity,
             problem=self.problem.state(),
             network=self.average.network_state(),
@@ -488,7 +478,7 @@ class _Training:
             random=random_state(self.device),
             averaging=self.average.state(),
             progress=replace(self.progress),
-            history=self.history,
+            history=list(self.history),
             threads=torch.get_num_threads(),
             ranks=self.processes.count,
             micro_batch=self.micro_batch,

@@ -23,32 +23,10 @@ FULL_GRADIENT_PIECE, FULL_GRADIENT_BATCHES = 1000, 4
 class BatchObjective(PartwiseObjective):
     """A training batch, forwarded in micro-batches so that any batch size fits in memory.
 
-    Where the device's memory turns out too small, the micro-batch is halved and the evaluation
-    done again; an optimizer does not notice.
-
-    Parameters
-    ----------
-    model
-        The network.
-    loss
-        What is minimized: ℓ(outputs, targets), the mean over samples.
-    epoch
-        The epoch that the batch is part of.
-    index
-        Its number in it, from 0.
-    batch
-        The batch as it was read ahead; left out: the epoch has it at hand.
-    micro_batch
-        Samples forwarded at once; 0: a batch.
-    ranks
-        The processes that share the work; see `seistomo.optim.Ranks`.
-    reported
-        The loss that `reported_loss` is of, where it is another one.
-
-    Attributes
-    ----------
-    micro_batch
-        Samples forwarded at once, as it stands now.
+    Where the device's memory turns out too small, ``micro_batch`` is halved and the evaluation
+    done again; an optimizer does not notice. ``index`` is the batch's number in its epoch, from 0;
+    ``batch`` what was read ahead of it, if anything; a ``micro_batch`` of 0 is the whole batch;
+    ``reported`` the loss that `reported_loss` is of, where it is not the one minimized.
     """
 
     def __init__(
