@@ -47,6 +47,7 @@ class Work:
     out: Path
     deadline: float = math.inf  # when to stop, by `time.monotonic`
     busy: set[str] = field(default_factory=set)  # runs that another process is at
+    usual_epochs: dict[str, int] = field(default_factory=dict)  # of the problem, by method
 
     @property
     def time_is_up(self) -> bool:
@@ -66,7 +67,9 @@ class Work:
         known = entry.training.get("epochs") or self.study.epochs
         if known is None and self.study.seconds:
             return FAR_AWAY
-        return known or self.problem(entry).settings.epochs
+        if known is None and entry.name not in self.usual_epochs:
+            self.usual_epochs[entry.name] = self.problem(entry).settings.epochs
+        return known or self.usual_epochs[entry.name]
 
     @contextmanager
     def held(self, key: str):

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seistomo.config import Config, VelocityConfig, parse_config
-from seistomo.config.velocity import FAMILIES, OPENFWI_FAMILIES
+from seistomo.config import Config, parse_config
+from seistomo.config.velocity import FAMILIES
 from seistomo.dataset import open_dataset, open_velocity, write_velocity
-from seistomo.dataset.exchange import FileOptions, ImportOptions, import_velocity
-from seistomo.dataset.exchange.crops import random_places
 from seistomo.dataset.generate import simulate
 from seistomo.dataset.models import StoredModels
 from seistomo.dataset.store.schema import first_difference
@@ -27,25 +25,20 @@ from seistomo.evaluation import figures
 from seistomo.evaluation.figures import studies as drawn
 from seistomo.evaluation.scoring import score_run
 from seistomo.experiments import records
+from seistomo.experiments.conditions import Case, cases_of, cut_crops, grid_settings
 from seistomo.experiments.machine import describe_machine, machine_line
-from seistomo.experiments.study import Condition, Section, Study
+from seistomo.experiments.study import Condition, Study
 from seistomo.experiments.tables import NOTHING, markdown_table, number, spread
 from seistomo.progress import quietly, say, warn
 from seistomo.simulation import check_simulation
-from seistomo.simulation.own_wavelet import read_own_wavelet
-from seistomo.simulation.wavelet import wavelet_delay
 from seistomo.training import Run, load_run
 from seistomo.training.device import torch_settings
-from seistomo.velocity import VelocityModel
 
 SETTINGS, NUMBERS, SCORES, DATA = "settings.json", "generalization.json", "scores", "data"
 REFERENCE = Condition(name="reference", label="own test split", group="Reference")
 KEPT = ("mse", "rmse", "ssim", "salt_iou")  # scores that are kept of each sample
 # Ordinary seeds are small numbers: no training set shares a model with these.
 FIRST_SEED = 2**62
-# Pieces of a section whose speeds differ by less, m/s, are water or one bed.
-LEAST_CONTRAST = 300.0
-ROUNDING = 1e-6  # of speeds that are kept in float32, as a part of the bound
 HEADINGS = (
     *("condition", "models", "samples", "loss, 10⁸ (m/s)²", "RMSE, m/s", "SSIM", "salt IoU"),
     *("mean model: RMSE", "SSIM", "lateral mean: RMSE", "skill", "change of SSIM"),
@@ -64,32 +57,8 @@ READING = """
 
 
 @dataclass(frozen=True)
-class Case:
-    """A condition with what it takes of this run."""
-
-    condition: Condition
-    settings: tuple[str, ...] = ()  # section.key=value beside the run's own
-    note: str = ""  # what to say below the table
-
-    @property
-    def name(self) -> str:
-        return self.condition.name
-
-    @property
-    def simulated(self) -> bool:
-        """Whether it has a data set of its own."""
-        only_corrupted = self.condition.noise_snr is not None or self.condition.dead_traces
-        return self.condition is not REFERENCE and not only_corrupted
-
-    @property
-    def same_models(self) -> bool:
-        """Whether its models are the reference's, in the same order."""
-        return not (self.condition.families or self.condition.crops)
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What a run is scored on: its data sets, made where they are not there."""
+class Scoring:
+    """A run and the data sets that it is scored on, made where they are not there."""
 
     run: Run
     study: Study
@@ -181,20 +150,23 @@ class Ground:
             return str(error).removeprefix(f"{case.condition.label}: ")
         return ""
 
+    def data_of(self, case: Case) -> tuple[Path, NDArray[np.int64]]:
+        """Return a condition's data set and the rows that are scored."""
+        if not case.simulated:
+            return self.data or self.path(REFERENCE.name), self.rows()
+        with open_dataset(self.path(case.name)) as data:
+            return self.path(case.name), data.indices()
+
     def score(self, case: Case) -> None:
         """Score a condition unless that was done before."""
         kept = self.out / SCORES / f"{case.name}.json"
         if kept.is_file():
             return
-        path, rows = self.data or self.path(REFERENCE.name), None
         if case.simulated:
-            path = self.make(case)
-        else:
-            rows = self.rows()
-        noise = {"noise_snr": case.condition.noise_snr, "dead_traces": case.condition.dead_traces}
+            self.make(case)
+        path, rows = self.data_of(case)
         with open_dataset(path) as data:
-            rows = data.indices() if rows is None else rows
-            table = score_run(self.run, data, rows, as_run=True, **noise)
+            table = score_run(self.run, data, rows, as_run=True, **case.corruption)
         content = {
             "name": case.name,
             "label": case.condition.label,
@@ -221,18 +193,18 @@ def score_conditions(
     device, threads = training.get("device", "auto"), training.get("threads", 0)
     run = load_run(run_dir, "best", device)
     given = study.problem.get("data")
-    ground = Ground(run, study, out, Path(given) if given else None, device)
-    ground.require_own()
-    _prepare(ground, overwrite)
+    scoring = Scoring(run, study, out, Path(given) if given else None, device)
+    scoring.require_own()
+    _prepare(scoring, overwrite)
     with torch_settings(choose_device(device), threads, study.first_seed):
         machine = describe_machine(device, threads)
-        cases, skipped = plan(ground)
+        cases, skipped = plan(scoring)
         for place, case in enumerate(cases, 1):
             say(f"{place} of {len(cases)}: {case.condition.label}")
-            ground.score(case)
+            scoring.score(case)
         found = [records.read_json(out / SCORES / f"{case.name}.json") for case in cases]
-        _draw(ground, cases, found)
-    page = _page(ground, found, skipped)
+        _draw(scoring, cases, found)
+    page = _page(scoring, found, skipped)
     page += f"\n{machine_line(machine)}\n" + (f"\n`{command}`\n" if command else "")
     for one in found:
         one.pop("per_sample")
@@ -243,18 +215,20 @@ def score_conditions(
     return page
 
 
-def plan(ground: Ground) -> tuple[list[Case], dict[str, str]]:
+def plan(scoring: Scoring) -> tuple[list[Case], dict[str, str]]:
     """Return the conditions that can be scored, in the table's order, and why the others cannot."""
     kept, skipped = [Case(REFERENCE)], {}
-    ground.reference_models()
-    for condition in ground.study.conditions:
-        for case in _cases(ground, condition):
+    scoring.reference_models()
+    for condition in scoring.study.conditions:
+        for case in cases_of(condition, scoring.run.config, scoring.out / DATA):
             reason = ""
             if case.condition.crops:
-                note, reason = _cut_crops(ground)
+                grid, out = scoring.run.config.velocity, scoring.path("crops-models")
+                samples, seed = scoring.study.samples, scoring.study.first_seed
+                note, reason = cut_crops(scoring.study.section, grid, samples, seed, out)
                 case = Case(case.condition, note=note)
             elif case.simulated:
-                case, reason = _simulable(ground, case)
+                case, reason = _simulable(scoring, case)
             if reason:
                 skipped[case.condition.label or case.name] = reason
             else:
@@ -262,146 +236,16 @@ def plan(ground: Ground) -> tuple[list[Case], dict[str, str]]:
     return kept, skipped
 
 
-def _cases(ground: Ground, condition: Condition) -> Iterator[Case]:
-    """Yield a condition as it is for this run; for families one each, those trained on first."""
-    config, spacing = ground.run.config, ground.run.config.velocity.spacing
-    settings = list(condition.set)
-    if condition.wavelet is not None:
-        path = ground.out / DATA / f"{condition.name}.csv"
-        settings += wavelet_settings(config, condition.wavelet, path)
-    if condition.grid is not None:
-        settings += grid_settings(config, condition.grid)
-    if condition.deeper is not None:
-        depth = config.survey.source_depth + condition.deeper * spacing
-        settings.append(f"survey.source_depth={depth!r}")
-    if not condition.families:
-        yield Case(condition, tuple(settings))
-        return
-    known = [name for name in FAMILIES if config.velocity.draws(name)]
-    for name in [*known, *(name for name in FAMILIES if name not in known)]:
-        group = "Families trained on, new models" if name in known else "Other families"
-        of = {"name": f"{condition.name}-{name}", "label": name, "group": group}
-        drawn_within, note = _within_bounds(config.velocity, name)
-        own = (*settings, f"velocity.families={name}", *drawn_within)
-        yield Case(condition.model_copy(update=of), own, note)
-
-
-def _within_bounds(velocity: VelocityConfig, family: str) -> tuple[tuple[str, ...], str]:
-    """Return settings that draw a family within the run's bounds, and what to say of it."""
-    low, high = velocity.openfwi_velocity
-    within = max(low, velocity.minimum), min(high, velocity.maximum)
-    if family not in OPENFWI_FAMILIES or within == (low, high) or within[0] >= within[1]:
-        return (), ""
-    note = f"speeds from {within[0]:g} to {within[1]:g} m/s, the run's bounds"
-    return (f"velocity.openfwi_velocity={list(within)}",), note
-
-
-def _simulable(ground: Ground, case: Case) -> tuple[Case, str]:
+def _simulable(scoring: Scoring, case: Case) -> tuple[Case, str]:
     """Return the case, on a finer grid if a wavelet needs it, and why it cannot be."""
-    reason = ground.problem(case)
+    reason = scoring.problem(case)
     if reason and case.condition.wavelet is not None:
-        finer = (*case.settings, *grid_settings(ground.run.config, 0.5))
+        finer = (*case.settings, *grid_settings(scoring.run.config, 0.5))
         note = "on a modelling grid of half the spacing: the run's cannot carry this wavelet"
         other = Case(case.condition, finer, note)
-        if not ground.problem(other):
+        if not scoring.problem(other):
             return other, ""
     return case, reason
-
-
-def grid_settings(config: Config, factor: float) -> list[str]:
-    """Return settings of a modelling grid of another spacing; edges as wide in metres."""
-    spacing = (config.simulation.grid_spacing or config.velocity.spacing) * factor
-    width = round(config.simulation.pml_width / factor)
-    return [f"simulation.grid_spacing={spacing!r}", f"simulation.pml_width={width}"]
-
-
-def wavelet_settings(config: Config, factor: float, path: Path) -> list[str]:
-    """Return settings that multiply all frequencies of the wavelet; its peak stays as it is.
-
-    The peak keeps its time, too: with the delay that goes with the new frequency all arrivals
-    would be early or late by a part of a period, which is another error than a wrong wavelet.
-    ``path``: where a stretched copy is written if the wavelet is from a file.
-    """
-    survey = config.survey
-    if survey.wavelet == "file":
-        own, peak = read_own_wavelet(survey), wavelet_delay(survey)
-        time = own.start + np.arange(len(own.samples)) * own.step
-        time = peak + (time - peak) / factor
-        lines = (f"{t:.12g},{s:.12g}\n" for t, s in zip(time, own.samples, strict=True) if t >= 0)
-        records.write_text(path, "".join(lines))
-        return [f"survey.wavelet_file={json.dumps(str(path))}", "survey.delay=0.0"]
-    delay = f"survey.delay={wavelet_delay(survey)!r}"
-    if survey.wavelet == "ormsby":
-        corners = [round(factor * corner, 9) for corner in survey.corner_frequencies]
-        return [f"survey.corner_frequencies={corners}", delay]
-    return [f"survey.frequency={round(factor * survey.frequency, 9)!r}", delay]
-
-
-def _cut_crops(ground: Ground) -> tuple[str, str]:
-    """Cut pieces of the section at random places; return what to say of them, or why not."""
-    section, grid = ground.study.section, ground.run.config.velocity
-    out, kept = ground.path("crops-models"), ground.out / DATA / "crops.json"
-    if not section.file:
-        return "", "no section was given (--set section.file=FILE)"
-    if kept.is_file() and out.is_file():
-        return records.read_json(kept)["note"], ""
-    whole = ground.path("section")
-    options = ImportOptions(
-        file=file_options(section), spacing=grid.spacing, salt_threshold=None, family="crop"
-    )
-    import_velocity([section.file], whole, options, overwrite=True)
-    low, high = grid.minimum * (1 - ROUNDING), grid.maximum * (1 + ROUNDING)
-    pieces, beyond, flat = [], 0, 0
-    with open_velocity(whole) as models:
-        large = [StoredModels(models).model(number) for number in range(models.samples)]
-        shapes = [model.velocity.shape for model in large]
-        for place in random_places(shapes, tuple(grid.shape), 1, ground.study.first_seed):
-            piece = _piece(large[place.model], place, grid)
-            least, most = piece.velocity.min(), piece.velocity.max()
-            if not low <= least <= most <= high:
-                beyond += 1
-            elif most - least < LEAST_CONTRAST:
-                flat += 1
-            else:
-                pieces.append(piece)
-            if len(pieces) == ground.study.samples:
-                break
-    if not pieces:
-        raise InputError(
-            f"section.file = {section.file}: none of its {beyond + flat} pieces lies within the"
-            f" run's {grid.minimum:g} to {grid.maximum:g} m/s with a contrast of"
-            f" {LEAST_CONTRAST:g} m/s"
-        )
-    write_velocity(out, pieces, grid.spacing, overwrite=True)
-    whole.unlink()
-    note = f"{len(pieces)} overlapping pieces of {Path(section.file).name}, at random places"
-    note += f"; {beyond} with speeds beyond the run's bounds were left out" if beyond else ""
-    note += f"; {flat} that hold next to nothing were left out" if flat else ""
-    records.write_json(kept, {"note": note})
-    return note, ""
-
-
-def file_options(section: Section) -> FileOptions:
-    """Return what a section's file does not say itself."""
-    spacing = section.spacing
-    return FileOptions(
-        format=section.format,
-        units=section.units,
-        spacing=tuple(spacing) if isinstance(spacing, list) else spacing,
-        shape=section.shape,
-    )
-
-
-def _piece(model: VelocityModel, place: Any, grid: VelocityConfig) -> VelocityModel:
-    depth, x = grid.shape
-    part = np.s_[place.row : place.row + depth, place.column : place.column + x]
-    corner = {"depth_m": place.row * grid.spacing, "x_m": place.column * grid.spacing}
-    return VelocityModel(
-        np.ascontiguousarray(model.velocity[part]),
-        np.ascontiguousarray(model.salt_mask[part]),
-        model.family or "crop",
-        {**model.parameters, **corner},
-    )
 
 
 def _shot(config: Config) -> dict[str, Any]:
@@ -409,18 +253,18 @@ def _shot(config: Config) -> dict[str, Any]:
     return {name: getattr(config, name).model_dump() for name in ("survey", "simulation")}
 
 
-def _prepare(ground: Ground, overwrite: bool) -> None:
+def _prepare(scoring: Scoring, overwrite: bool) -> None:
     """Make the folder of results, or check that it is one of the same settings."""
-    study, out = ground.study, ground.out
+    study, out = scoring.study, scoring.out
     identity = None
-    if ground.data is not None:
-        with open_dataset(ground.data) as data:
+    if scoring.data is not None:
+        with open_dataset(scoring.data) as data:
             identity = data.identity
     section = Path(study.section.file) if study.section.file else None
     if section is not None and not section.is_file():
         raise InputError(f"section.file = {section}: no such file")
     settings = {
-        "weights of RUN": _digest(ground.run.path / "best.pt"),
+        "weights of RUN": _digest(scoring.run.path / "best.pt"),
         "--data": identity,
         "samples": study.samples,
         "--seed": study.first_seed,
@@ -453,12 +297,12 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def _page(ground: Ground, found: Sequence[Mapping[str, Any]], skipped: Mapping[str, str]) -> str:
-    run, reference = ground.run, found[0]
+def _page(scoring: Scoring, found: Sequence[Mapping[str, Any]], skipped: Mapping[str, str]) -> str:
+    run, reference = scoring.run, found[0]
     trained = [name for name in FAMILIES if run.config.velocity.draws(name)]
     first = (
         "the run's own test split, and the rows of the same models are of it"
-        if ground.data is not None
+        if scoring.data is not None
         else "new models of the run's own configuration: its data set was not given"
     )
     lines, group = [list(HEADINGS)], None
@@ -475,11 +319,12 @@ def _page(ground: Ground, found: Sequence[Mapping[str, Any]], skipped: Mapping[s
     notes.pop("", None)
     below = "".join(f"- {', '.join(labels)}: {note}.\n" for note, labels in notes.items())
     return (
-        f"# {ground.study.title} of {run.path.resolve().name}\n\nNetwork {run.config.network.name},"
-        f" optimizer {run.config.optimizer.name}, epoch {run.epoch}, trained on"
-        f" {', '.join(trained) or 'imported models'} (data set {run.data_identity}). The first row"
+        f"# {scoring.study.title} of {run.path.resolve().name}\n\n"
+        f"Network {run.config.network.name}, optimizer {run.config.optimizer.name}, epoch"
+        f" {run.epoch}, trained on {', '.join(trained) or 'imported models'} (data set"
+        f" {run.data_identity}). The first row"
         f" is {first}. Other data keep the run's grid, bounds, survey and simulation but for what"
-        f" the row says; seed {ground.study.first_seed}.\n\n{markdown_table(lines)}{READING}\n"
+        f" the row says; seed {scoring.study.first_seed}.\n\n{markdown_table(lines)}{READING}\n"
         f"{below}\n![Scores by condition](scores.png)\n\n"
         "![Reference, prediction and difference under some conditions](models.png)\n"
     )
@@ -513,7 +358,7 @@ def _cells(one: Mapping[str, Any], reference: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _draw(ground: Ground, cases: Sequence[Case], found: Sequence[Mapping[str, Any]]) -> None:
+def _draw(scoring: Scoring, cases: Sequence[Case], found: Sequence[Mapping[str, Any]]) -> None:
     """Draw the scores of all conditions, and models under some of them."""
     rows = [
         drawn.ConditionRow(
@@ -527,11 +372,11 @@ def _draw(ground: Ground, cases: Sequence[Case], found: Sequence[Mapping[str, An
         )
         for one in found
     ]
-    figures.save(drawn.conditions_figure(rows), ground.out / "scores.png")
-    shown = [_example(ground, cases[place], sample) for place, sample in chosen_examples(found)]
-    grid = ground.run.config.velocity
+    figures.save(drawn.conditions_figure(rows), scoring.out / "scores.png")
+    shown = [_example(scoring, cases[place], sample) for place, sample in chosen_examples(found)]
+    grid = scoring.run.config.velocity
     depth, x = (np.arange(nodes) * grid.spacing for nodes in grid.shape)
-    figures.save(figures.predictions_figure(shown, depth, x), ground.out / "models.png")
+    figures.save(figures.predictions_figure(shown, depth, x), scoring.out / "models.png")
 
 
 def chosen_examples(found: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
@@ -555,13 +400,13 @@ def chosen_examples(found: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]
     return pairs
 
 
-def _example(ground: Ground, case: Case, sample: int) -> figures.Case:
-    path = ground.path(case.name) if case.simulated else ground.data or ground.path(REFERENCE.name)
-    noise = {"noise_snr": case.condition.noise_snr, "dead_traces": case.condition.dead_traces}
-    models: list[NDArray[np.float32]] = []
+def _example(scoring: Scoring, case: Case, sample: int) -> figures.Case:
+    path, rows = scoring.data_of(case)
+    row, models = rows[[sample]], []
     with open_dataset(path) as data, quietly():
-        row = data.indices()[[sample]] if case.simulated else ground.rows()[[sample]]
-        table = score_run(ground.run, data, row, as_run=True, keep=models.append, **noise)
+        table = score_run(
+            scoring.run, data, row, as_run=True, keep=models.append, **case.corruption
+        )
         return figures.Case(
             label=case.condition.label,
             reference=data.read_velocity(row)[0],

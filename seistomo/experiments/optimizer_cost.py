@@ -161,13 +161,7 @@ def tomography_problem(
 
 
 def measure_cost(study: Study, out: Path, overwrite: bool = False, command: str = "") -> str:
-    """Time the study's methods in turns, problem by problem; write and return the page.
-
-    Raises
-    ------
-    InputError
-        If there are results already, unless ``overwrite``.
-    """
+    """Time the study's methods in turns, problem by problem; write and return the page."""
     records.refuse_results(out / NAME, overwrite)
     settings = LoopConfig.model_validate(study.training)
     device = choose_device(settings.device)

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,13 +46,7 @@ NOTE = (
 
 
 class Page:
-    """What is shown of a study.
-
-    Parameters
-    ----------
-    study, out, rows
-        The study, its folder, and its methods with the runs that are there.
-    """
+    """What is shown of a study: its folder, and its methods with the runs that are there."""
 
     def __init__(self, study: Study, out: Path, rows: Sequence[Row]):
         self.study, self.out, self.rows = study, out, rows
@@ -228,10 +223,7 @@ SPECIAL: dict[str, tuple[str, Callable[[Page, Row], str]]] = {
     "seconds": ("s/iteration", lambda page, row: _seconds(row)),
     "runs": ("runs", lambda page, row: str(len(row.whole))),
     "restarts": ("restarts", lambda page, row: str(sum(len(one.lost) for one in row.records))),
-    "stuck": (
-        "stuck",
-        lambda page, row: _stuck(row),
-    ),
+    "stuck": ("stuck", lambda page, row: _stuck(row)),
     "time": ("s to target", lambda page, row: median_range(page.times(row))),
     "settings": ("settings", lambda page, row: _settings(row)),
 }
@@ -275,21 +267,29 @@ def _missing(study: Study, rows: Sequence[Row], busy: Sequence[str]) -> str:
     """Return a line on what is not done yet, or nothing."""
     there = sum(len(row.records) for row in rows if not row.entry.runs_of)
     short = 0
-    if study.epochs and not study.seconds and not study.target:
+    if not study.seconds and not study.target:
         short = sum(
-            len(one.history) < study.epochs and not one.diverged
+            len(one.history) < _wanted_epochs(study, one) and not one.diverged
             for row in rows
-            if not row.entry.runs_of and not row.entry.epochs
+            if not row.entry.runs_of
             for one in row.records
         )
     wanted = len(study.trained) * study.seeds
     line = ""
     if there < wanted or short or busy:
         line = f"- **Not complete**: {there} of {wanted} runs are there"
-        line += f", {short} of them short of {study.epochs} epochs" if short else ""
+        line += f", {short} of them not trained to the end" if short else ""
         line += f"; another process is at {', '.join(busy)}" if busy else ""
         line += "; the same command goes on.\n"
     return line
+
+
+def _wanted_epochs(study: Study, record: Record) -> int:
+    """Return how many epochs a run is to have: the study's, or what its configuration says."""
+    path = record.path / "config.toml"
+    if study.epochs or not path.is_file():
+        return study.epochs or 0
+    return tomllib.loads(path.read_text(encoding="utf-8"))["training"]["epochs"]
 
 
 def _headline(page: Page) -> str:

@@ -154,11 +154,11 @@ def read_rows(study: Study, out: Path) -> list[Row]:
     """Return all methods of a study that have runs."""
     rows = []
     for entry in study.methods:
-        trials = read_trials(out, entry.runs_of or entry.name) if entry.space else {}
+        trials = read_trials(out, entry.runs_of or entry.name) if study.tuned(entry) else {}
         of = entry
         if entry.runs_of:
             of = entry.model_copy(update={"name": entry.runs_of})
-        if trials.get("best") is not None and study.tuned(entry):
+        if trials.get("best") is not None:
             of = of.model_copy(update={"name": trial_name(of.name, trials["best"])})
             entry = entry.with_values(trials["values"])
         seeds = {*study.seed_range, *_seeds_there(out, of.name)}

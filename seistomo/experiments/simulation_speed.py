@@ -4,6 +4,7 @@ import io
 import tempfile
 from contextlib import redirect_stderr
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from seistomo.experiments import records
 from seistomo.experiments.machine import describe_machine, machine_line
 from seistomo.experiments.study import Study
 from seistomo.experiments.tables import markdown_table, median_range
-from seistomo.experiments.timing import median, ratios, seconds_of, take_turns
+from seistomo.experiments.timing import ratios, seconds_of, take_turns
 from seistomo.progress import quietly
 from seistomo.simulation import Simulator, check_simulation
 from seistomo.simulation.bare import BareLoop, BareSettings
@@ -30,13 +31,7 @@ TURN_SECONDS, FEWEST, MOST = 18.0, 16, 1024
 
 
 def measure_speed(study: Study, out: Path, overwrite: bool = False, command: str = "") -> str:
-    """Find deepwave's best settings, let it and the pipeline take turns; write and return the page.
-
-    Raises
-    ------
-    InputError
-        If there are results already, unless ``overwrite``; for a configuration that cannot be shot.
-    """
+    """Find deepwave's best settings, let it and the pipeline take turns; return the page."""
     records.refuse_results(out / NAME, overwrite)
     config, settings = load_config(study.config), LoopConfig.model_validate(study.training)
     checks, device = check_simulation(config), choose_device(settings.device)

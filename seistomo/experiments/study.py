@@ -315,13 +315,7 @@ def _inherited(entry: MethodEntry, base: MethodEntry) -> MethodEntry:
 
 
 def chosen(study: Study, names: Sequence[str]) -> Study:
-    """Return the study with some of its methods to be run, and what these need.
-
-    Raises
-    ------
-    InputError
-        For a name that is none of them.
-    """
+    """Return the study with some of its methods to be run, and what these need."""
     known = [entry.name for entry in study.methods]
     for name in names:
         if name not in known:

@@ -1,6 +1,5 @@
 """Times that can be compared: taken in turns, in one process."""
 
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -15,22 +14,10 @@ Turn = Callable[[], float]
 def take_turns(
     candidates: Mapping[str, Turn], repeats: int, *, warm_up: bool = True, description: str = ""
 ) -> dict[str, list[float]]:
-    """Let candidates take turns, so that whatever else the machine does hits all alike.
+    """Return seconds of each candidate, a number a repeat, taken in turns.
 
-    Parameters
-    ----------
-    candidates
-        What to time, by name.
-    repeats
-        Turns of each; in every other one the order is reversed.
-    warm_up
-        Whether each takes one more turn before, which does not count.
-    description
-        What the progress bar says.
-
-    Returns
-    -------
-    Seconds of each, one number a repeat.
+    So whatever else the machine does hits all alike; in every other repeat the order is reversed.
+    With ``warm_up`` each takes one more turn before, which does not count.
     """
     found: dict[str, list[float]] = {name: [] for name in candidates}
     total = len(candidates) * (repeats + warm_up)
@@ -63,8 +50,3 @@ def now(device: torch.device | None = None) -> float:
 def ratios(seconds: Sequence[float], reference: Sequence[float]) -> list[float]:
     """Return seconds in units of the reference's in the same repeat."""
     return [own / other for own, other in zip(seconds, reference, strict=True)]
-
-
-def median(values: Sequence[float]) -> float:
-    """Return the median."""
-    return statistics.median(values)

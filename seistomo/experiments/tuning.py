@@ -84,7 +84,9 @@ def _next_trial(
     for one in known:
         key = run_key(trial_name(entry.name, one.number), work.study.first_seed)
         if one.state == TrialState.RUNNING and key not in work.busy:
-            return optuna.trial.Trial(journal, one._trial_id)
+            with work.held(key) as mine:
+                if mine:
+                    return optuna.trial.Trial(journal, one._trial_id)
     if len(known) >= trials:
         return None
     grid = _grid(entry, work.study.first_seed)

@@ -119,7 +119,8 @@ def image_folder(tmp_path_factory):
 def tomography(tmp_path_factory):
     """Return the folder of a tiny Table 4."""
     out = tmp_path_factory.mktemp("tomography") / "out"
-    study = load_study("sqgn-table-4", {"methods": _tiny_methods()}, smoke=True)
+    changes = {"methods": _tiny_methods(), "figures": ["examples"]}
+    study = load_study("sqgn-table-4", changes, smoke=True)
     run_study(study, out)
     return out
 

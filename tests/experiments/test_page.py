@@ -87,7 +87,7 @@ def test_page_says_what_is_missing(out):
     write_page(study(seeds=3, epochs=4), out, "")
     page = (out / "index.md").read_text()
     assert "**Not complete**: 4 of 6 runs" in page
-    assert "short of 4 epochs" in page
+    assert "not trained to the end" in page
     assert not json.loads((out / "table.json").read_text())["complete"]
 
 
@@ -99,7 +99,7 @@ def test_folder_without_an_epoch_has_no_page(tmp_path):
 def test_figures_that_are_asked_for_are_drawn(out):
     sweep = {"method": "a", "key": "learning_rate", "symbol": "α", "values": [0.01, 0.1]}
     write_run(out, "a-learning_rate-0.01-s0", [1.0, 0.9], [0.5, 0.6])
-    kinds = ["epoch", "seconds", "histogram", "sweeps", "change"]
+    kinds = ["seconds", "histogram", "sweeps", "change"]
     columns = ["accuracy", "loss"]
     write_page(study(figures=kinds, sweeps=[sweep], columns=columns), out, "")
     for kind in kinds:

@@ -156,7 +156,7 @@ def test_study_of_own_network_and_optimizer_on_mnist(image_folder, tmp_path):
         "training": {"batch_size": 60},
         "epochs": 3,
         "methods": [{"name": "mine", "optimizer": "studyown.Mine", "learning_rate": 0.1}],
-        "figures": ["epoch", "histogram"],
+        "figures": ["histogram"],
     }
     study = parse_study(content, "mine", {"problem.data": str(image_folder)})
     assert "accuracy" in run_study(study, tmp_path / "out")
@@ -201,7 +201,7 @@ def test_way_to_predict_is_a_row_without_runs_of_its_own(tomography):
 
 
 def test_data_set_that_is_there_is_taken_with_what_describes_it(tomography, tmp_path):
-    changes = {"problem.data": str(tomography / "data.h5"), "seeds": 1, "epochs": 1}
+    changes = {"problem.data": str(tomography / "data.h5"), "figures": []}
     study = load_study("sqgn-table-4", changes, smoke=True)
     run_study(chosen(study, ["adam-1e-3"]), tmp_path / "out")
     assert not (tmp_path / "out/data.h5").exists()

@@ -18,24 +18,10 @@ BUILT_IN = ("mnist", "tomography")
 def make_problem(
     options: Mapping[str, Any], out: Path, training: Mapping[str, Any], tuning: bool = False
 ) -> Any:
-    """Build a problem.
+    """Build the problem ``name`` of a study in the folder ``out`` with its other options.
 
-    Parameters
-    ----------
-    options
-        ``name``, and what its maker takes: ``make`` of a module beside this one, or the class
-        ``package.module.Class`` that is a `seistomo.training.problem.Problem`.
-    out
-        The study's folder, for data that are made.
-    training
-        Keys of ``[training]``.
-    tuning
-        Whether it is to be judged by a part of the training split, the test split left alone.
-
-    Raises
-    ------
-    InputError
-        For a name that leads nowhere, and options that the problem does not take.
+    Its maker is ``make`` of a module beside this one, or a class ``package.module.Class``; with
+    ``tuning`` it is judged by a part of the training split, the test split left alone.
     """
     options = dict(options)
     name = str(options.pop("name", ""))
@@ -105,13 +91,7 @@ def resolved(options: Mapping[str, Any], problem: Any, batch_size: int) -> dict[
 
 
 def import_named(path: str, key: str) -> Any:
-    """Return what an import path ``package.module.Name`` names.
-
-    Raises
-    ------
-    InputError
-        If there is no such thing.
-    """
+    """Return what an import path ``package.module.Name`` names; ``key`` is what gives it."""
     module, _, name = path.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)

@@ -101,7 +101,6 @@ class ImageProblem(Problem):
         self._splits = {"train": train, "validation": validation, "test": none}
 
     def network(self, generator: torch.Generator) -> nn.Module:
-        """Return the paper's network, or the reader's own."""
         if not self._network:
             return MnistCNN(generator=generator)
         maker = import_named(self._network, "problem.network")
@@ -112,12 +111,10 @@ class ImageProblem(Problem):
             return maker()
 
     def split(self, name: str) -> TensorSamples:
-        """Return the samples of a split; what judges each epoch is ``validation``."""
         return self._splits[name]
 
     @torch.no_grad()
     def scores(self, network: nn.Module, samples: TensorSamples) -> dict[str, float]:
-        """Return cross-entropy and share of right answers."""
         device = samples.targets.device
         piece = JUDGED_AT_ONCE.get(device.type, JUDGED_AT_ONCE["cpu"])
         loss = torch.zeros((), dtype=torch.float64, device=device)
@@ -130,7 +127,6 @@ class ImageProblem(Problem):
         return {"loss": float(loss) / count, "accuracy": int(right) / count}
 
     def description(self) -> dict[str, Any]:
-        """Return what tells the problem from others."""
         return {
             "problem": {
                 "name": self.name,
@@ -142,7 +138,6 @@ class ImageProblem(Problem):
         }
 
     def scores_in_words(self, row: Mapping[str, Any]) -> str:
-        """Return a row's accuracy, for people."""
         return f"accuracy {row['accuracy']:.2%}"
 
 
@@ -160,19 +155,10 @@ def make(
 
 @lru_cache(1)
 def load_mnist(source: str = "") -> Images:
-    """Load MNIST.
+    """Load MNIST from a folder with its IDX files, gzipped or plain, or ``mnist-5k``.
 
-    Parameters
-    ----------
-    source
-        A folder with the four IDX files, gzipped or plain; ``mnist-5k``; empty: the folder that
-        the environment variable SEISTOMO_DATA names (or ``mnist`` in it), else a download that
-        is kept in the user's cache folder.
-
-    Raises
-    ------
-    InputError
-        If there is nothing to load, or a file is not what it should be.
+    Empty: from the folder that SEISTOMO_DATA names (or ``mnist`` in it), else a download that is
+    kept in the user's cache folder.
     """
     if source == SMALL:
         return _small()
@@ -186,20 +172,7 @@ def load_mnist(source: str = "") -> Images:
 
 
 def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
-    """Return the array in an IDX file of bytes, gzipped or plain.
-
-    Parameters
-    ----------
-    path
-        The file.
-    axes
-        Axes that it must have: 3 for images [sample, row, column], 1 for labels.
-
-    Raises
-    ------
-    InputError
-        If the file is damaged, of another kind, or its length is not what it says.
-    """
+    """Return the array of so many axes in an IDX file of bytes, gzipped or plain."""
     try:
         content = path.read_bytes()
         if content[:2] == b"\x1f\x8b":
