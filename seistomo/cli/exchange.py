@@ -144,7 +144,11 @@ def import_(
 @app.command()
 def export(
     data: Annotated[
-        Path, typer.Argument(metavar="DATA.h5", help="Data set (HDF5 file or folder of parts).")
+        Path,
+        typer.Argument(
+            metavar="DATA.h5",
+            help="Data set (file or folder of parts), velocity file or predictions.",
+        ),
     ],
     format_: Annotated[str, typer.Option("--format", help="openfwi, segy, npz or hdf5.")],
     out: Annotated[Path, typer.Option("--out", help="Folder (openfwi, segy) or file to write.")],
@@ -164,19 +168,22 @@ def export(
     overwrite: OverwriteFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Write a data set in a format that other programs read.
+    """Write a data set, or models alone, in a format that other programs read.
 
     Example: seistomo export data.h5 --format openfwi --out openfwi
     """
-    from seistomo.dataset import open_dataset
+    from seistomo.dataset import DatasetReader, open_velocity
     from seistomo.dataset.exchange import export_dataset
     from seistomo.evaluation.selection import select
 
     set_quiet(quiet)
     chosen = None
     if indices is not None:
-        with open_dataset(data) as reader:
-            chosen = select(indices, len(reader.indices(split)), "--indices")
+        with open_velocity(data) as reader:
+            samples = reader.samples
+            if isinstance(reader, DatasetReader):
+                samples = len(reader.indices(split))
+        chosen = select(indices, samples, "--indices")
     done = export_dataset(
         data,
         out,

@@ -1,4 +1,4 @@
-"""Data sets for other programs: choose samples, write them in the format asked for."""
+"""Data sets and velocity files for other programs: samples chosen, written as asked for."""
 
 import os
 from collections.abc import Sequence
@@ -7,10 +7,11 @@ from pathlib import Path
 from seistomo.dataset.exchange.npz import write_npz
 from seistomo.dataset.exchange.openfwi import write_openfwi
 from seistomo.dataset.exchange.segy import write_segy_folder
-from seistomo.dataset.store import DatasetReader, open_dataset
+from seistomo.dataset.models import StoredModels
+from seistomo.dataset.store import DatasetReader, VelocityReader, open_velocity, write_velocity
 from seistomo.dataset.store.parts import write_subset
 from seistomo.errors import InputError
-from seistomo.progress import counted
+from seistomo.progress import bar, counted
 
 FORMATS = ("openfwi", "segy", "npz", "hdf5")
 """What a data set can be written as; the first two are folders."""
@@ -34,7 +35,7 @@ def export_dataset(
     Parameters
     ----------
     data
-        A data set file, or a folder of its parts.
+        A data set, a folder of its parts, a velocity file or predictions.
     out
         A folder (openfwi, segy) or file (npz, hdf5).
     kind
@@ -76,29 +77,40 @@ def export_dataset(
             raise InputError(f"--out {out}: exists already; use --overwrite or another name")
     if Path(data).resolve().is_relative_to(out.resolve()):
         raise InputError(f"--out {out}: holds the data set itself; give another name")
-    with open_dataset(data) as reader:
+    with open_velocity(data) as reader:
         rows = _rows(reader, split, indices)
         if out.resolve() in [file.resolve() for file in reader.files]:
             raise InputError(f"--out {out}: is a part of the data set itself; give another name")
+        gathers = isinstance(reader, DatasetReader)
         if kind == "openfwi":
             files = write_openfwi(reader, rows, out, file_samples=file_samples, overwrite=overwrite)
+            pair = ("pair of files", "pairs of files") if gathers else ("file", "files")
+            written = counted(files, *pair)
         elif kind == "segy":
             numbers = numbers or "ieee"
             files = write_segy_folder(reader, rows, out, numbers=numbers, overwrite=overwrite)
-        elif kind == "npz":
-            files = write_npz(reader, rows, out)
+            written = counted(files, "file")
         else:
-            files = write_subset(reader, rows, out)
-    written = {
-        "openfwi": counted(files, "pair of files", "pairs of files"),
-        "segy": counted(files, "file"),
-    }
-    what = written.get(kind, "one file")
-    return f"{out}: {counted(len(rows), 'sample')} as {kind}, {what}"
+            written = "one file"
+            if kind == "npz":
+                write_npz(reader, rows, out)
+            elif gathers:
+                write_subset(reader, rows, out)
+            else:
+                models = map(StoredModels(reader).model, rows)
+                shown = bar(models, total=len(rows), description="export", unit="model")
+                write_velocity(out, shown, reader.spacing, overwrite=overwrite)
+    what = counted(len(rows), "sample" if gathers else "model")
+    return f"{out}: {what} as {kind}, {written}"
 
 
-def _rows(data: DatasetReader, split: str, indices: Sequence[int] | None) -> list[int]:
-    of_split = data.indices(split).tolist()
+def _rows(data: VelocityReader, split: str, indices: Sequence[int] | None) -> list[int]:
+    if isinstance(data, DatasetReader):
+        of_split = data.indices(split).tolist()
+    elif split != "all":
+        raise InputError(f"--split {split}: {data.path} holds models alone, without splits")
+    else:
+        of_split = list(range(data.samples))
     if not of_split:
         raise InputError(f"--split {split}: {data.path} has no such samples")
     if indices is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seistomo import files
-from seistomo.dataset.store import DatasetReader
+from seistomo.dataset.store import DatasetReader, VelocityReader
 from seistomo.dataset.store.schema import SPLITS, software_versions
 
 MARKER = "export.json"
@@ -27,7 +27,7 @@ def folder_written_whole(path: Path, overwrite: bool) -> Iterator[Path]:
 
 def describe_export(
     folder: Path,
-    data: DatasetReader,
+    data: VelocityReader,
     rows: Sequence[int],
     places: Iterable[tuple[str, str, int]],
     facts: Mapping[str, Any],
@@ -36,26 +36,35 @@ def describe_export(
 
     ``places`` are the files of gathers and velocity of each row and its place in both.
     """
-    splits, seeds, families = data.splits, data.seeds(rows), data.families(rows)
+    drawn, survey = [("", "", "")] * len(rows), {}
+    if isinstance(data, DatasetReader):
+        splits = (SPLITS[split] for split in data.splits[rows])
+        drawn = [(split, *seed) for split, seed in zip(splits, data.seeds(rows), strict=True)]
+        first = data.read_survey(rows[0])
+        survey["time_step_s"] = data.config.survey.time_step
+        survey["survey_of_first_sample"] = {f"{k}_m": v.tolist() for k, v in first.items()}
     with (folder / SAMPLES).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        for row, place, (seed, index), family in zip(rows, places, seeds, families, strict=True):
-            writer.writerow([*place, row, SPLITS[splits[row]], seed, index, family])
-    config, survey = data.config, data.read_survey(rows[0])
+        for place, row, told, family in zip(places, rows, drawn, data.families(rows), strict=True):
+            writer.writerow([*place, row, *told, family])
     content = {
         "data_set": data.path.name,
-        "data_identity": data.identity,
+        "data_identity": identity_of(data),
         "software": software_versions(),
         "samples": len(rows),
         "velocity_units": "m/s",
-        "spacing_m": config.velocity.spacing,
-        "time_step_s": config.survey.time_step,
-        "survey_of_first_sample": {f"{name}_m": values.tolist() for name, values in survey.items()},
+        "spacing_m": data.spacing,
+        **survey,
         **facts,
     }
     text = json.dumps(content, indent=2) + "\n"
     (folder / MARKER).write_text(text, encoding="utf-8")
+
+
+def identity_of(data: VelocityReader) -> str:
+    """Return the identity of a data set, or of the models of a velocity file."""
+    return data.identity if isinstance(data, DatasetReader) else data.models_identity
 
 
 def exported_spacing(folder: Path) -> float | None:

@@ -1,10 +1,8 @@
 """Velocity models of others: found, read, brought to m/s and the wanted spacing, cut, kept."""
 
 import os
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,23 +20,17 @@ from seistomo.dataset.exchange.crops import (
     resample_mask,
     resampled_nodes,
 )
-from seistomo.dataset.exchange.folder import exported_samples
+from seistomo.dataset.exchange.formats import open_files
 from seistomo.dataset.exchange.model_file import (
     FEWEST_NODES,
     FileOptions,
     ModelFile,
-    StoredModel,
     in_metres,
     reading,
     require_spacing,
     require_speeds,
     require_units,
 )
-from seistomo.dataset.exchange.npz import open_npz
-from seistomo.dataset.exchange.openfwi import open_openfwi
-from seistomo.dataset.exchange.raw import open_raw
-from seistomo.dataset.exchange.segy import open_section
-from seistomo.dataset.models import StoredModels
 from seistomo.dataset.store import open_velocity, write_velocity
 from seistomo.errors import InputError
 from seistomo.files import require_space
@@ -128,7 +120,10 @@ def import_velocity(
     if out.resolve() in [file.path.resolve() for file in files]:
         raise InputError(f"--out {out}: is a file that is read; give another name")
     spacing = _common_spacing(files, options.spacing)
-    files = [replace(file, spacing=_spacing_of(file, spacing)) for file in files]
+    files = [
+        replace(file, spacing=(spacing, spacing)) if None in file.spacing else file
+        for file in files
+    ]
     _tell(files)
     parts, crops = _parts(files, spacing, options.crops), options.crops
     shape = crops.size or _common_shape(parts, spacing)
@@ -140,9 +135,7 @@ def import_velocity(
     load = lru_cache(KEPT_MODELS)(lambda number: _prepare(parts[number], spacing, options))
 
     def cut(place: Place) -> VelocityModel:
-        piece = _cut(load(place.model), place, shape, spacing)
-        require_speeds(piece.velocity, _place_of(parts[place.model], piece))
-        return piece
+        return _cut(load(place.model), place, shape, spacing, parts[place.model].name)
 
     shapes = [part.shape for part in parts]
     if crops.count is None:
@@ -174,162 +167,6 @@ def import_velocity(
     )
 
 
-@dataclass(frozen=True)
-class _Format:
-    """How files of one format are known and opened."""
-
-    open: Callable[[Path, FileOptions], ModelFile]
-    endings: tuple[str, ...]
-    in_folders: tuple[str, ...] = ()  # names; the first that any file has counts
-    options: frozenset[str] = frozenset()  # of FileOptions, besides format, units and spacing
-
-
-def _open_own(path: Path, options: FileOptions) -> ModelFile:
-    """Open a velocity file, data set or predictions of this program."""
-    with open_velocity(path) as models:
-        grid, count, step = models.velocity_shape, models.samples, models.spacing
-
-    def read(number: int) -> StoredModel:
-        with models:
-            model = StoredModels(models).model(number)
-        return StoredModel(model.velocity, model.salt_mask, model.family, model.parameters)
-
-    return ModelFile(path, count, grid, read, (step, step), "the file")
-
-
-FORMATS = {
-    "openfwi": _Format(
-        open_openfwi,
-        (".npy",),
-        ("model*.npy", "vel*.npy", "model/model*.npy", "model/vel*.npy"),
-        frozenset({"fastest"}),
-    ),
-    "segy": _Format(
-        open_section,
-        (".segy", ".sgy", ".seg"),
-        ("velocity*.segy", "velocity*.sgy", "*.segy", "*.sgy"),
-        frozenset({"inline"}),
-    ),
-    "npz": _Format(open_npz, (".npz",), ("*.npz",), frozenset({"fastest", "key"})),
-    "raw": _Format(
-        open_raw,
-        (".bin", ".raw", ".dat", ".f32", ".vp"),
-        options=frozenset({"shape", "dtype", "byte_order", "fastest"}),
-    ),
-    "hdf5": _Format(_open_own, (".h5", ".hdf5"), ("*.h5", "*.hdf5")),
-}
-"""The formats of velocity models that are read."""
-
-
-def open_files(paths: Sequence[str | Path], options: FileOptions) -> list[ModelFile]:
-    """Open all files, those of a folder in the order of the numbers in their names.
-
-    Models of exported folders know the rows they had in the data set.
-    """
-    if not paths:
-        raise InputError("import: name a file of velocity models")
-    files, told = [], {}
-    for path in map(Path, paths):
-        kind = _format(path, options.format)
-        _refuse_options_of_others(kind, options)
-        for found in _files(path, kind):
-            folder = found.parent
-            if folder not in told:
-                with reading(folder / "samples.csv"):
-                    told[folder] = exported_samples(folder)
-            with reading(found):
-                file = FORMATS[kind].open(found, options)
-            rows = told[folder].get(found.name, {})
-            if sorted(rows) == list(range(file.models)):
-                file = replace(file, told=tuple(rows[place] for place in range(file.models)))
-            files.append(_with_stated_spacing(file, options))
-    return files
-
-
-def _format(path: Path, wanted: str | None) -> str:
-    if wanted is not None:
-        if wanted not in FORMATS:
-            raise InputError(f"--format {wanted}: must be one of {', '.join(FORMATS)}")
-        return wanted
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    ask = f"give --format, one of {', '.join(FORMATS)}"
-    if path.is_dir():
-        kinds = [kind for kind in FORMATS if _in_folder(path, kind)]
-        if len(kinds) == 1:
-            return kinds[0]
-        found = f"holds {' and '.join(kinds)} files" if kinds else "holds no known files"
-        raise InputError(f"{path}: {found}; {ask}")
-    ending = path.suffix.lower()
-    if ending == ".mat":
-        with path.open("rb") as file:
-            new = file.read(10) == b"MATLAB 7.3"
-        load = "h5py.File({0!r})['NAME'][...].T" if new else "scipy.io.loadmat({0!r})['NAME']"
-        raise InputError(
-            f"{path}: convert it in Python: import numpy, {'h5py' if new else 'scipy.io'};"
-            f" numpy.save('{path.stem}.npy', {load.format(path.name)})"
-        )
-    for kind, known in FORMATS.items():
-        if ending in known.endings:
-            return kind
-    raise InputError(f"{path}: the ending {path.suffix or 'of its name'} says no format; {ask}")
-
-
-def _files(path: Path, kind: str) -> list[Path]:
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    if not path.is_dir():
-        return [path]
-    found = _in_folder(path, kind)
-    if not found:
-        names = ", ".join(FORMATS[kind].in_folders) or "give the files themselves"
-        raise InputError(f"{path}: holds no {kind} files of velocity models ({names})")
-    return found
-
-
-def _in_folder(path: Path, kind: str) -> list[Path]:
-    """Return the files of the first pattern that any file fits, in capitals or not."""
-    for pattern in FORMATS[kind].in_folders:
-        folder, _, name = f"./{pattern}".rpartition("/")
-        inside = (path / folder).iterdir() if (path / folder).is_dir() else ()
-        found = [file for file in inside if fnmatch(file.name.lower(), name)]
-        if found:
-            return sorted(found, key=lambda file: _natural(file.name.lower()))
-    return []
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort key by which model2 stands before model10."""
-    parts = re.split(r"(\d+)", name)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
-
-
-def _refuse_options_of_others(kind: str, options: FileOptions) -> None:
-    plain = FileOptions()
-    for name in sorted(set().union(*(known.options for known in FORMATS.values()))):
-        if name not in FORMATS[kind].options and getattr(options, name) != getattr(plain, name):
-            takers = [other for other, known in FORMATS.items() if name in known.options]
-            raise InputError(
-                f"--{name.replace('_', '-')}: is for {' and '.join(takers)} files, not {kind}"
-            )
-
-
-def _with_stated_spacing(file: ModelFile, options: FileOptions) -> ModelFile:
-    """Return a file with the spacing that the user states, where it says none or is overruled."""
-    given = options.spacing
-    if file.feet and options.units is None:
-        raise InputError(f"{file.path}: its headers are in feet; give --units ft/s, or m/s")
-    if given is None:
-        return file
-    if not isinstance(given, tuple):
-        known = [step for step in file.spacing if step is not None]
-        if len(known) == 1:
-            spacing = tuple(given if step is None else step for step in file.spacing)
-            return replace(file, spacing=spacing, known_from=f"{file.known_from}; --file-spacing")
-        given = (given, given)
-    return replace(file, spacing=given, known_from="--file-spacing")
-
-
 def _common_spacing(files: Sequence[ModelFile], wanted: float | None) -> float:
     """Return the spacing wanted, or the one that all files have both ways."""
     for file in files:
@@ -359,10 +196,6 @@ def _common_spacing(files: Sequence[ModelFile], wanted: float | None) -> float:
                 f" of {files[0].path} {first[0]:g} m; give --spacing, the one wanted for all"
             )
     return first[0]
-
-
-def _spacing_of(file: ModelFile, wanted: float) -> tuple[float, float]:
-    return (wanted, wanted) if None in file.spacing else file.spacing
 
 
 def _tell(files: Sequence[ModelFile]) -> None:
@@ -400,14 +233,6 @@ class _Part:
         return f"{self.file.path}, model {self.number}" if several else str(self.file.path)
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """A model in m/s at the wanted spacing, cut to the part that is used."""
-
-    model: VelocityModel
-    corner: tuple[float, float]  # depth and x of the first node in the file's model, m
-
-
 def _parts(files: Sequence[ModelFile], wanted: float, crops: CropOptions) -> list[_Part]:
     """Return all models; those of an export, sorted by split, in the order of the data set."""
     parts = []
@@ -435,7 +260,8 @@ def _common_shape(parts: Sequence[_Part], spacing: float) -> tuple[int, int]:
     return first
 
 
-def _prepare(part: _Part, spacing: float, options: ImportOptions) -> _Prepared:
+def _prepare(part: _Part, spacing: float, options: ImportOptions) -> VelocityModel:
+    """Return a model in m/s at the wanted spacing, cut to the part that is used."""
     file, (rows, columns) = part.file, (part.rows, part.columns)
     with reading(file.path):
         stored = file.read(part.number)
@@ -449,7 +275,8 @@ def _prepare(part: _Part, spacing: float, options: ImportOptions) -> _Prepared:
     if options.clip != (None, None):
         velocity = np.clip(velocity, *options.clip)
     wanted = (spacing, spacing)
-    velocity = resample(velocity, file.spacing, wanted).astype(np.float32)
+    with np.errstate(all="ignore"):
+        velocity = resample(velocity, file.spacing, wanted).astype(np.float32)
     if stored.salt_mask is not None:
         salt = resample_mask(stored.salt_mask, file.spacing, wanted)
     elif options.salt_threshold is None:
@@ -458,26 +285,27 @@ def _prepare(part: _Part, spacing: float, options: ImportOptions) -> _Prepared:
         salt = velocity > options.salt_threshold
     window = np.s_[rows.start : rows.stop, columns.start : columns.stop]
     told = file.told[part.number][1] if file.told else None
-    parameters = {**stored.parameters, "file": file.path.name, "model": part.number}
-    family = stored.family or told or options.family
-    model = VelocityModel(velocity[window], salt[window], family, parameters)
-    return _Prepared(model, (file.top + rows.start * spacing, columns.start * spacing))
-
-
-def _cut(whole: _Prepared, place: Place, shape: tuple[int, int], spacing: float) -> VelocityModel:
-    window = np.s_[place.row : place.row + shape[0], place.column : place.column + shape[1]]
     where = {
-        "depth_m": whole.corner[0] + place.row * spacing,
-        "x_m": whole.corner[1] + place.column * spacing,
+        "file": file.path.name,
+        "model": part.number,
+        "depth_m": file.top + rows.start * spacing,
+        "x_m": columns.start * spacing,
     }
+    family = stored.family or told or options.family
+    return VelocityModel(velocity[window], salt[window], family, {**stored.parameters, **where})
+
+
+def _cut(
+    model: VelocityModel, place: Place, shape: tuple[int, int], spacing: float, name: str
+) -> VelocityModel:
+    window = np.s_[place.row : place.row + shape[0], place.column : place.column + shape[1]]
+    velocity = np.ascontiguousarray(model.velocity[window])
+    depth = model.parameters["depth_m"] + place.row * spacing
+    x = model.parameters["x_m"] + place.column * spacing
+    require_speeds(velocity, f"{name}, from depth {depth:g} m and x {x:g} m")
     return VelocityModel(
-        np.ascontiguousarray(whole.model.velocity[window]),
-        np.ascontiguousarray(whole.model.salt_mask[window]),
-        whole.model.family,
-        {**whole.model.parameters, **where},
+        velocity,
+        np.ascontiguousarray(model.salt_mask[window]),
+        model.family,
+        {**model.parameters, "depth_m": depth, "x_m": x},
     )
-
-
-def _place_of(part: _Part, piece: VelocityModel) -> str:
-    where = piece.parameters
-    return f"{part.name}, from {where['depth_m']:g} m depth and x {where['x_m']:g} m"

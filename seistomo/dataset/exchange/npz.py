@@ -17,7 +17,7 @@ from seistomo.dataset.exchange.model_file import (
     native,
 )
 from seistomo.dataset.exchange.openfwi import write_header
-from seistomo.dataset.store import DatasetReader
+from seistomo.dataset.store import DatasetReader, VelocityReader
 from seistomo.errors import InputError
 from seistomo.files import require_space, written_whole
 from seistomo.progress import bar
@@ -104,59 +104,70 @@ def _mapped(path: Path, place: int) -> np.ndarray:
         return np.memmap(path, dtype, "r", file.tell(), shape, "F" if fortran else "C")
 
 
-def write_npz(data: DatasetReader, rows: Sequence[int], out: Path) -> int:
+def write_npz(data: VelocityReader, rows: Sequence[int], out: Path) -> None:
     """Write one file, uncompressed, as ``numpy.savez`` would; it appears whole or not at all."""
-    sources, receivers, samples = data.gather_shape
-    depth, x = data.velocity_shape
-    require_space(out, len(rows) * (4 * sources * receivers * samples + 5 * depth * x + 4096))
+    by_sample = _by_sample(data, rows)
+    each = sum(
+        int(np.prod(shape)) * np.dtype(kind).itemsize for _, kind, shape in by_sample.values()
+    )
+    require_space(out, len(rows) * (each + 4096))
     with written_whole(out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, values in _small(data, rows).items():
             _put(archive, name, values.dtype, values.shape, [values])
-        for name, (read, kind, shape) in _by_sample(data, rows).items():
+        for name, (read, kind, shape) in by_sample.items():
             shown = bar(rows, description=name, unit="sample", leave=False)
             _put(archive, name, np.dtype(kind), (len(rows), *shape), map(read, shown))
-    return 1
 
 
-def _small(data: DatasetReader, rows: Sequence[int]) -> dict[str, np.ndarray]:
+def _small(data: VelocityReader, rows: Sequence[int]) -> dict[str, np.ndarray]:
     """Return what is told once, or in a word or number a sample."""
-    seeds = data.seeds(rows)
     values = {
         "depth": data.depth,
         "x": data.x,
-        "time": data.time,
-        "wavelet": data.wavelet,
-        "spacing": data.config.velocity.spacing,
-        "config": data.config.to_toml(),
+        "spacing": data.spacing,
         "row": rows,
-        "split": data.splits[rows],
-        "seed": seeds[:, 0],
-        "index": seeds[:, 1],
         "family": data.families(rows),
     }
+    if isinstance(data, DatasetReader):
+        seeds = data.seeds(rows)
+        values |= {
+            "time": data.time,
+            "wavelet": data.wavelet,
+            "config": data.config.to_toml(),
+            "split": data.splits[rows],
+            "seed": seeds[:, 0],
+            "index": seeds[:, 1],
+        }
     return {name: np.asarray(value) for name, value in values.items()}
 
 
 def _by_sample(
-    data: DatasetReader, rows: Sequence[int]
+    data: VelocityReader, rows: Sequence[int]
 ) -> dict[str, tuple[Callable[[int], np.ndarray], str, tuple[int, ...]]]:
     """Return how larger variables are read, row by row, with their type and shape."""
-    grid, (sources, receivers, _) = data.velocity_shape, data.gather_shape
     longest = max(len(_parameters(data, row)) for row in rows)
+    grid = data.velocity_shape
     variables = {
         "velocity": (lambda row: data.read_velocity([row]), "f4", grid),
-        "gathers": (lambda row: data.read_gathers([row]), "f4", data.gather_shape),
         "salt_mask": (lambda row: data.read_salt_mask([row]), "bool", grid),
-        "dead_trace": (lambda row: data.read_dead_traces([row]), "bool", (sources, receivers)),
         "parameters": (lambda row: np.array(_parameters(data, row)), f"S{longest}", ()),
     }
+    if not isinstance(data, DatasetReader):
+        return variables
+    sources, receivers, _ = data.gather_shape
+    variables["gathers"] = (lambda row: data.read_gathers([row]), "f4", data.gather_shape)
+    variables["dead_trace"] = (
+        lambda row: data.read_dead_traces([row]),
+        "bool",
+        (sources, receivers),
+    )
     for name, count in (("source", sources), ("receiver", receivers)):
         for key in (f"{name}_x", f"{name}_depth"):
             variables[key] = (lambda row, key=key: data.read_survey(row)[key], "f8", (count,))
     return variables
 
 
-def _parameters(data: DatasetReader, row: int) -> bytes:
+def _parameters(data: VelocityReader, row: int) -> bytes:
     return json.dumps(data.parameters(row), sort_keys=True).encode("ascii")
 
 

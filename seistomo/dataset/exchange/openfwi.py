@@ -9,7 +9,6 @@ a split goes into a file that no list names.
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,7 +27,7 @@ from seistomo.dataset.exchange.model_file import (
     model_stack,
     native,
 )
-from seistomo.dataset.store import DatasetReader
+from seistomo.dataset.store import DatasetReader, VelocityReader
 from seistomo.dataset.store.schema import SPLITS
 from seistomo.errors import InputError
 from seistomo.files import require_space
@@ -76,68 +75,68 @@ def write_header(file: IO[bytes], dtype: Any, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, header)
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """One pair of files: its number, its rows of the data set, and its split's number."""
-
-    number: int
-    rows: Sequence[int]
-    split: int
-
-
 def write_openfwi(
-    data: DatasetReader,
+    data: VelocityReader,
     rows: Sequence[int],
     out: Path,
     *,
     file_samples: int | None = None,
     overwrite: bool = False,
 ) -> int:
-    """Write the folder; it appears whole or not at all; return the number of pairs of files."""
+    """Write the folder, without gathers where there are none; return the number of pairs."""
     place = out.resolve()
     if any(sign in str(place) for sign in "\t\n\r"):
         raise InputError(f"--out {out}: the lists of files cannot hold a path with tabs or breaks")
-    counts = np.bincount(data.splits[rows], minlength=len(SPLITS))
+    gathers = isinstance(data, DatasetReader)
+    splits = data.splits[rows] if gathers else np.zeros(len(rows), np.uint8)
+    counts = np.bincount(splits, minlength=len(SPLITS))
     size = file_samples
     if size is None:
         size = int(min(FILE_SAMPLES, counts[counts > 0].min()))
     if size < 1:
         raise InputError(f"--file-samples {size}: must be at least 1")
-    pairs = _divide(data, rows, size)
-    _warn_of_the_rest(counts, size)
-    _warn_of_moving_positions(data, rows)
-    sources, receivers, samples = data.gather_shape
-    depth, x = data.velocity_shape
-    require_space(out, 4 * len(rows) * (sources * receivers * samples + depth * x))
+    pairs = _divide(splits, rows, size)
+    values = np.prod(data.velocity_shape)
+    if gathers:
+        _warn_of_the_rest(counts, size)
+        _warn_of_moving_positions(data, rows)
+        values += np.prod(data.gather_shape)
+    require_space(out, 4 * len(rows) * int(values))
     with (
         folder_written_whole(out, overwrite) as folder,
         bar(total=len(rows), description="export", unit="sample") as progress,
     ):
         low, high = math.inf, -math.inf
-        for pair in pairs:
-            for extremes in _write_pair(data, pair, folder):
+        for number, (_, of_pair) in enumerate(pairs, 1):
+            _write_models(data, of_pair, folder / f"model{number}.npy")
+            if not gathers:
+                progress.update(len(of_pair))
+                continue
+            for extremes in _write_gathers(data, of_pair, folder / f"data{number}.npy"):
                 low, high = min(low, extremes[0]), max(high, extremes[1])
                 progress.update()
-        _write_lists(pairs, size, folder, place)
-        entry = {out.name: _settings(data, size, low, high)}
-        text = json.dumps(entry, indent=4) + "\n"
-        (folder / "dataset_config.json").write_text(text, encoding="utf-8")
-        ordered = [row for pair in pairs for row in pair.rows]
+        if gathers:
+            _write_lists(pairs, size, folder, place)
+            entry = {out.name: _settings(data, size, low, high)}
+            text = json.dumps(entry, indent=4) + "\n"
+            (folder / "dataset_config.json").write_text(text, encoding="utf-8")
+        ordered = [row for _, of_pair in pairs for row in of_pair]
         places = [
-            (f"data{pair.number}.npy", f"model{pair.number}.npy", place)
-            for pair in pairs
-            for place in range(len(pair.rows))
+            (f"data{number}.npy" * gathers, f"model{number}.npy", place)
+            for number, (_, of_pair) in enumerate(pairs, 1)
+            for place in range(len(of_pair))
         ]
         describe_export(folder, data, ordered, places, {"format": "openfwi", "file_samples": size})
     return len(pairs)
 
 
-def _divide(data: DatasetReader, rows: Sequence[int], size: int) -> list[_Pair]:
-    rows, splits, pairs = np.asarray(rows), data.splits[rows], []
+def _divide(splits: np.ndarray, rows: Sequence[int], size: int) -> list[tuple[int, list[int]]]:
+    """Return split and rows of each pair of files."""
+    pairs = []
     for split in range(len(SPLITS)):
-        of_split = rows[splits == split].tolist()
-        for start in range(0, len(of_split), size):
-            pairs.append(_Pair(len(pairs) + 1, of_split[start : start + size], split))
+        of_split = np.asarray(rows)[splits == split].tolist()
+        starts = range(0, len(of_split), size)
+        pairs += [(split, of_split[start : start + size]) for start in starts]
     return pairs
 
 
@@ -165,29 +164,34 @@ def _warn_of_moving_positions(data: DatasetReader, rows: Sequence[int]) -> None:
             return
 
 
-def _write_pair(data: DatasetReader, pair: _Pair, folder: Path) -> Iterator[tuple[float, float]]:
-    """Write one pair of files; yield the extremes of each sample's gathers."""
+def _write_models(data: VelocityReader, rows: Sequence[int], path: Path) -> None:
+    with path.open("wb") as file:
+        write_header(file, "<f4", (len(rows), 1, *data.velocity_shape))
+        for row in rows:
+            file.write(data.read_velocity([row])[0].astype("<f4").tobytes())
+
+
+def _write_gathers(
+    data: DatasetReader, rows: Sequence[int], path: Path
+) -> Iterator[tuple[float, float]]:
+    """Write one file; yield the extremes of each sample."""
     sources, receivers, samples = data.gather_shape
-    count = len(pair.rows)
-    with (
-        (folder / f"data{pair.number}.npy").open("wb") as gathers_file,
-        (folder / f"model{pair.number}.npy").open("wb") as models_file,
-    ):
-        write_header(gathers_file, "<f4", (count, sources, samples, receivers))
-        write_header(models_file, "<f4", (count, 1, *data.velocity_shape))
-        for row in pair.rows:
+    with path.open("wb") as file:
+        write_header(file, "<f4", (len(rows), sources, samples, receivers))
+        for row in rows:
             gathers = data.read_gathers([row])[0].swapaxes(1, 2)
-            gathers_file.write(gathers.astype("<f4").tobytes())
-            models_file.write(data.read_velocity([row])[0].astype("<f4").tobytes())
+            file.write(gathers.astype("<f4").tobytes())
             yield float(gathers.min()), float(gathers.max())
 
 
-def _write_lists(pairs: Sequence[_Pair], size: int, folder: Path, place: Path) -> None:
+def _write_lists(
+    pairs: Sequence[tuple[int, list[int]]], size: int, folder: Path, place: Path
+) -> None:
     for split, name in enumerate(LISTS):
         lines = [
-            f"{place / f'data{pair.number}.npy'}\t{place / f'model{pair.number}.npy'}\n"
-            for pair in pairs
-            if pair.split == split and len(pair.rows) == size
+            f"{place / f'data{number}.npy'}\t{place / f'model{number}.npy'}\n"
+            for number, (of_split, rows) in enumerate(pairs, 1)
+            if of_split == split and len(rows) == size
         ]
         if lines:
             (folder / name).write_text("".join(lines), encoding="utf-8")

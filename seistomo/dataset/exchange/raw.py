@@ -52,6 +52,7 @@ def _require_sense(path: Path, values: np.ndarray, options: FileOptions) -> None
 
 def _decades(values: np.ndarray) -> float:
     """Return over how many orders of magnitude numbers spread."""
-    size = np.abs(values.astype(np.float64))
+    with np.errstate(all="ignore"):
+        size = np.abs(values.astype(np.float64))
     size = size[np.isfinite(size) & (size > 0)]
     return float(np.log10(size.max() / size.min())) if len(size) else 0.0

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from seistomo.dataset.exchange.folder import describe_export, folder_written_whole
+from seistomo.dataset.exchange.folder import describe_export, folder_written_whole, identity_of
 from seistomo.dataset.exchange.model_file import (
     FOOT,
     FileOptions,
@@ -20,7 +20,7 @@ from seistomo.dataset.exchange.model_file import (
     StoredModel,
     native,
 )
-from seistomo.dataset.store import DatasetReader
+from seistomo.dataset.store import DatasetReader, VelocityReader
 from seistomo.dataset.store.schema import SPLITS
 from seistomo.errors import InputError
 from seistomo.files import require_space
@@ -145,7 +145,7 @@ def _column_spacing(
 
 
 def write_segy_folder(
-    data: DatasetReader,
+    data: VelocityReader,
     rows: Sequence[int],
     out: Path,
     *,
@@ -154,31 +154,34 @@ def write_segy_folder(
 ) -> int:
     """Write ``gathers000000.segy`` and ``velocity000000.segy``, numbered by row.
 
-    Gathers are sorted by source, a trace a receiver. The folder appears whole or not at all.
-    Returns the number of files.
+    Gathers are sorted by source, a trace a receiver; a velocity file has none. The folder appears
+    whole or not at all. Returns the number of files.
     """
     if numbers not in FORMAT_CODES:
         raise InputError(f"--numbers {numbers}: must be one of {', '.join(FORMAT_CODES)}")
-    time, space = data.config.survey.time_step, data.config.velocity.spacing
-    time_step = _interval(time * 1e6, f"survey.time_step = {time:g} s", "microseconds")
-    spacing = _interval(space * 1e3, f"velocity.spacing = {space:g} m", "millimetres")
-    sources, receivers, samples = data.gather_shape
+    spacing = _interval(data.spacing * 1e3, f"velocity.spacing = {data.spacing:g} m", "millimetres")
     depth, x = data.velocity_shape
-    counts = {"survey.time_samples": samples, "survey.receivers": receivers}
-    for name, count in {**counts, "velocity.shape[0]": depth}.items():
+    counts, each = {"velocity.shape[0]": depth}, x * (240 + 4 * depth) + 7200
+    if gathers := isinstance(data, DatasetReader):
+        time = data.config.survey.time_step
+        time_step = _interval(time * 1e6, f"survey.time_step = {time:g} s", "microseconds")
+        sources, receivers, samples = data.gather_shape
+        counts |= {"survey.time_samples": samples, "survey.receivers": receivers}
+        each += sources * receivers * (240 + 4 * samples)
+    for name, count in counts.items():
         if count > LARGEST_SHORT:
             raise InputError(
                 f"{name} = {count}: SEG-Y counts to {LARGEST_SHORT}; export as npz or openfwi"
             )
-    each = sources * receivers * (240 + 4 * samples) + x * (240 + 4 * depth) + 7200
     require_space(out, len(rows) * each)
     with folder_written_whole(out, overwrite) as folder:
         for row in bar(rows, description="export", unit="sample"):
-            _write_gathers(data, row, folder / _name("gathers", row), time_step, numbers)
+            if gathers:
+                _write_gathers(data, row, folder / _name("gathers", row), time_step, numbers)
             _write_model(data, row, folder / _name("velocity", row), spacing, numbers)
-        places = [(_name("gathers", row), _name("velocity", row), 0) for row in rows]
+        places = [(_name("gathers", row) * gathers, _name("velocity", row), 0) for row in rows]
         describe_export(folder, data, rows, places, {"format": "segy", "numbers": numbers})
-    return 2 * len(rows)
+    return (1 + gathers) * len(rows)
 
 
 def _name(what: str, row: int) -> str:
@@ -239,7 +242,7 @@ def _write_gathers(data: DatasetReader, row: int, path: Path, time_step: int, nu
     write_segy(path, text, time_step, traces, headers, (receivers, COMMON_SOURCE), numbers)
 
 
-def _write_model(data: DatasetReader, row: int, path: Path, spacing: int, numbers: str) -> None:
+def _write_model(data: VelocityReader, row: int, path: Path, spacing: int, numbers: str) -> None:
     velocity = data.read_velocity([row])[0]
     along = scalar_of(data.x)
     place, column = _whole(data.x, along), np.arange(1, len(data.x) + 1)
@@ -257,8 +260,7 @@ def _write_model(data: DatasetReader, row: int, path: Path, spacing: int, number
     text = [
         f"P-WAVE VELOCITY IN M/S, SAMPLE {row} OF {data.path.name}",
         *_origin(data, row),
-        f"{velocity.shape[0]} NODES IN DEPTH X {velocity.shape[1]} IN X,"
-        f" {data.config.velocity.spacing:g} M APART",
+        f"{velocity.shape[0]} NODES IN DEPTH X {velocity.shape[1]} IN X, {data.spacing:g} M APART",
         "A TRACE A COLUMN; THE FIRST SAMPLE IS AT DEPTH 0",
         "",
         "TRACE HEADER, BYTES",
@@ -268,13 +270,12 @@ def _write_model(data: DatasetReader, row: int, path: Path, spacing: int, number
     write_segy(path, text, spacing, velocity.T, headers, (1, AS_RECORDED), numbers)
 
 
-def _origin(data: DatasetReader, row: int) -> list[str]:
-    (seed, index), family = data.seeds([row])[0], data.families([row])[0]
-    split = SPLITS[data.splits[row]].upper()
-    return [
-        f"SEISTOMO DATA SET {data.identity}, SEED {seed}, INDEX {index}, {split} SPLIT",
-        f"MODEL OF FAMILY {family.upper()}",
-    ]
+def _origin(data: VelocityReader, row: int) -> list[str]:
+    text = f"SEISTOMO VELOCITY FILE {identity_of(data)}"
+    if isinstance(data, DatasetReader):
+        (seed, index), split = data.seeds([row])[0], SPLITS[data.splits[row]].upper()
+        text = f"SEISTOMO DATA SET {data.identity}, SEED {seed}, INDEX {index}, {split} SPLIT"
+    return [text, f"MODEL OF FAMILY {data.families([row])[0].upper()}"]
 
 
 def write_segy(

@@ -7,10 +7,17 @@ import numpy as np
 import pytest
 
 from seistomo.config import parse_config
-from seistomo.dataset import open_dataset, write_dataset
-from seistomo.dataset.exchange import export_dataset
+from seistomo.dataset import (
+    open_dataset,
+    open_velocity,
+    write_dataset,
+    write_predictions,
+    write_velocity,
+)
+from seistomo.dataset.exchange import export_dataset, import_velocity
 from seistomo.dataset.exchange.exporting import FORMATS
 from seistomo.errors import DiskFullError, InputError
+from seistomo.velocity import VelocityModel
 
 WRITERS = {
     "openfwi": "exchange.openfwi.write_header",
@@ -226,3 +233,40 @@ def test_gathers_of_one_split_come_back_as_a_data_set(data_path, tmp_path, capsy
         with open_dataset(made) as back:
             np.testing.assert_array_equal(back.read_gathers(range(10)), data.read_gathers(rows))
             np.testing.assert_array_equal(back.read_velocity(range(10)), data.read_velocity(rows))
+
+
+# Models alone: velocity files, predictions
+
+
+@pytest.fixture(params=["velocity file", "predictions"])
+def models_path(request, samples, tmp_path):
+    path, velocity = tmp_path / "models.h5", np.stack([sample.velocity for sample in samples])
+    if request.param == "predictions":
+        axes = np.arange(12) * 12.5, np.arange(15) * 12.5
+        write_predictions(path, velocity, np.arange(16) + 4, *axes, {"run": "run"})
+    else:
+        models = [VelocityModel(v, v > 4000, "mine", {"n": n}) for n, v in enumerate(velocity)]
+        write_velocity(path, models, 12.5)
+    return path
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_models_alone_go_out_and_come_back(models_path, samples, tmp_path, kind):
+    out = tmp_path / {"npz": "v.npz", "hdf5": "part.h5"}.get(kind, "out")
+    done = export_dataset(models_path, out, kind, indices=[1, 4, 9])
+    assert "3 models as" in done
+    import_velocity([out], tmp_path / "back.h5")
+    import_velocity([models_path], tmp_path / "whole.h5")
+    with open_velocity(tmp_path / "back.h5") as back, open_velocity(models_path) as before:
+        expected = np.stack([samples[row].velocity for row in (1, 4, 9)])
+        np.testing.assert_array_equal(back.read_velocity(range(3)), expected)
+        assert back.spacing == 12.5
+        assert back.families(range(3)) == before.families([1, 4, 9])
+    if kind in ("openfwi", "segy"):
+        names = {path.name for path in out.iterdir()}
+        assert not any(name.startswith(("data1", "gathers", "train")) for name in names)
+
+
+def test_models_alone_have_no_splits(models_path, tmp_path):
+    with pytest.raises(InputError, match=r"--split test: .* holds models alone"):
+        export_dataset(models_path, tmp_path / "v.npz", "npz", split="test")
