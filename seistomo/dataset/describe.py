@@ -1,38 +1,49 @@
-"""A data set in words, for people."""
+"""A data set or velocity file in words, for people."""
 
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-from seistomo.dataset.store import DatasetReader, VelocityReader, open_dataset
+from seistomo.dataset.store import DatasetReader, VelocityReader, file_format, open_dataset
 from seistomo.dataset.store.schema import SPLITS
 from seistomo.errors import InputError
 from seistomo.progress import bar, counted
 
+# Models looked at for what is told of all, and file names shown.
+SHOWN, NAMES = 200, 5
+
 
 def describe_dataset(path: str | Path, *, check: bool = False) -> str:
-    """Return a readable summary of a data set; ``check``: read it whole, compare checksums."""
-    with open_dataset(path) as data:
-        lines = [*_content(data), *_models(data), *_survey(data)]
+    """Return a readable summary of a data set or velocity file; ``check``: compare checksums."""
+    models_alone = file_format(path) in VelocityReader.formats
+    with VelocityReader(path) if models_alone else open_dataset(path) as data:
+        if isinstance(data, DatasetReader):
+            lines = [*_content(data), *_models(data), *_survey(data)]
+        else:
+            lines = [_heading(data, "velocity file", data.models_identity), *_models(data)]
         lines.append(f"made with   {', '.join(f'{k} {v}' for k, v in data.software.items())}")
         if check:
-            lines.append(checksums(data, "sample"))
+            lines.append(checksums(data))
     return "\n".join(lines)
+
+
+def _heading(data: VelocityReader, what: str, identity: str) -> str:
+    size = sum(path.stat().st_size for path in data.files)
+    files = f" in {counted(len(data.files), 'file')}" if data.path.is_dir() else ""
+    return f"{data.path}: seistomo {what} {identity}, {size / 1e6:.1f} MB{files}"
 
 
 def _content(data: DatasetReader) -> list[str]:
     config = data.config
     counts = ", ".join(f"{len(data.indices(name))} {name}" for name in SPLITS)
-    size = sum(path.stat().st_size for path in data.files)
-    files = f" in {counted(len(data.files), 'file')}" if data.path.is_dir() else ""
     part = ""
     if data.shard is not None:
         first, last = data.sample_indices[[0, -1]]
         number, parts = data.shard
         part = f"; part {number} of {parts}: {first} to {last} of {config.dataset.samples}"
     return [
-        f"{data.path}: seistomo data set {data.identity}, {size / 1e6:.1f} MB{files}",
+        _heading(data, "data set", data.identity),
         f"samples     {data.samples} ({counts}), seed {config.dataset.seed}{part}",
         f"gathers     {counted(data.gather_shape[0], 'source')} x"
         f" {counted(data.gather_shape[1], 'receiver')} x {data.gather_shape[2]} samples,"
@@ -40,23 +51,30 @@ def _content(data: DatasetReader) -> list[str]:
     ]
 
 
-def _models(data: DatasetReader) -> list[str]:
-    rows = data.indices()
+def _models(data: VelocityReader) -> list[str]:
+    rows = np.arange(data.samples)
     families = Counter(data.families(rows))
-    shown = rows[:: max(1, len(rows) // 200)]
+    shown = rows[:: max(1, len(rows) // SHOWN)]
     velocity = data.read_velocity(shown)
     salt = data.read_salt_mask(shown).mean(axis=(1, 2))
     depth, x = data.velocity_shape
     with_salt = f"{np.mean(salt > 0):.0%} hold salt"
     if (salt > 0).any():
         with_salt += f", {salt[salt > 0].min():.1%} to {salt.max():.1%} of the area"
-    return [
-        f"models      {depth} x {x} nodes (depth, x), {data.depth[-1]:g} m x {data.x[-1]:g} m,"
-        f" spacing {data.config.velocity.spacing:g} m",
-        f"velocity    {velocity.min():.0f} to {velocity.max():.0f} m/s, mean"
-        f" {velocity.mean():.0f} m/s; {with_salt}",
+    low, high = velocity.min(), velocity.max()
+    if not isinstance(data, DatasetReader):
+        low, high = data.minimum, data.maximum
+    lines = [
+        f"models      {data.samples}, {depth} x {x} nodes (depth, x), {data.depth[-1]:g} m x"
+        f" {data.x[-1]:g} m, spacing {data.spacing:g} m",
+        f"velocity    {low:.0f} to {high:.0f} m/s, mean {velocity.mean():.0f} m/s; {with_salt}",
         f"families    {', '.join(f'{name} {count}' for name, count in sorted(families.items()))}",
     ]
+    sources = sorted({str(data.parameters(row).get("file", "")) for row in shown} - {""})
+    if sources:
+        more = f" and {len(sources) - NAMES} more" if len(sources) > NAMES else ""
+        lines.append(f"from        {', '.join(sources[:NAMES])}{more}")
+    return lines
 
 
 def _survey(data: DatasetReader) -> list[str]:
@@ -74,9 +92,9 @@ def _span(values: np.ndarray) -> str:
     return f"{low:g} m" if low == high else f"{low:g} to {high:g} m"
 
 
-def checksums(data: VelocityReader, unit: str) -> str:
+def checksums(data: VelocityReader) -> str:
     """Return a line that says that all checksums match; refuse a file where one does not."""
-    count = data.samples
+    count, unit = data.samples, "sample" if isinstance(data, DatasetReader) else "model"
     bad = data.damaged(lambda rows: bar(rows, description="check", unit=unit, leave=False))
     if bad:
         shown = ", ".join(map(str, bad[:10]))

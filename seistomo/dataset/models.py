@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from seistomo.config import Config, with_overrides
 from seistomo.config.velocity import FAMILIES, HIGHEST, LOWEST_IMPORTED, VelocityConfig
 from seistomo.dataset.store import VelocityReader, open_velocity
@@ -21,6 +23,8 @@ from seistomo.velocity import VelocityModel, draw_model
 OF_IMPORTED_MODELS = ("minimum", "maximum", "imported")
 # Rounding of speeds that are kept in float32, as a part of the bound.
 ROUNDING = 1e-6
+# Largest share of the nodes for which a clip is proposed: it makes them all alike.
+CLIPPED = 0.05
 
 
 class ModelSource(Protocol):
@@ -194,13 +198,19 @@ def _require_speeds(config: Config, models: VelocityReader) -> None:
     if models.maximum > high * (1 + ROUNDING):
         remedies.append(f"--set velocity.maximum={math.ceil(models.maximum)}")
         clip[1], allowed = f"{high:g}", allowed and math.ceil(models.maximum) <= HIGHEST
-    if remedies:
-        settings = f"{' '.join(remedies)}, or " if allowed else ""
-        raise InputError(
-            f"--velocity {models.path}: speeds from {models.minimum:g} to {models.maximum:g} m/s"
-            f" are not all between velocity.minimum = {low:g} and velocity.maximum = {high:g}; use"
-            f" {settings}seistomo import --clip {':'.join(clip)}"
-        )
+    if not remedies:
+        return
+    nodes = (models.read_velocity([row]) for row in range(models.samples))
+    share = float(np.mean([np.mean((speed < low) | (speed > high)) for speed in nodes]))
+    choices = [" ".join(remedies)] if allowed else []
+    if share <= CLIPPED:
+        choices.append(f"seistomo import --clip {':'.join(clip)}")
+    remedy = f"use {', or '.join(choices)}" if choices else "a clip would change too much"
+    raise InputError(
+        f"--velocity {models.path}: speeds from {models.minimum:g} to {models.maximum:g} m/s are"
+        f" not all between velocity.minimum = {low:g} and velocity.maximum = {high:g}"
+        f" ({share:.2%} of the nodes outside); {remedy}"
+    )
 
 
 def end_with_parent() -> None:

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from seistomo.dataset import open_dataset, read_predictions
 from seistomo.dataset.describe import describe_dataset
-from seistomo.dataset.exchange.describe import describe_velocity
-from seistomo.dataset.exchange.folder import MARKER
 from seistomo.dataset.store import file_format
 from seistomo.dataset.store.schema import PREDICTIONS_FORMAT, VELOCITY_FORMAT
 from seistomo.errors import InputError
@@ -39,7 +37,7 @@ def describe(path: str | Path, *, check: bool = False, config: bool = False) -> 
     kind = {PREDICTIONS_FORMAT: "predictions", VELOCITY_FORMAT: "velocity"}.get(held, "data")
     if is_run(path):
         kind = "run"
-    elif (path / "samples.csv").is_file() and not (path / MARKER).is_file():
+    elif (path / "samples.csv").is_file() and not (path / "export.json").is_file():
         kind = "evaluation"  # an exported data set lists its samples, too
     if check and kind in ("run", "evaluation"):
         raise InputError(f"--check {path}: only data sets and velocity files have checksums")
@@ -51,8 +49,6 @@ def describe(path: str | Path, *, check: bool = False, config: bool = False) -> 
         return _describe_evaluation(path)
     if kind == "predictions":
         return _describe_predictions(path, check)
-    if kind == "velocity":
-        return describe_velocity(path, check=check)
     if config:
         with open_dataset(path) as data:
             return data.config.to_toml()
@@ -173,7 +169,7 @@ def _describe_predictions(path: Path, check: bool) -> str:
         attributes.get(name, "unknown") for name in ("data", "data_identity", "run", "checkpoint")
     )
     facts = [("data set", f"{data} ({identity})"), ("run", f"{run}, {checkpoint} checkpoint")]
-    return f"{describe_velocity(path, check=check)}\n{aligned(facts, 12)}"
+    return f"{describe_dataset(path, check=check)}\n{aligned(facts, 12)}"
 
 
 def aligned(facts: Facts, width: int = 0) -> str:

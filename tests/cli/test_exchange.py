@@ -93,6 +93,7 @@ def test_info_and_plot_know_velocity_files(files):
     assert (files / "models.png").stat().st_size > 5000
     done = seistomo("info crops.h5 --check")
     assert "6, 12 x 12 nodes" in done.stdout
+    assert "from        ramp.npy" in done.stdout
     assert "all 6 models as written" in done.stdout
 
 

@@ -25,6 +25,12 @@ def layered(count, slowest=1600.0, fastest=4000.0):
         )
 
 
+def with_extremes(slowest, fastest):
+    velocity = np.full(SHAPE, 2000, np.float32)
+    velocity[0, 0], velocity[-1, -1] = slowest, fastest
+    yield VelocityModel(velocity, velocity > 3900, "section", {})
+
+
 @pytest.fixture
 def config():
     """Return a function: settings whose grid is not the file's."""
@@ -123,7 +129,7 @@ def test_a_stored_configuration_asks_for_its_file(config, file, tmp_path):
     ],
 )
 def test_speeds_out_of_bounds_are_refused_with_settings_that_do(config, tmp_path, speeds, remedy):
-    file = write_velocity(tmp_path / "models.h5", layered(1, *speeds), 12.5)
+    file = write_velocity(tmp_path / "models.h5", with_extremes(*speeds), 12.5)
     with open_velocity(file) as models:
         with pytest.raises(InputError, match=r"speeds from 1\d+.* are not all between") as caught:
             config_for(config(), models)
@@ -136,10 +142,20 @@ def test_speeds_out_of_bounds_are_refused_with_settings_that_do(config, tmp_path
     ("speeds", "clip"), [((900.0, 4000.0), "1450:"), ((1440.0, 6600.0), "1450:4650")]
 )
 def test_speeds_that_no_setting_allows_are_to_be_clipped(config, tmp_path, speeds, clip):
-    file = write_velocity(tmp_path / "models.h5", layered(1, *speeds), 12.5)
+    file = write_velocity(tmp_path / "models.h5", with_extremes(*speeds), 12.5)
     refused = pytest.raises(InputError, match=rf"; use seistomo import --clip {clip}$")
     with open_velocity(file) as models, refused:
         config_for(config(), models)
+
+
+def test_no_clip_is_proposed_that_would_change_many_nodes(config, tmp_path):
+    for speeds, words in (
+        ((1028.0, 4000.0), r"outside\); use --set velocity.minimum=1028$"),
+        ((900.0, 4000.0), "a clip would change too much$"),
+    ):
+        file = write_velocity(tmp_path / f"{speeds[0]}.h5", layered(1, *speeds), 12.5)
+        with open_velocity(file) as models, pytest.raises(InputError, match=words):
+            config_for(config(), models)
 
 
 def test_no_more_samples_than_models(config, file, tmp_path):

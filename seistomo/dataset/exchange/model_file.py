@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from seistomo.dataset.models import CLIPPED
 from seistomo.errors import InputError
 
 FOOT = 0.3048
@@ -21,8 +22,6 @@ UNITS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 """How numbers of each unit become m/s."""
 # What is believed, of every format: spacing (m), speeds (m/s), nodes each way.
 SPACINGS, SPEEDS, FEWEST_NODES = (0.1, 10_000.0), (300.0, 9_000.0), 4
-# Largest share of the nodes that a clip is proposed for.
-FEW = 0.05
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,7 @@ def require_units(values: np.ndarray, units: str, name: str) -> None:
     seen = values[np.isfinite(values)]
     negative = seen[seen < 0]
     # Fill values below zero are all the same.
-    if len(negative) > FEW * len(seen) and negative.min() < negative.max():
+    if len(negative) > CLIPPED * len(seen) and negative.min() < negative.max():
         raise InputError(
             f"{name}: {len(negative) / len(seen):.0%} of its values are below zero ({seen.min():g}"
             f" to {seen.max():g}): these look like gathers; velocity models hold speeds"
@@ -167,7 +166,7 @@ def require_units(values: np.ndarray, units: str, name: str) -> None:
     seen = seen[seen > 0]
     if not len(seen):
         return
-    ends = np.quantile(seen, (FEW / 2, 1 - FEW / 2))
+    ends = np.quantile(seen, (CLIPPED / 2, 1 - CLIPPED / 2))
     fitting = [each for each in UNITS if _plausible(in_metres(ends, each)).all()]
     if fitting and units not in fitting:
         raise InputError(
@@ -191,7 +190,7 @@ def require_speeds(velocity: np.ndarray, name: str) -> None:
         )
     low, high = velocity.min(), velocity.max()
     remedy = "and no unit of --units fits: not a velocity model, or filled up; cut with --x-range"
-    if share <= FEW:
+    if share <= CLIPPED:
         ends = (
             f"{end:g}" if beyond else ""
             for end, beyond in zip(SPEEDS, (low < SPEEDS[0], high > SPEEDS[1]), strict=True)
