@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seistomo.config import LoopConfig, NetworkConfig
-from seistomo.device import choose_device
+from seistomo.device import choose_device, convolution_type, torch_settings
 from seistomo.errors import InputError
 from seistomo.experiments import problems, records
 from seistomo.experiments.machine import describe_machine, machine_line
@@ -26,7 +26,6 @@ from seistomo.experiments.timing import now, ratios, take_turns
 from seistomo.networks import build_network
 from seistomo.networks.mnist import MnistCNN
 from seistomo.optim import ModelObjective, epoch_objectives, make_optimizer
-from seistomo.training.device import convolution_type, torch_settings
 from seistomo.training.losses import squared_error
 from seistomo.training.objective import micro_batch_size
 

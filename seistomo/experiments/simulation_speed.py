@@ -11,7 +11,7 @@ import torch
 
 from seistomo.config import Config, LoopConfig, load_config
 from seistomo.dataset.generate import simulate
-from seistomo.device import choose_device
+from seistomo.device import choose_device, torch_settings
 from seistomo.errors import InputError
 from seistomo.experiments import records
 from seistomo.experiments.machine import describe_machine, machine_line
@@ -21,7 +21,6 @@ from seistomo.experiments.timing import ratios, seconds_of, take_turns
 from seistomo.progress import quietly
 from seistomo.simulation import Simulator, check_simulation
 from seistomo.simulation.bare import BareLoop, BareSettings
-from seistomo.training.device import torch_settings
 from seistomo.velocity import draw_model
 
 NAME = "simulation-speed.json"

@@ -5,7 +5,9 @@ same batch, which variance reduction, line search and trust region take for gran
 drawn on the batch's own device, so a GPU draws other numbers than a CPU.
 
 Noise and dead traces are those that ``seistomo evaluate --noise-snr --dead-traces`` adds
-(`seistomo.simulation.noise`), to the gathers as recorded, before they are scaled.
+(`seistomo.simulation.noise`), to the gathers as recorded, before they are scaled. Mirroring turns
+the earth around: it swaps left and right in the model, and the order of sources and of receivers
+in the gathers; where the survey is symmetric, each pair has such a twin for free.
 """
 
 from dataclasses import dataclass
@@ -15,123 +17,93 @@ import torch
 from torch import Tensor
 
 from seistomo.config.training import TrainingConfig
-from seistomo.training.mirror import mirror
+from seistomo.dataset import DatasetReader
+from seistomo.device import upload
+from seistomo.errors import InputError
 
 # Purposes of random numbers.
-SIGNAL_TO_NOISE, NOISE, DEAD_SHARE, DEAD_TRACES = 11, 12, 13, 14
+MIRROR, SIGNAL_TO_NOISE, NOISE, DEAD_SHARE, DEAD_TRACES = 1, 11, 12, 13, 14
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """Noise and dead traces of one epoch.
+    """Noise and dead traces of one epoch."""
 
-    Attributes
-    ----------
-    noise_snr
-        Range of the signal-to-noise ratio, dB, or None; uniform.
-    dead_traces
-        Range of the share of traces that are silenced, or None; uniform.
-    seed, epoch
-        What the random numbers depend on beside the sample.
-    """
-
-    noise_snr: tuple[float, float] | None
-    dead_traces: tuple[float, float] | None
+    noise_snr: tuple[float, float] | None  # range of the signal-to-noise ratio, dB; uniform
+    dead_traces: tuple[float, float] | None  # range of the share that is silenced; uniform
     seed: int
     epoch: int
 
-    @classmethod
-    def of(cls, config: TrainingConfig, epoch: int) -> "Corruption | None":
-        """Return what the section ``[training]`` asks for in an epoch; None: nothing."""
-        if not corrupts(config):
-            return None
-        return cls(config.noise_snr, config.dead_traces, config.seed, epoch)
-
     def __call__(self, gathers: Tensor, samples: Tensor) -> Tensor:
-        """Corrupt gathers, each sample by itself.
+        """Corrupt recorded gathers, float32 [sample, source, receiver, time], on any device.
 
-        Parameters
-        ----------
-        gathers
-            As recorded, float32 [sample, source, receiver, time], on any device.
-        samples
-            Their global indices, int64 [sample].
-
-        Returns
-        -------
-        Tensor
-            float32 [sample, source, receiver, time], new.
+        Each by itself; ``samples`` are their global indices, int64 [sample], on the CPU.
         """
-        rows = zip(gathers, samples.tolist(), strict=True)
-        return torch.stack([self._corrupted(gather, sample) for gather, sample in rows])
-
-    def _corrupted(self, gather: Tensor, sample: int) -> Tensor:
+        numbers, device = samples.tolist(), gathers.device
         # A trace that is silent already records nothing, hence no noise either.
-        live = (gather != 0).any(dim=-1)
+        live = (gathers != 0).any(dim=-1)
         if self.dead_traces is not None:
-            live &= ~self._dead(live.shape, sample).to(gather.device)
-        gather = torch.where(live[..., None], gather, 0.0)
+            dead = np.stack([self._dead(gathers.shape[1:3], sample) for sample in numbers])
+            live &= ~upload(torch.from_numpy(dead), device)
+        gathers = torch.where(live[..., None], gathers, 0.0)
         if self.noise_snr is None:
-            return gather
-        ratio = self._stream(sample, SIGNAL_TO_NOISE).uniform(*self.noise_snr)
-        power = gather.square().mean(dim=-1, dtype=torch.float64).sum() / live.sum().clamp(min=1)
-        level = (power.sqrt() * 10 ** (-ratio / 20)).to(gather.dtype)
-        generator = torch.Generator(gather.device)
-        generator.manual_seed(int(self._stream(sample, NOISE).integers(2**63)))
-        noise = torch.randn(gather.shape, generator=generator, device=gather.device)
-        return torch.where(live[..., None], gather + level * noise, 0.0)
+            return gathers
+        noise, generator = torch.empty_like(gathers), torch.Generator(device)
+        ratios = []
+        for row, sample in zip(noise, numbers, strict=True):
+            ratios.append(self._stream(sample, SIGNAL_TO_NOISE).uniform(*self.noise_snr))
+            generator.manual_seed(int(self._stream(sample, NOISE).integers(2**63)))
+            torch.randn(row.shape, generator=generator, device=device, out=row)
+        power = gathers.square().mean(dim=-1, dtype=torch.float64).sum(dim=(1, 2))
+        power = power / live.sum(dim=(1, 2)).clamp(min=1)
+        factor = upload(
+            torch.tensor([10 ** (-r / 20) for r in ratios], dtype=torch.float64), device
+        )
+        level = (power.sqrt() * factor).to(gathers.dtype)[:, None, None, None]
+        return torch.where(live[..., None], gathers + level * noise, 0.0)
 
-    def _dead(self, shape: torch.Size, sample: int) -> Tensor:
+    def _dead(self, shape: torch.Size, sample: int) -> np.ndarray:
         share = self._stream(sample, DEAD_SHARE).uniform(*self.dead_traces)
-        traces = shape.numel()
-        dead = np.zeros(traces, dtype=bool)
-        chosen = self._stream(sample, DEAD_TRACES).permutation(traces)[: round(share * traces)]
-        dead[chosen] = True
-        return torch.from_numpy(dead).view(shape)
+        dead = np.zeros(shape.numel(), dtype=bool)
+        chosen = self._stream(sample, DEAD_TRACES).permutation(dead.size)
+        dead[chosen[: round(share * dead.size)]] = True
+        return dead.reshape(shape)
 
     def _stream(self, sample: int, purpose: int) -> np.random.Generator:
         key = (self.epoch, sample, purpose)
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """All that one epoch does to the samples of a split.
-
-    Attributes
-    ----------
-    samples
-        Global indices of the split's samples, int64 [sample], rising.
-    mirrored
-        Which of them are mirrored, bool [sample]; None: none.
-    corruption
-        Noise and dead traces; None: none.
-    """
-
-    samples: np.ndarray
-    mirrored: np.ndarray | None = None
-    corruption: Corruption | None = None
-
-    def corrupt(self, gathers: Tensor, samples: Tensor) -> Tensor:
-        """Apply noise and dead traces; see `Corruption`."""
-        return gathers if self.corruption is None else self.corruption(gathers, samples)
-
-    def mirror(self, gathers: Tensor, velocity: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """Mirror what is to be mirrored.
-
-        Parameters
-        ----------
-        gathers, velocity
-            [sample, source, receiver, time] and [sample, depth, x].
-        samples
-            Their global indices, int64 [sample].
-        """
-        if self.mirrored is None:
-            return gathers, velocity
-        which = torch.from_numpy(self.mirrored[np.searchsorted(self.samples, samples.numpy())])
-        return mirror(gathers, velocity, which.to(gathers.device))
-
-
 def corrupts(config: TrainingConfig) -> bool:
     """Return whether noise or dead traces are asked for: then gathers are scaled at each use."""
     return config.noise_snr is not None or config.dead_traces is not None
+
+
+def mirrored_rows(seed: int, epoch: int, count: int) -> np.ndarray:
+    """Return which of ``count`` samples are mirrored in an epoch, bool [sample]."""
+    return np.random.default_rng([seed, epoch, MIRROR]).random(count) < 0.5
+
+
+def mirror(gathers: Tensor, velocity: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
+    """Mirror some of gathers [sample, source, receiver, time] and velocity [sample, depth, x]."""
+    turned = torch.where(which[:, None, None, None], gathers.flip(1, 2), gathers)
+    return turned, torch.where(which[:, None, None], velocity.flip(2), velocity)
+
+
+def check_symmetric(data: DatasetReader, key: str = "training.mirror") -> None:
+    """Refuse a survey that is not its own mirror image about the middle of the model.
+
+    Raises
+    ------
+    InputError
+        Naming the setting that asks for mirror images, and what is not symmetric.
+    """
+    width, survey = float(data.x[0] + data.x[-1]), data.read_survey(0)
+    for kind in ("source", "receiver"):
+        x, depth = survey[f"{kind}_x"], survey[f"{kind}_depth"]
+        same = np.allclose(x, width - x[::-1], atol=1e-6 * width)
+        if not (same and np.allclose(depth, depth[::-1])):
+            raise InputError(
+                f"{key} = true: the {kind}s of {data.path} are not symmetric about"
+                f" x = {width / 2:g} m; set it to false"
+            )

@@ -1,310 +1,318 @@
-"""The samples of one split, scaled, in batches on the device.
+"""The samples of one split of a data set, scaled, in batches on the device.
 
 Scaled samples live in memory where they fit, on a GPU in its memory or else in the machine's, and
 are otherwise read and scaled anew each epoch, one batch ahead of the optimizer in threads of their
 own. Each sample is scaled by itself, so that all ways give the same bits.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from functools import partial
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from seistomo.config.training import TrainingConfig
 from seistomo.dataset import DatasetReader
+from seistomo.device import upload
 from seistomo.optim import Ranks
-from seistomo.progress import bar
+from seistomo.progress import bar, say
 from seistomo.ranks import Processes
-from seistomo.training.augmentation import Augmentation, Corruption
-from seistomo.training.late_scaling import LateScaling
+from seistomo.training.augmentation import Corruption, corrupts, mirror, mirrored_rows
 from seistomo.training.mute import Positions, own_positions
-from seistomo.training.normalization import Normalization
-from seistomo.training.prefetch import Submit, WaitClock, read_ahead, reader_count
-from seistomo.training.room import sample_bytes
+from seistomo.training.scaling import Normalization
 
-# What becomes of gathers and velocity between storage and network, given the samples' global
-# indices; see `SplitData`.
-Finish = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-
-
-class Batch:
-    """Samples that an objective reads part by part.
-
-    Parameters
-    ----------
-    samples
-        Global sample indices, int64 [sample].
-    gathers, velocity
-        Scaled, [n, source, receiver, time] and [n, depth, x].
-    rows
-        Which of the n belong to the batch, [sample], -1 for samples that another process holds;
-        left out: all in order.
-    device
-        Where parts are wanted.
-    finish
-        What is done to gathers and velocity at each use; left out: nothing.
-    pending
-        What to wait for before each of the n is there, [n]; left out: nothing.
-    clock
-        Told how long a part was waited for.
-    """
-
-    def __init__(
-        self,
-        samples: Tensor,
-        gathers: Tensor,
-        velocity: Tensor,
-        device: torch.device,
-        rows: Tensor | None = None,
-        finish: Finish | None = None,
-        pending: Sequence[Future] = (),
-        clock: WaitClock | None = None,
-    ):
-        self.samples, self.device, self._finish = samples, device, finish
-        self._gathers, self._velocity, self._rows = gathers, velocity, rows
-        self._pending, self._clock = pending, clock or WaitClock()
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return inputs [row, 1, source, receiver, time] and targets [row, depth, x]."""
-        samples = self.samples[rows]
-        if self._rows is not None:
-            rows = self._rows[rows]
-            if (rows < 0).any():
-                raise ValueError("a sample of the batch is held by another process")
-        with self._clock.waiting():
-            if self._pending:
-                for row in rows.tolist():
-                    self._pending[row].result()
-            gathers = _select(self._gathers, rows).to(self.device, non_blocking=True)
-            velocity = _select(self._velocity, rows).to(self.device, non_blocking=True)
-        if self._finish is not None:
-            gathers, velocity = self._finish(gathers, velocity, samples)
-        return gathers.float().unsqueeze(1), velocity
+# Threads that read and scale for a GPU, at most; a CPU's cores are busy with the network.
+MOST_READERS = 8
+# What is said of where samples are.
+KEPT = {
+    "device": "kept in memory",
+    "host": "kept in the machine's memory",
+    "file": "read anew each epoch",
+}
+Rows = NDArray[np.int64]
 
 
-class SplitData:
-    """The samples of one split.
+class GatherSamples:
+    """The samples of one split; see `seistomo.training.problem.Samples`.
 
     Parameters
     ----------
-    data
-        The data set.
-    samples
-        Global indices of the split's samples, int64 [sample].
+    data, indices
+        The data set, and the split's samples in it, int64 [sample], rising.
     normalization
         How they are scaled.
-    device
-        Where batches are wanted.
-    memory
-        Bytes in which samples may be kept, on the device: all are, or this process's share of
-        them, or none.
-    scale_late
-        Keep gathers as recorded, and scale them at each use, on the device: what changes them
-        anew each epoch, noise and dead traces, comes before the scaling.
-    host_memory
-        As ``memory``, in the machine's memory, for a GPU whose own does not do.
     processes
-        The processes that share each batch; left out: this one alone.
-
-    Attributes
-    ----------
-    clock
-        How long parts of batches were waited for.
-    place
-        Where samples are kept: "device", "host", or "file" where they are not.
-    owned
-        Whether each process keeps every `count`-th sample alone, for good; else the samples of
-        each batch are dealt out anew, and any may fall to any process.
+        The processes that share each batch.
+    room
+        Bytes in which samples may be kept, on the "device" and for a GPU on the "host" beside it;
+        what is taken of them is subtracted.
+    settings
+        Those of training, where samples are mirrored, noisy or short of traces anew each epoch.
+        Gathers are then kept as recorded and scaled at each use: what changes them comes first.
     """
 
     def __init__(
         self,
         data: DatasetReader,
-        samples: np.ndarray,
+        indices: Rows,
         normalization: Normalization,
-        device: torch.device,
-        memory: int,
-        scale_late: bool = False,
-        host_memory: int = 0,
-        processes: Processes | None = None,
+        processes: Processes,
+        room: dict[str, int],
+        settings: TrainingConfig | None = None,
     ):
-        self.samples, self.clock = samples, WaitClock()
-        self.processes = processes or Processes()
-        self._data, self._normalization, self._device = data, normalization, device
-        self._late = LateScaling(normalization.gathers, device) if scale_late else None
-        self._pinned = device.type == "cuda"
-        self._kept: tuple[Tensor, Tensor] | None = None
-        self._readers = reader_count(device, self.processes.local_count)
-        self.place, self.owned = self._choose_place(memory, host_memory)
-        if self.place != "file":
-            self._kept = self._keep()
+        self.data, self.indices, self.normalization = data, indices, normalization
+        self.processes, self.settings, self._room = processes, settings, room
+        self.late = settings is not None and corrupts(settings)
+        self.waited = 0.0  # seconds that batches were waited for so far
+        self.place = "file"  # where samples are kept: "device" or "host", "file" where they are not
+        # Whether each process keeps every `count`-th sample alone, for good; else the samples of
+        # each batch are dealt out anew, and any may fall to any process.
+        self.owned = False
+        self.kept: tuple[Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.indices)
 
-    @property
-    def in_memory(self) -> bool:
-        """Whether the samples are kept."""
-        return self._kept is not None
+    def to(self, device: torch.device) -> "GatherSamples":
+        """Scale the samples into memory where they fit; return them."""
+        self.device = device
+        self._readers = 1
+        if device.type == "cuda":
+            cores = (os.cpu_count() or 1) // self.processes.local_count
+            self._readers = max(1, min(MOST_READERS, cores))
+        self.place, self.owned = self._choose_place()
+        if self.place != "file":
+            self._room[self.place] -= self.needed_bytes(self.owned)
+            rows = self.processes.share(len(self)) if self.owned else np.arange(len(self))
+            kept = self.empty(len(rows), device if self.place == "device" else torch.device("cpu"))
+            with readers(self._readers) as pool:
+                done = pool.map(self._read, rows.tolist(), *kept)
+                for _ in bar(done, total=len(rows), description="scaling data", leave=False):
+                    pass
+            self.kept = kept
+        self._say_where()
+        return self
+
+    def _say_where(self) -> None:
+        if self.settings is None:
+            return
+        sizes = " x ".join(map(str, self.data.gather_shape))
+        models = " x ".join(map(str, self.data.velocity_shape))
+        owned = f", 1/{self.processes.count} by each process" if self.owned else ""
+        say(f"gathers {sizes} to models {models}; samples {KEPT[self.place]}{owned}")
 
     def needed_bytes(self, owned: bool = False) -> int:
         """Return the bytes that keeping all samples takes, or this process's share of them."""
         count = len(self.processes.share(len(self))) if owned else len(self)
-        return count * sample_bytes(
-            self._data.gather_shape, self._data.velocity_shape, self._normalization.gathers.dtype
-        )
+        shapes = self.data.gather_shape, self.data.velocity_shape
+        return count * sample_bytes(*shapes, self.normalization.gathers.dtype)
 
-    def owners(self, groups: Sequence[np.ndarray]) -> np.ndarray:
-        """Return which process takes each sample in an epoch of these batches, int64 [sample]."""
-        owners = np.arange(len(self)) % self.processes.count
-        if not self.owned:
-            for rows in groups:
-                owners[rows] = np.arange(len(rows)) % self.processes.count
-        return owners
+    def epoch(self, number: int, groups: Sequence[Rows]) -> "GatherEpoch":
+        """Return an epoch as (seed, number) has it, of batches of these rows of the split."""
+        settings, mirrored, corruption = self.settings, None, None
+        if settings is not None and settings.mirror:
+            mirrored = torch.from_numpy(mirrored_rows(settings.seed, number, len(self)))
+        if self.late:
+            wanted = settings.noise_snr, settings.dead_traces
+            corruption = Corruption(*wanted, settings.seed, number)
+        return GatherEpoch(self, groups, mirrored, corruption)
 
-    def batches(
-        self,
-        groups: Sequence[np.ndarray],
-        augmentation: Augmentation | None = None,
-        owners: np.ndarray | None = None,
-    ) -> Iterator[Batch]:
-        """Yield one batch for each group of rows of this split, int64 [sample].
+    def parts(self, size: int) -> Iterator[tuple[Rows, Tensor]]:
+        """Yield this process's share in parts: rows of the split, and inputs as they are scaled."""
+        own = torch.from_numpy(self.processes.share(len(self)))
+        plain = GatherEpoch(self, [], None, None)
+        parts = plain.parts(plain.samples[own], size)
+        # Of a share without samples there are no parts.
+        for (inputs, _), rows in zip(parts, own.split(size), strict=False):
+            yield rows.numpy(), inputs
 
-        Parameters
-        ----------
-        groups
-            The rows.
-        augmentation
-            What this epoch does to the samples.
-        owners
-            Process that takes each of the split's samples, int64 [sample]: of the others'
-            samples a batch knows the indices alone. Left out: this process takes all.
-        """
-        finish = self._finish_with(augmentation)
-        if self._kept is not None and self._kept[0].device.type == self._device.type:
-            for rows in groups:
-                yield self._kept_batch(rows, finish)
-            return
-        jobs = [partial(self._begin_batch, rows, finish, owners) for rows in groups]
-        smallest = max(1, min((len(rows) for rows in groups), default=1))
-        yield from read_ahead(jobs, self._readers, -(-self._readers // smallest))
-
-    def _choose_place(self, memory: int, host_memory: int) -> tuple[str, bool]:
-        """Return where samples are kept, and whether each process keeps its share alone.
-
-        All processes choose alike: they must deal samples out by one rule.
-        """
-        for place, room in (("device", memory), ("host", host_memory)):
-            for owned in (False, True) if self.processes.count > 1 else (False,):
-                if self.processes.agree(self.needed_bytes(owned) <= room):
-                    return place, owned
-        return "file", False
-
-    def _finish_with(self, augmentation: Augmentation | None) -> Finish | None:
-        """Return what is done to samples at each use."""
-        if augmentation is None and self._late is None:
-            return None
-
-        def finish(gathers: Tensor, velocity: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
-            if self._late is not None:
-                gathers = gathers.float() * self._normalization.gathers.level
-                if augmentation is not None:
-                    gathers = augmentation.corrupt(gathers, samples)
-                gathers = self._late(gathers, self._positions(samples.tolist()))
-            if augmentation is not None:
-                gathers, velocity = augmentation.mirror(gathers, velocity, samples)
-            return gathers, velocity
-
-        return finish
-
-    def _positions(self, samples: Sequence[int]) -> list[Positions | None] | None:
+    def positions(self, samples: Sequence[int]) -> list[Positions | None] | None:
         """Return the samples' own positions, where a mute asks for them."""
-        if self._normalization.gathers.mute is None:
+        if self.normalization.gathers.mute is None:
             return None
-        return [own_positions(self._data, sample) for sample in samples]
+        return [own_positions(self.data, sample) for sample in samples]
 
-    def _kept_batch(self, rows: np.ndarray, finish: Finish | None) -> Batch:
-        gathers, velocity = self._kept
-        samples = torch.from_numpy(self.samples[rows])
-        places = torch.from_numpy(self._place_of(rows))
-        return Batch(samples, gathers, velocity, self._device, places, finish, clock=self.clock)
-
-    def _place_of(self, rows: np.ndarray) -> np.ndarray:
-        """Return where rows are among those kept, -1: another process keeps them."""
+    def places(self, rows: Rows) -> Rows:
+        """Return where rows of the split are among those kept, -1: another process keeps them."""
         if not self.owned:
             return rows
         place, owner = np.divmod(rows, self.processes.count)
         return np.where(owner == self.processes.rank, place, -1)
 
-    def _begin_batch(
-        self,
-        rows: np.ndarray,
-        finish: Finish | None,
-        owners: np.ndarray | None,
-        submit: Submit,
-    ) -> Batch:
-        """Return a batch whose samples are being fetched."""
-        own = np.arange(len(rows))
-        if owners is not None:
-            own = own[owners[rows] == self.processes.rank]
-        gathers, velocity = self._empty(len(own), pinned=self._pinned)
-        pending = [
-            submit(self._fetch, int(row), gathers[place], velocity[place])
-            for place, row in enumerate(rows[own])
-        ]
-        places = torch.full((len(rows),), -1)
-        places[own] = torch.arange(len(own))
-        samples = torch.from_numpy(self.samples[rows])
-        return Batch(samples, gathers, velocity, self._device, places, finish, pending, self.clock)
-
-    def _keep(self) -> tuple[Tensor, Tensor]:
-        rows = self.processes.share(len(self)) if self.owned else np.arange(len(self))
-        where = self._device if self.place == "device" else "cpu"
-        gathers, velocity = self._empty(len(rows), where)
-
-        def keep(place: int) -> None:
-            one_gather, one_velocity = self._empty(1)
-            self._read(int(self.samples[rows[place]]), one_gather[0], one_velocity[0])
-            gathers[place].copy_(one_gather[0])
-            velocity[place].copy_(one_velocity[0])
-
-        jobs = [partial(_begin, keep, place) for place in range(len(rows))]
-        reading = read_ahead(jobs, self._readers, self._readers)
-        for done in bar(reading, total=len(rows), description="scaling data", leave=False):
-            done.result()
-        return gathers, velocity
-
-    def _empty(
-        self, count: int, device: torch.device | str = "cpu", pinned: bool = False
+    def empty(
+        self, count: int, device: torch.device, pinned: bool = False
     ) -> tuple[Tensor, Tensor]:
+        """Return room for gathers [sample, source, receiver, time], velocity [sample, depth, x]."""
         # Pinned: pages that the GPU can fetch by itself, while the CPU goes on.
         options = {"device": device, "pin_memory": pinned}
-        kind = getattr(torch, self._normalization.gathers.dtype)
-        gathers = torch.empty(count, *self._data.gather_shape, dtype=kind, **options)
-        return gathers, torch.empty(count, *self._data.velocity_shape, **options)
+        kind = getattr(torch, self.normalization.gathers.dtype)
+        gathers = torch.empty(count, *self.data.gather_shape, dtype=kind, **options)
+        return gathers, torch.empty(count, *self.data.velocity_shape, **options)
 
-    def _fetch(self, row: int, gathers: Tensor, velocity: Tensor) -> None:
+    def read_ahead(
+        self, groups: Sequence[Rows], epoch: "GatherEpoch", owners: Rows
+    ) -> Iterator["ReadBatch"]:
+        """Yield the batches of these rows, the next one or more being read meanwhile.
+
+        A batch holds those samples that ``owners`` [row of the split] give to this process.
+        """
+        smallest = max(1, min(map(len, groups), default=1))
+        ahead, begun = max(1, -(-self._readers // smallest)), deque()
+        with readers(self._readers) as pool:
+            for number in range(len(groups)):
+                for rows in groups[number + len(begun) : number + 1 + ahead]:
+                    own = np.flatnonzero(owners[rows] == self.processes.rank)
+                    begun.append(ReadBatch(epoch, rows, own, pool))
+                yield begun.popleft()
+
+    def fetch(self, row: int, gathers: Tensor, velocity: Tensor) -> None:
         """Put one sample, by its row in the split, where it is wanted."""
-        if self._kept is None:
-            self._read(int(self.samples[row]), gathers, velocity)
+        if self.kept is None:
+            self._read(row, gathers, velocity)
             return
-        place = int(self._place_of(np.array(row)))
-        gathers.copy_(self._kept[0][place])
-        velocity.copy_(self._kept[1][place])
+        place = int(self.places(np.array(row)))
+        gathers.copy_(self.kept[0][place])
+        velocity.copy_(self.kept[1][place])
 
-    def _read(self, sample: int, gathers: Tensor, velocity: Tensor) -> None:
-        scaling, recorded = self._normalization, self._data.read_gathers([sample])
-        if self._late is not None:
-            wanted = scaling.gathers.unscaled(recorded)
+    def _read(self, row: int, gathers: Tensor, velocity: Tensor) -> None:
+        sample, scaling = int(self.indices[row]), self.normalization
+        recorded = torch.from_numpy(self.data.read_gathers([sample])).to(gathers.device)
+        if self.late:
+            gathers.copy_(recorded[0] * (1 / scaling.gathers.level))
         else:
-            wanted = scaling.gathers(recorded, self._positions([sample]))
-        gathers.numpy()[...] = wanted[0]
-        velocity.numpy()[...] = scaling.velocity.scale(self._data.read_velocity([sample])[0])
+            gathers.copy_(scaling.gathers.scaled(recorded, self.positions([sample]))[0])
+        model = scaling.velocity.scale(self.data.read_velocity([sample])[0])
+        velocity.copy_(torch.from_numpy(model))
+
+    def _choose_place(self) -> tuple[str, bool]:
+        """Return where samples are kept, and whether each process keeps its share alone.
+
+        All processes choose alike: they must deal samples out by one rule.
+        """
+        for place in ("device", "host"):
+            for owned in (False, True) if self.processes.count > 1 else (False,):
+                if self.processes.agree(self.needed_bytes(owned) <= self._room.get(place, 0)):
+                    return place, owned
+        return "file", False
+
+
+class GatherEpoch:
+    """One epoch over `GatherSamples`; see `seistomo.training.problem.Epoch`.
+
+    Parameters
+    ----------
+    held
+        The samples.
+    groups
+        Rows of the split that make each batch.
+    mirrored
+        Which of the split's samples are mirrored, bool [sample]; None: none.
+    corruption
+        Noise and dead traces; None: none.
+    """
+
+    def __init__(
+        self,
+        held: GatherSamples,
+        groups: Sequence[Rows],
+        mirrored: Tensor | None,
+        corruption: Corruption | None,
+    ):
+        self.held, self._groups = held, groups
+        self._mirrored, self._corruption = mirrored, corruption
+        self.samples = torch.from_numpy(held.indices)
+        self.batches = [self.samples[rows] for rows in groups]
+        self.owners = np.arange(len(held)) % held.processes.count
+        if not held.owned:
+            for rows in groups:
+                self.owners[rows] = np.arange(len(rows)) % held.processes.count
+
+    def from_batch(self, first: int) -> Iterator["ReadBatch | None"]:
+        """Yield the batches from number ``first`` on; None where samples are on the device."""
+        if self._at_hand:
+            yield from (None for _ in self._groups[first:])
+        else:
+            yield from self.held.read_ahead(self._groups[first:], self, self.owners)
+
+    def parts(self, samples: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield inputs and targets of any samples of the split, ``size`` at once.
+
+        Inputs are [sample, 1, source, receiver, time], targets [sample, depth, x]; ``samples``
+        global indices, int64 [sample], on the CPU.
+        """
+        if not len(samples):
+            return
+        held, rows = self.held, torch.searchsorted(self.samples, samples)
+        places = torch.from_numpy(held.places(rows.numpy()))
+        require_own(places)
+        if not self._at_hand:
+            own = np.full(len(held), held.processes.rank)
+            groups = [part.numpy() for part in rows.split(size)]
+            for batch in held.read_ahead(groups, self, own):
+                yield batch.take(torch.arange(len(batch.rows)))
+            return
+        # One transfer of indices for all parts, which waits for nothing.
+        for part, where in zip(
+            rows.split(size), upload(places, held.device).split(size), strict=True
+        ):
+            mark = time.perf_counter()
+            taken = tuple(values[where] for values in held.kept)
+            held.waited += time.perf_counter() - mark
+            yield self.finished(*taken, part)
+
+    @property
+    def _at_hand(self) -> bool:
+        return self.held.kept is not None and self.held.kept[0].device.type == self.held.device.type
+
+    def finished(self, gathers: Tensor, velocity: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets of samples as they are kept, by their rows in the split."""
+        held = self.held
+        if held.late:
+            scaling, samples = held.normalization.gathers, self.samples[rows]
+            gathers = gathers.float() * scaling.level
+            if self._corruption is not None:
+                gathers = self._corruption(gathers, samples)
+            gathers = scaling.scaled(gathers, held.positions(samples.tolist()))
+        if self._mirrored is not None:
+            which = upload(self._mirrored[rows], gathers.device)
+            gathers, velocity = mirror(gathers, velocity, which)
+        return gathers.float().unsqueeze(1), velocity
+
+
+class ReadBatch:
+    """A batch of rows of the split, some of which, this process's own, other threads read."""
+
+    def __init__(self, epoch: GatherEpoch, rows: Rows, own: Rows, pool: ThreadPoolExecutor):
+        held = epoch.held
+        self._epoch, self.rows = epoch, torch.from_numpy(rows)
+        self._places = torch.full((len(rows),), -1)
+        self._places[own] = torch.arange(len(own))
+        pinned = held.device.type == "cuda"
+        self._values = held.empty(len(own), torch.device("cpu"), pinned)
+        self._pending: list[Future] = [
+            pool.submit(held.fetch, row, *(values[place] for values in self._values))
+            for place, row in enumerate(rows[own].tolist())
+        ]
+
+    def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets of some samples, by their place in the batch."""
+        held, places, mark = self._epoch.held, self._places[rows], time.perf_counter()
+        require_own(places)
+        for place in places.tolist():
+            self._pending[place].result()
+        first, last = int(places[0]), int(places[-1]) + 1
+        # Rows in a row are a view, which keeps pinned memory pinned.
+        in_a_row = torch.equal(places, torch.arange(first, last))
+        taken = (v[first:last] if in_a_row else v[places] for v in self._values)
+        taken = tuple(values.to(held.device, non_blocking=True) for values in taken)
+        held.waited += time.perf_counter() - mark
+        return self._epoch.finished(*taken, self.rows[rows])
 
 
 class SharedRanks(Ranks):
@@ -313,7 +321,7 @@ class SharedRanks(Ranks):
     Parameters
     ----------
     samples
-        Global indices of the training set, rising, int64 [sample].
+        Numbers of the training set's samples, rising, int64 [sample].
     owners
         Rank that holds each, int64 [sample].
     """
@@ -330,69 +338,25 @@ class SharedRanks(Ranks):
         return samples[owners == self.rank]
 
 
-class EpochData:
-    """One epoch over a split: its batches in order, and any of its samples.
-
-    Parameters
-    ----------
-    split
-        The samples.
-    groups
-        Rows of the split that make each batch, int64 [sample].
-    mirrored
-        Which of the split's samples are mirrored in this epoch, bool [sample]; None: none.
-    corruption
-        Noise and dead traces of this epoch; None: none.
-
-    Attributes
-    ----------
-    samples
-        Global indices of the split's samples, int64 [sample], rising.
-    batches
-        Global indices of each batch's samples, int64 [sample].
-    owners
-        Process that takes each sample in this epoch, int64 [sample].
-    """
-
-    def __init__(
-        self,
-        split: SplitData,
-        groups: Sequence[np.ndarray],
-        mirrored: np.ndarray | None = None,
-        corruption: Corruption | None = None,
-    ):
-        self._split, self._groups, self._augmentation = split, groups, None
-        if mirrored is not None or corruption is not None:
-            self._augmentation = Augmentation(split.samples, mirrored, corruption)
-        self.owners = split.owners(groups)
-        self.samples = torch.from_numpy(split.samples)
-        self.batches = [self.samples[rows] for rows in groups]
-
-    def __len__(self) -> int:
-        return len(self._groups)
-
-    def from_batch(self, first: int) -> Iterator[Batch]:
-        """Yield the batches from number ``first``, counted from 0, on."""
-        return self._split.batches(self._groups[first:], self._augmentation, self.owners)
-
-    def parts(self, samples: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield inputs and targets of any samples of the split, ``size`` at once.
-
-        Shapes are those of `Batch.take`; ``samples`` are global indices, int64 [sample].
-        """
-        rows = np.searchsorted(self._split.samples, samples.numpy())
-        groups = [rows[first : first + size] for first in range(0, len(rows), size)]
-        for batch in self._split.batches(groups, self._augmentation):
-            yield batch.take(torch.arange(len(batch)))
+def sample_bytes(
+    gather_shape: Sequence[int], velocity_shape: Sequence[int], gather_type: str
+) -> int:
+    """Return the bytes of one scaled sample: gathers of ``gather_type`` and velocity."""
+    gathers = np.dtype(gather_type).itemsize * int(np.prod(gather_shape))
+    return gathers + 4 * int(np.prod(velocity_shape))
 
 
-def _begin(work: Callable[[int], None], place: int, submit: Submit) -> Future:
-    return submit(work, place)
+def require_own(places: Tensor) -> None:
+    """Refuse samples that this process does not hold, for which `Ranks.share` is to blame."""
+    if (places < 0).any():
+        raise ValueError("a sample of the batch is held by another process")
 
 
-def _select(values: Tensor, rows: Tensor) -> Tensor:
-    # Rows in a row: a view, which keeps pinned memory pinned.
-    first = int(rows[0])
-    if torch.equal(rows, torch.arange(first, first + len(rows))):
-        return values[first : first + len(rows)]
-    return values[rows.to(values.device)]
+@contextmanager
+def readers(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Give threads that read; what they have not begun when a ``with`` block ends is given up."""
+    pool = ThreadPoolExecutor(count, thread_name_prefix="reader")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -17,6 +17,12 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from seistomo.config import LoopConfig
 from seistomo.config.schema import toml_text
+from seistomo.device import (
+    check_precision,
+    random_state,
+    restore_random_state,
+    torch_settings,
+)
 from seistomo.errors import InputError, TrainingDivergedError
 from seistomo.interrupts import interrupts_held, interrupts_noted
 from seistomo.networks import parameter_count
@@ -34,12 +40,6 @@ from seistomo.training.averaging import WeightAverage
 from seistomo.training.batches import batch_count, batch_size, check_interval, epoch_groups
 from seistomo.training.checkpoint import Checkpoint, Progress, checkpoint_to_resume
 from seistomo.training.data import SharedRanks
-from seistomo.training.device import (
-    check_precision,
-    random_state,
-    restore_random_state,
-    torch_settings,
-)
 from seistomo.training.directory import RunDirectory
 from seistomo.training.history import (
     BEST,

@@ -1,229 +1,221 @@
 """What a training step takes of memory, part by part, and how many samples a limit leaves room for.
 
-Vectors as long as the weights are counted by optimizer. What a forward and backward pass holds is
-found by running it on tensors without content (torch's meta device), which have sizes and
-lifetimes but take no memory or time: so any network is counted as autograd treats it.
+Vectors as long as the weights are counted by optimizer; what a pass through the network holds is
+counted on tensors without content (torch's meta device) and taken times measured factors. What
+remains is a margin: an estimate that was wrong costs a smaller micro-batch, not the run.
 """
 
 import copy
 import resource
 import sys
-import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_iter
 
-from seistomo.config import Config
 from seistomo.errors import InputError
 from seistomo.optim import SGN, SQGN, SVRG, options_in_effect
-from seistomo.optim.curvature import LinearizedPart, NetworkAt, WeightedPart, twice_differentiable
-from seistomo.training.losses import squared_error
-from seistomo.training.room import GIB, sample_bytes
 
-# Measured resident memory over the bytes of live tensors: what kernels take for themselves, and
-# holes between blocks. On a CPU at the paper's size 1.2 (gradients) to 1.5 (products).
-ALLOWANCE = {"cpu": 1.5, "cuda": 1.3}
+GIB = 2**30
+# Live bytes of a pass over those that the forward pass saves for it and twice its largest layer:
+# measured on five networks of the presets, on which the first two vary by a tenth, the last by 0.3.
+PASSES = {"gradient": 0.7, "Gauss-Newton product": 1.0, "Hessian product": 1.4}
+# Resident bytes over live ones: what kernels take for themselves, and holes between blocks. On a
+# CPU at the paper's size 1.2 (gradients) to 1.5 (products).
+MARGIN = {"cpu": 1.5, "cuda": 1.3}
 # Interpreter, libraries and their buffers (0.4 GiB; up to 0.7 with what torch loads for its first
-# forward-mode derivative), and what a benchmark's process holds beside; on a GPU its context and
-# the convolutions' workspace.
-PROGRAM = {"cpu": GIB, "cuda": GIB}
-
-GRADIENT, PRODUCT, HESSIAN = "gradient", "Gauss-Newton product", "Hessian product"
-
-READ_ANEW = "samples of two batches"
+# forward-mode derivative); on a GPU its context and the convolutions' workspace.
+PROGRAM = GIB
 
 
-@dataclass(frozen=True)
-class Vectors:
-    """What an optimizer holds, in numbers a weight.
+class Vectors(NamedTuple):
+    """What an optimizer holds, in numbers a weight."""
 
-    Attributes
-    ----------
-    state
-        From step to step.
-    work
-        Within a step, beside its state: gradients, and what a step is made of.
-    passes
-        Which passes through the network it asks for: "gradient" and perhaps a product.
-    known
-        Whether the numbers are this optimizer's own; else they are Adam's.
-    replays
-        Whether it asks for many products at the same weights: where a batch is forwarded at
-        once, its activations are then kept a second time.
-    """
-
-    state: int
-    work: int
-    passes: tuple[str, ...] = (GRADIENT,)
-    known: bool = True
-    replays: bool = False
+    state: int  # from step to step
+    work: int  # within a step beside its state: gradients, and what a step is made of
+    passes: tuple[str, ...] = ("gradient",)  # that it asks for
+    known: bool = True  # whether the numbers are this optimizer's own; else they are Adam's
+    kept_twice: bool = False  # activations, of products with a batch that is forwarded at once
 
 
 @dataclass(frozen=True)
-class MemoryEstimate:
-    """Bytes of a training step.
+class StepMemory:
+    """Bytes of a training step."""
 
-    Attributes
-    ----------
-    limit
-        The most that was allowed.
-    micro_batch
-        Samples forwarded at once.
-    parts
-        Bytes by what takes them.
-    """
+    parts: dict[str, int]  # what does not depend on how many samples are forwarded at once
+    read_ahead: int  # part of it, which is free where samples are kept in memory
+    sample: int  # for each sample that is forwarded at once
+    share: int  # samples of a batch that fall to this process
+    kept_twice: bool
 
-    limit: int
-    micro_batch: int
-    parts: dict[str, int]
+    def total(self, at_once: int) -> int:
+        """Return the bytes of a step with so many samples forwarded at once."""
+        return sum(self.parts.values()) + self.activations(at_once)
 
-    @property
-    def read_anew(self) -> int:
-        """Bytes that are set aside for samples which are not kept in memory."""
-        return self.parts.get(READ_ANEW, 0)
+    def activations(self, at_once: int) -> int:
+        """Return the bytes of the largest pass."""
+        return at_once * self.sample * (2 if self.kept_twice and at_once >= self.share else 1)
 
-    @property
-    def total(self) -> int:
-        """Sum of the parts."""
-        return sum(self.parts.values())
+    def most_samples(self, asked: int, limit: float, name: str) -> int:
+        """Return how many samples, at most as asked, to forward at once within a limit, GiB.
 
-    def __str__(self) -> str:
-        """Return a short table."""
-        rows = [*self.parts.items(), ("in all", self.total)]
-        width = max(len(name) for name, _ in rows)
-        lines = [f"memory, estimated (limit {self.limit / GIB:g} GiB):"]
-        return "\n".join([*lines, *(f"  {n:<{width}}  {b / GIB:7.3f} GiB" for n, b in rows)])
+        It depends on the configuration and the kind of device alone, not on the machine's state,
+        so that a run can be repeated.
+
+        Raises
+        ------
+        InputError
+            If not even one fits; ``name`` is the optimizer's.
+        """
+        for at_once in range(min(asked, self.share), 0, -1):
+            if self.total(at_once) <= limit * GIB:
+                return at_once
+        largest = max(self.parts, key=self.parts.get)
+        raise InputError(
+            f"training.memory_limit = {limit:g}: optimizer {name} needs"
+            f" {self.total(1) / GIB:.2f} GiB with one sample at once,"
+            f" {self.parts[largest] / GIB:.2f} of it for {largest}; allow at least that"
+        )
+
+    def table(self, at_once: int, limit: float) -> str:
+        """Return a table for people; ``limit`` in GiB."""
+        samples = "1 sample" if at_once == 1 else f"{at_once} samples"
+        rows = {**self.parts, f"activations of {samples} at once": self.activations(at_once)}
+        rows["in all"] = self.total(at_once)
+        width = max(map(len, rows))
+        lines = [f"memory, estimated (limit {limit:g} GiB):"]
+        return "\n".join(
+            [*lines, *(f"  {n:<{width}}  {b / GIB:7.3f} GiB" for n, b in rows.items())]
+        )
 
 
 def optimizer_vectors(
     optimizer: torch.optim.Optimizer, options: Mapping[str, Any], batches_per_epoch: int
 ) -> Vectors:
-    """Return what an optimizer holds.
-
-    Parameters
-    ----------
-    optimizer
-        The optimizer.
-    options
-        What its constructor was given.
-    batches_per_epoch
-        Batches of an epoch, for intervals of an epoch.
-    """
-    kind = type(optimizer)
-    given = options_in_effect(optimizer, options)
+    """Return what an optimizer with these options of its constructor holds."""
+    kind, given = type(optimizer), options_in_effect(optimizer, options)
     interval = given.get("full_gradient_interval")
     # A snapshot holds the gradients of the batches until the next and the full one.
     steps = {"epoch": batches_per_epoch, "never": -1}.get(interval, interval)
+    product = {"gauss_newton": ("Gauss-Newton product",), "hessian": ("Hessian product",)}
+    passes = ("gradient", *product.get(given.get("curvature"), ()))
     if kind is SVRG:
-        return Vectors(state=steps + 1, work=4)
+        return Vectors(steps + 1, 4)
     if kind is SQGN:
-        curvature = given["curvature"]
-        means = 2 if curvature == "hessian" else 0
+        means = 2 if given["curvature"] == "hessian" else 0
         # Work: 6 by count, and more by a measured step at the paper's size.
-        return Vectors(
-            state=2 * given["history"] + steps + 2 + means, work=10, passes=_passes(curvature)
-        )
+        return Vectors(2 * given["history"] + steps + 2 + means, 10, passes)
     if kind is SGN:
-        remembered = int(given["momentum"] > 0)
-        return Vectors(state=remembered, work=9, passes=_passes(given["curvature"]), replays=True)
+        return Vectors(int(given["momentum"] > 0), 9, passes, kept_twice=True)
     if kind is torch.optim.SGD:
-        return Vectors(state=int(given["momentum"] > 0), work=2)
-    amsgrad = bool(given.get("amsgrad"))
-    return Vectors(state=2 + amsgrad, work=3, known=kind is torch.optim.Adam)
+        return Vectors(int(given["momentum"] > 0), 2)
+    return Vectors(2 + bool(given.get("amsgrad")), 3, known=kind is torch.optim.Adam)
 
 
-def limited_micro_batch(
-    config: Config,
+def step_memory(
     network: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    name: str,
+    vectors: Vectors,
     device: torch.device,
-    asked: int,
     share: int,
-    batches_per_epoch: int,
-) -> MemoryEstimate:
-    """Return how many samples to forward at once within ``training.memory_limit``.
-
-    It depends on the configuration and the kind of device alone, not on the machine's state, so
-    that a run can be repeated.
+    read_ahead: int = 0,
+    averages: int = 0,
+) -> StepMemory:
+    """Return what a step takes.
 
     Parameters
     ----------
-    config
-        The run's configuration; ``training.memory_limit`` is set.
     network
-        The network, with ``gather_shape`` and ``velocity_shape``.
-    optimizer
-        The optimizer of its weights.
+        With ``gather_shape`` and ``largest_activation``.
+    name, vectors
+        The optimizer, and what it holds.
     device
         Where it computes.
-    asked
-        Samples to forward at once where memory is no matter.
     share
         Samples of a batch that fall to this process.
-    batches_per_epoch
-        Batches of an epoch.
-
-    Raises
-    ------
-    InputError
-        If not even one sample at once fits.
+    read_ahead
+        Bytes of samples that are read ahead.
+    averages
+        Numbers a weight for its average.
     """
-    limit = int(config.training.memory_limit * GIB)
-    vectors = optimizer_vectors(optimizer, config.optimizer.options, batches_per_epoch)
-    fixed = _fixed_parts(config, network, vectors, device, share)
-    passes = _linear_passes(network, vectors, ALLOWANCE[device.type], share)
-    room = limit - sum(fixed.values())
-    most = min(asked, share)
-    fitting = [m for m in range(1, most + 1) if max(p(m) for p in passes.values()) <= room]
-    chosen = max(fitting, default=1)
-    name, worst = max(((name, p(chosen)) for name, p in passes.items()), key=lambda pair: pair[1])
-    samples = "1 sample" if chosen == 1 else f"{chosen} samples"
-    estimate = MemoryEstimate(limit, chosen, {**fixed, f"{name} of {samples} at once": worst})
-    if not fitting:
-        largest = max(estimate.parts, key=estimate.parts.get)
-        raise InputError(
-            f"training.memory_limit = {config.training.memory_limit:g}: optimizer"
-            f" {config.optimizer.name} needs {estimate.total / GIB:.2f} GiB with one sample at"
-            f" once, {estimate.parts[largest] / GIB:.2f} of it for {largest}; allow at least that"
-        )
-    return estimate
+    one = sum(4 * parameter.numel() for parameter in network.parameters())
+    taken_for = "" if vectors.known else ", taken for Adam"
+    parts = {
+        "program and libraries": PROGRAM,
+        "weights": one,
+        f"state of {name}{taken_for}: {vectors.state} numbers a weight": vectors.state * one,
+        f"gradients and work of a step: {vectors.work} numbers a weight": vectors.work * one,
+        "average of the weights": averages * one,
+        "samples of two batches": read_ahead,
+    }
+    factor = MARGIN[device.type] * max(PASSES[name] for name in vectors.passes)
+    sample = int(factor * (saved_bytes(network) + 2 * 4 * network.largest_activation))
+    parts = {what: size for what, size in parts.items() if size}
+    return StepMemory(parts, read_ahead, sample, share, vectors.kept_twice)
 
 
-def pass_bytes(network: nn.Module, samples: int, kind: str) -> int:
-    """Return the bytes that are live at once, at most, in a pass through a network.
+def saved_bytes(network: nn.Module) -> int:
+    """Return the bytes that a forward pass of one sample more keeps for the backward pass."""
+    network = copy.deepcopy(network).to("meta")
+    own = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
+
+    def count(samples: int) -> int:
+        saved: dict[int, torch.UntypedStorage] = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            saved[storage._cdata] = storage
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            outputs = network(torch.zeros(samples, 1, *network.gather_shape, device="meta"))
+        del outputs
+        return sum(storage.nbytes() for key, storage in saved.items() if key not in own)
+
+    return count(2) - count(1)
+
+
+def room_for_samples(
+    asked: float | None, device: torch.device, neighbours: int, step: int = 0
+) -> dict[str, int]:
+    """Return the bytes in which scaled samples may be kept, on the device and on its host.
 
     Parameters
     ----------
-    network
-        The network, with ``gather_shape`` and ``velocity_shape``; its weights are not counted.
-    samples
-        Samples forwarded at once.
-    kind
-        "gradient", "Gauss-Newton product" or "Hessian product".
+    asked
+        GiB on the device; None: on a CPU half of what is free, on a GPU what a step leaves free.
+    device
+        Where the network computes.
+    neighbours
+        Processes that share this machine.
+    step
+        Bytes that a step takes, of which weights are there already.
     """
-    network = copy.deepcopy(network).to("meta")
-    at = NetworkAt(network, None)
-    vector = [torch.zeros_like(variable) for variable in at.variables]
-    with _LiveBytes() as counted:
-        inputs = torch.zeros(samples, 1, *network.gather_shape, device="meta")
-        targets = torch.zeros(samples, *network.velocity_shape, device="meta")
-        if kind == PRODUCT:
-            part = WeightedPart(inputs, targets, 1.0, alone=False)
-            LinearizedPart(at, squared_error, part).product(vector, "forward")
-        else:
-            with twice_differentiable():
-                hessian = kind == HESSIAN
-                loss = squared_error(at(inputs), targets)
-                gradient = at.derivative(loss, create_graph=hessian)
-                if hessian:
-                    slopes = [(g * v).sum() for g, v in zip(gradient, vector, strict=True)]
-                    at.derivative(torch.stack(slopes).sum())
-    return counted.peak
+    host = free_memory() // 2 // neighbours
+    if device.type != "cuda":
+        return {"device": host if asked is None else int(asked * GIB)}
+    if asked is not None:
+        return {"device": int(asked * GIB)}
+    free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    return {"device": max(0, free - step), "host": host}
+
+
+def free_memory() -> int:
+    """Return the bytes of memory that this process may still take (Linux; else 2 GiB)."""
+    limits = []
+    try:
+        meminfo = Path("/proc/meminfo").read_text()
+        limits.append(int(meminfo.split("MemAvailable:")[1].split()[0]) * 1024)
+        group = Path("/sys/fs/cgroup")
+        most, used = (int((group / f"memory.{n}").read_text()) for n in ("max", "current"))
+        limits.append(max(0, most - used))
+    except (OSError, ValueError, IndexError):
+        # Another system, or no limit on this one.
+        pass
+    return min(limits, default=2 * GIB)
 
 
 def peak_memory(device: torch.device) -> int:
@@ -232,85 +224,3 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_reserved(device)
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _passes(curvature: str) -> tuple[str, ...]:
-    product = {"gauss_newton": (PRODUCT,), "hessian": (HESSIAN,)}
-    return (GRADIENT, *product.get(curvature, ()))
-
-
-def _fixed_parts(
-    config: Config, network: nn.Module, vectors: Vectors, device: torch.device, share: int
-) -> dict[str, int]:
-    """Return the bytes of what does not depend on how many samples are forwarded at once."""
-    one = sum(4 * parameter.numel() for parameter in network.parameters())
-    name = config.optimizer.name if vectors.known else f"{config.optimizer.name}, taken for Adam"
-    parts = {
-        "program and libraries": PROGRAM[device.type],
-        "weights": one,
-        f"state of {name}: {vectors.state} numbers a weight": vectors.state * one,
-        f"gradients and work of a step: {vectors.work} numbers a weight": vectors.work * one,
-    }
-    if config.training.averaging != "none":
-        parts["average of the weights: 2 numbers a weight"] = 2 * one
-    if device.type == "cpu":
-        # One that is used and one that is read; samples that are kept have what is left.
-        sample = sample_bytes(
-            network.gather_shape, network.velocity_shape, config.training.gather_type
-        )
-        parts[READ_ANEW] = 2 * share * sample
-    return parts
-
-
-def _linear_passes(
-    network: nn.Module, vectors: Vectors, allowance: float, share: int
-) -> dict[str, Callable[[int], int]]:
-    """Return the bytes of each pass as a function of the samples forwarded at once."""
-
-    def line(kind: str) -> Callable[[int], int]:
-        one, two = (pass_bytes(network, samples, kind) for samples in (1, 2))
-
-        def needed(samples: int) -> int:
-            kept_twice = vectors.replays and kind == PRODUCT and samples >= share
-            factor = allowance * (2 if kept_twice else 1)
-            return int(factor * (one + (samples - 1) * (two - one)))
-
-        return needed
-
-    return {kind: line(kind) for kind in vectors.passes}
-
-
-class _LiveBytes(TorchDispatchMode):
-    """Counts the bytes of tensors that are made inside a ``with`` block, while they live.
-
-    Attributes
-    ----------
-    peak
-        The most at once.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.peak = self._now = 0
-        self._sizes: dict[int, int] = {}
-
-    def __torch_dispatch__(
-        self, function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
-    ) -> Any:
-        result = function(*args, **(kwargs or {}))
-        for tensor in tree_iter(result):
-            if isinstance(tensor, Tensor):
-                self._meet(tensor.untyped_storage())
-        return result
-
-    def _meet(self, storage: torch.UntypedStorage) -> None:
-        key = storage._cdata
-        if key in self._sizes:
-            return
-        self._sizes[key] = storage.nbytes()
-        self._now += storage.nbytes()
-        self.peak = max(self.peak, self._now)
-        weakref.finalize(storage, self._forget, key)
-
-    def _forget(self, key: int) -> None:
-        self._now -= self._sizes.pop(key)

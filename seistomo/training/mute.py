@@ -27,38 +27,20 @@ TAPER = 0.25
 
 @dataclass(frozen=True)
 class Mute:
-    """Which times of a trace are silenced.
+    """Which times of a trace are silenced."""
 
-    Attributes
-    ----------
-    kind
-        "direct" or "top".
-    speed
-        Speed of the direct wave, m/s.
-    start, end
-        When the wavelet starts and ends after the shot, s.
-    time_step, time_samples
-        Of the records: s, and how many.
-    positions
-        Of sources and receivers before jitter, m: ``source_x source_depth`` [source],
-        ``receiver_x receiver_depth`` [receiver].
-    """
-
-    kind: str
-    speed: float
-    start: float
+    kind: str  # direct or top
+    speed: float  # of the direct wave, m/s
+    start: float  # of the wavelet after the shot, s
     end: float
-    time_step: float
+    time_step: float  # of the records, s
     time_samples: int
-    positions: dict[str, list[float]]
+    positions: dict[str, list[float]]  # of sources and receivers before jitter, m, by NAMES
 
     def weights(self, positions: Positions | None = None) -> np.ndarray:
         """Return the factors on a sample's gathers, 0 to 1, float32 [source, receiver, time].
 
-        Parameters
-        ----------
-        positions
-            The sample's own, keys as in the class; left out: those before jitter.
+        ``positions`` are the sample's own, by the same names; left out: those before jitter.
         """
         places = {key: np.asarray((positions or self.positions)[key]) for key in NAMES}
         offset = np.hypot(

@@ -10,23 +10,23 @@ import numpy as np
 import torch
 
 from seistomo.config import Config, parse_config
-from seistomo.device import choose_device
+from seistomo.device import (
+    check_precision,
+    choose_device,
+    computing_in,
+    convolution_type,
+    torch_settings,
+)
 from seistomo.errors import InputError
 from seistomo.networks import TomographyNetwork, build_network
 from seistomo.progress import warn
 from seistomo.ranks import Processes
 from seistomo.training.checkpoint import load_checkpoint
-from seistomo.training.device import (
-    check_precision,
-    computing_in,
-    convolution_type,
-    torch_settings,
-)
 from seistomo.training.history import BEST, CHECKPOINT, Row
 from seistomo.training.mute import Positions
-from seistomo.training.normalization import Normalization
 from seistomo.training.objective import micro_batch_size
 from seistomo.training.problem import Problem
+from seistomo.training.scaling import Normalization
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,13 @@ class Run:
         for start in range(0, len(gathers), size):
             rows = slice(start, start + size)
             places = positions and positions[rows]
-            scaled = torch.from_numpy(self.normalization.gathers(gathers[rows], places))
-            inputs = scaled.to(device).float().unsqueeze(1)
+            recorded = torch.tensor(gathers[rows], device=device)
+            inputs = self.normalization.gathers(recorded, places).float().unsqueeze(1)
             with computing_in(self.precision):
                 outputs = self.network(inputs)
                 if self.config.evaluation.mirror:
                     outputs = (outputs + self.network(inputs.flip(2, 3)).flip(2)) / 2
-            predicted[rows] = self.normalization.velocity.unscale(outputs.cpu().numpy())
+            predicted[rows] = self.normalization.velocity.unscale(outputs).cpu().numpy()
         return predicted
 
 

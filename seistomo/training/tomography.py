@@ -1,47 +1,37 @@
 """The tomography problem: gathers in, velocity out, as a configuration and a data set have it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from seistomo.config import Config, TrainingConfig
 from seistomo.dataset import DatasetReader, open_dataset
 from seistomo.dataset.store.schema import DATA_SECTIONS, PERFORMANCE_KEYS
+from seistomo.device import convolution_type
 from seistomo.errors import InputError
 from seistomo.networks import TomographyNetwork, build_network
 from seistomo.progress import say, warn
 from seistomo.ranks import Processes
-from seistomo.training.augmentation import Corruption, corrupts
-from seistomo.training.data import EpochData, SplitData
-from seistomo.training.device import convolution_type
+from seistomo.training.augmentation import check_symmetric
+from seistomo.training.data import GatherSamples, sample_bytes
 from seistomo.training.fit import Stop, fit
 from seistomo.training.gather_statistics import gather_statistics
 from seistomo.training.history import RunResult
-from seistomo.training.losses import squared_error, structural_loss
-from seistomo.training.memory import MemoryEstimate, limited_micro_batch
-from seistomo.training.mirror import check_symmetric, mirrored_rows
-from seistomo.training.normalization import Normalization, learn_normalization
+from seistomo.training.losses import StructuralLoss, squared_error
+from seistomo.training.memory import GIB, optimizer_vectors, room_for_samples, step_memory
 from seistomo.training.objective import micro_batch_size
 from seistomo.training.problem import Method, Problem
-from seistomo.training.room import free_memory, memory_budget
+from seistomo.training.scaling import Normalization, learn_normalization
 from seistomo.training.scores import mean_squared_error, structural_similarity
 
 TRAINING_SECTIONS = ("network", "training", "optimizer", "evaluation")
 # A configuration may differ from the data set's here: how many samples, which, and how stored.
 FREE_KEYS = {("dataset", "samples"), ("dataset", "seed"), ("dataset", "storage"), *PERFORMANCE_KEYS}
-# What is said of where samples are kept.
-KEPT = {
-    "device": "kept in memory",
-    "host": "kept in the machine's memory",
-    "file": "read anew each epoch",
-}
 # From this share of outputs that are zero for every sample on, a warning is due.
 DEAD_SHARE = 0.01
 
@@ -115,8 +105,7 @@ class TomographyProblem(Problem):
         self.settings: TrainingConfig = self.config.training
         self.identity = data.identity
         self.normalization: Normalization | None = None
-        self._memory: MemoryEstimate | None = None
-        self._budget: tuple[int, int] | None = None
+        self._room: dict[str, int] = {}
         self._warned = False
 
     def method(self) -> Method:
@@ -131,7 +120,7 @@ class TomographyProblem(Problem):
     def prepare(self, settings: TrainingConfig, device: torch.device, processes: Processes) -> None:
         """Refuse settings that the data cannot be trained with; see `Problem`."""
         self.settings, self._device, self._processes = settings, device, processes
-        self.normalization = self._memory = self._budget = None
+        self.normalization, self._room, self._micro_batch = None, {}, 0
         check_count(settings, self.data)
         if settings.mirror:
             check_symmetric(self.data, "training.mirror")
@@ -156,11 +145,11 @@ class TomographyProblem(Problem):
         """Take up how gathers and velocity are scaled, and what follows for the loss."""
         self.normalization = normalization
         self.unit = normalization.velocity.span**2
-        structural = structural_loss(self.settings, normalization.velocity, self._velocity_range)
-        if structural:
-            structural.convex = False
-        self.loss = structural or squared_error
-        self.reported = squared_error if structural else None
+        self.loss, self.reported = squared_error, None
+        if self.settings.loss == "mse+ssim":
+            scaling, weight = normalization.velocity, self.settings.ssim_weight
+            self.loss = StructuralLoss(weight, scaling, self._velocity_range)
+            self.reported = squared_error
 
     @property
     def _velocity_range(self) -> float:
@@ -192,47 +181,73 @@ class TomographyProblem(Problem):
         batches: int,
     ) -> int:
         """Return how many samples fit cache and memory; see `Problem`."""
-        size = micro_batch_size(asked, network.largest_activation, self._device)
-        if self.settings.memory_limit is not None:
-            share = -(-largest // self._processes.count)
-            config = self.config.model_copy(update={"training": self.settings})
-            self._memory = limited_micro_batch(
-                config, network, optimizer, self._device, size, share, batches
-            )
-            size = self._memory.micro_batch
-            say(str(self._memory))
+        settings, device, own = self.settings, self._device, self.config.optimizer
+        size = micro_batch_size(asked, network.largest_activation, device)
+        share, read_ahead = -(-largest // self._processes.count), 0
+        if device.type == "cpu":
+            # A batch that is used and one that is read.
+            shapes = self.data.gather_shape, self.data.velocity_shape
+            read_ahead = 2 * share * sample_bytes(*shapes, settings.gather_type)
+        needed = step_memory(
+            network,
+            own.name,
+            optimizer_vectors(optimizer, own.options, batches),
+            device,
+            share,
+            read_ahead,
+            2 if settings.averaging != "none" else 0,
+        )
+        limit = settings.memory_limit
+        if limit is not None:
+            size = needed.most_samples(size, limit, own.name)
+            say(needed.table(size, limit))
+        neighbours, total = self._processes.local_count, needed.total
+        self._room |= room_for_samples(
+            settings.cache_memory, device, neighbours, total(min(size, share))
+        )
+        if limit is not None:
+            # What is set aside for samples that are read anew is free where they are kept.
+            left = int(limit * GIB) - total(size) + read_ahead
+            self._room["device"] = min(self._room["device"], left)
+        self._micro_batch = size
         return size
 
-    def split(self, name: str) -> "GatherSamples":
-        """Return the samples of a split; they are read by `GatherSamples.to`."""
-        return GatherSamples(self, self.data.indices(name))
+    def split(self, name: str) -> GatherSamples:
+        """Return the samples of a split; those that are trained on may change each epoch."""
+        return GatherSamples(
+            self.data,
+            self.data.indices(name),
+            self.normalization,
+            self._processes,
+            self._room,
+            self.settings if name == "train" else None,
+        )
 
     @torch.no_grad()
-    def scores(self, network: TomographyNetwork, samples: "GatherSamples") -> dict[str, float]:
+    def scores(self, network: TomographyNetwork, samples: GatherSamples) -> dict[str, float]:
         """Return scores of a split, which the processes share.
 
         "loss" is Eq. 9 and "mse" the mean over pixels, (m/s)²; "dead_pixels" the share that the
         network's last ReLU leaves zero for every sample.
         """
-        split, together = samples.held, self._processes
-        own = together.share(len(split))
-        size = micro_batch_size(self.settings.micro_batch, network.largest_activation, self._device)
-        if self._memory is not None:
-            size = self._memory.micro_batch
-        groups = [own[first : first + size] for first in range(0, len(own), size)]
-        squares, similarities = [np.empty(0)], [np.empty(0)]
-        alive = torch.zeros(self.data.velocity_shape, dtype=torch.bool)
-        for rows, batch in zip(groups, split.batches(groups), strict=True):
-            inputs, _ = batch.take(torch.arange(len(batch)))
+        together, device = self._processes, self._device
+        squares, similarities = [torch.zeros(0)], [torch.zeros(0)]
+        alive = torch.zeros(self.data.velocity_shape, dtype=torch.bool, device=device)
+        largest = network.largest_activation
+        size = self._micro_batch or micro_batch_size(self.settings.micro_batch, largest, device)
+        for rows, inputs in samples.parts(size):
             outputs = network(inputs)
-            alive |= (outputs > 0).any(dim=0).cpu()
-            predicted = self.normalization.velocity.unscale(outputs.cpu().numpy())
-            reference = self.data.read_velocity(split.samples[rows])
+            alive |= (outputs > 0).any(dim=0)
+            predicted = self.normalization.velocity.unscale(outputs)
+            reference = torch.from_numpy(self.data.read_velocity(samples.indices[rows])).to(device)
             squares.append(mean_squared_error(predicted, reference))
-            similarities.append(structural_similarity(predicted, reference, self._velocity_range))
+            models = predicted.double(), reference.double()
+            similarities.append(structural_similarity(*models, self._velocity_range))
         alive = together.any_of(alive)
-        mse = float(together.gathered(np.concatenate(squares), len(split)).mean())
-        ssim = float(together.gathered(np.concatenate(similarities), len(split)).mean())
+        mse, ssim = (
+            float(together.gathered(torch.cat([v.cpu() for v in values]), len(samples)).mean())
+            for values in (squares, similarities)
+        )
         dead = 1 - float(alive.float().mean())
         if dead > DEAD_SHARE and not self._warned and together.leads:
             self._warned = True
@@ -246,79 +261,6 @@ class TomographyProblem(Problem):
     def scores_in_words(self, row: Mapping[str, Any]) -> str:
         """Return RMSE and SSIM."""
         return f"RMSE {math.sqrt(row['mse']):.0f} m/s, SSIM {row['ssim']:.3f}"
-
-    def load(self, samples: NDArray[np.int64], late: bool) -> SplitData:
-        """Scale samples into memory where they fit beside those that are there already."""
-        memory, host = self._budget or self._memory_for_data()
-        split = SplitData(
-            self.data,
-            samples,
-            self.normalization,
-            self._device,
-            memory,
-            late and corrupts(self.settings),
-            host,
-            self._processes,
-        )
-        needed = split.needed_bytes(split.owned)
-        memory -= needed if split.place == "device" else 0
-        host -= needed if split.place == "host" else 0
-        self._budget = memory, host
-        return split
-
-    def _memory_for_data(self) -> tuple[int, int]:
-        """Return the bytes on the device, and beside a GPU in the machine, for samples."""
-        asked, neighbours = self.settings.cache_memory, self._processes.local_count
-        memory = memory_budget(asked, self._device)
-        if self._memory is not None:
-            # What the estimate sets aside for samples that are read anew is free then.
-            memory = min(memory, self._memory.limit - self._memory.total + self._memory.read_anew)
-        if self._device.type == "cuda":
-            return memory, free_memory() // 2 // neighbours if asked is None else 0
-        return memory if asked is not None else memory // neighbours, 0
-
-
-class GatherSamples:
-    """The samples of a split of the tomography problem; see `Samples`."""
-
-    def __init__(self, problem: TomographyProblem, indices: NDArray[np.int64]):
-        self.problem, self.indices = problem, indices
-        self.held: SplitData | None = None
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    @property
-    def waited(self) -> float:
-        """Seconds that batches were waited for so far."""
-        return self.held.clock.seconds
-
-    def to(self, device: torch.device) -> "GatherSamples":
-        """Read the samples; those that are trained on may be changed anew each epoch."""
-        problem = self.problem
-        trained_on = np.array_equal(self.indices, problem.data.indices("train"))
-        self.held = problem.load(self.indices, late=trained_on)
-        if trained_on:
-            kept = KEPT[self.held.place]
-            if self.held.owned:
-                kept += f", 1/{self.held.processes.count} by each process"
-            sizes, models = (
-                " x ".join(map(str, shape))
-                for shape in (problem.data.gather_shape, problem.data.velocity_shape)
-            )
-            say(
-                f"network {problem.config.network.name}: gathers {sizes} to models {models};"
-                f" samples {kept}"
-            )
-        return self
-
-    def epoch(self, number: int, groups: Sequence[NDArray[np.int64]]) -> EpochData:
-        """Return an epoch as (seed, number) has it."""
-        settings = self.problem.settings
-        mirrored = None
-        if settings.mirror:
-            mirrored = mirrored_rows(settings.seed, number, len(self))
-        return EpochData(self.held, groups, mirrored, Corruption.of(settings, number))
 
 
 def config_for(config: Config, data: DatasetReader) -> Config:

@@ -122,7 +122,7 @@ def test_dead_pixels_are_counted_and_told(dataset, make_config, tmp_path, capsys
     with open_dataset(dataset) as data:
         gathers = data.read_gathers(data.indices("validation"))
     run = load_run(tmp_path / "run", "last", "cpu")
-    lowest = run.normalization.velocity.unscale(np.zeros(1, dtype=np.float32))
+    lowest = float(run.normalization.velocity.unscale(torch.zeros(1)))
     dead = (run.predict(gathers) == lowest).all(axis=0)
     assert result.dead_pixels == pytest.approx(dead.mean())
     assert result.dead_pixels > 0.2

@@ -1,4 +1,4 @@
-"""What a step takes of memory: counted, measured, and held to a limit."""
+"""What a step takes of memory, counted and measured; the precision that it computes in."""
 
 import json
 import subprocess
@@ -8,44 +8,38 @@ import pytest
 import torch
 
 from seistomo.errors import InputError
-from seistomo.networks import TomographyNetwork, build_network
+from seistomo.networks import TomographyNetwork
 from seistomo.optim import make_optimizer
-from seistomo.progress import set_quiet
-from seistomo.training import train
+from seistomo.training import TomographyProblem, train
 from seistomo.training.checkpoint import load_checkpoint
 from seistomo.training.memory import (
-    ALLOWANCE,
-    GRADIENT,
-    HESSIAN,
+    GIB,
     PROGRAM,
-    limited_micro_batch,
+    StepMemory,
+    Vectors,
+    free_memory,
     optimizer_vectors,
-    pass_bytes,
+    room_for_samples,
+    saved_bytes,
+    step_memory,
 )
 
-GIB = 2**30
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def network():
-    return TomographyNetwork((5, 32, 60), (30, 30), (4, 8), ((3, 4, 4),) * 2, ((1, 2, 2),) * 2)
+    return TomographyNetwork((9, 48, 64), (30, 30), (8, 8), ((3, 3, 3),) * 2, ((1, 2, 2),) * 2)
 
 
-def weights(network):
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
-def test_a_pass_holds_at_least_what_backward_needs(network):
-    one, three = (pass_bytes(network, samples, GRADIENT) for samples in (1, 3))
-    # The largest layer and its gradient live at once; and the weights' gradient is made.
-    largest = network.largest_activation * 4
-    assert (three - one) / 2 >= 2 * largest
-    assert one >= 4 * weights(network) + 2 * largest
-    # It grows by the sample.
-    assert pass_bytes(network, 5, GRADIENT) - three == pytest.approx(three - one, rel=0.02)
-    assert pass_bytes(network, 3, "Gauss-Newton product") > three
-    assert pass_bytes(network, 3, HESSIAN) > three
+def test_what_backward_needs_is_counted(network):
+    # At least the outputs of both convolutions.
+    assert saved_bytes(network) >= 4 * 8 * 9 * (48 * 64 + 24 * 32)
+    gradient, product, hessian = (
+        step_memory(network, "mine", Vectors(2, 3, ("gradient", kind)), CPU, 100).sample
+        for kind in ("gradient", "Gauss-Newton product", "Hessian product")
+    )
+    assert 2 * 4 * network.largest_activation < gradient < product < hessian
 
 
 @pytest.mark.parametrize(
@@ -102,46 +96,56 @@ def count(value):
     return 0
 
 
-def test_an_unknown_optimizer_is_taken_for_adam():
+def test_an_unknown_optimizer_is_taken_for_adam(network):
     optimizer = torch.optim.Adagrad([torch.nn.Parameter(torch.zeros(3))])
     found = optimizer_vectors(optimizer, {}, 4)
     assert (found.state, found.known) == (2, False)
+    assert "taken for Adam" in step_memory(network, "adagrad", found, CPU, 10).table(1, 8.0)
 
 
-def choose(network, make_config, limit, asked=6, share=100):
-    config = make_config(f"training.memory_limit={limit!r}", "training.batch_size=100")
-    optimizer = torch.optim.Adam(network.parameters())
-    return limited_micro_batch(config, network, optimizer, CPU, asked, share, 4)
-
-
-def test_a_limit_lowers_the_micro_batch_and_is_kept(network, make_config):
-    roomy = choose(network, make_config, 8.0)
-    assert roomy.micro_batch == 6
-    assert roomy.total < 8 * GIB
-    one = choose(network, make_config, roomy.total / GIB * 0.9999, asked=1).total
-    step = (roomy.total - one) / 5
-    tight = choose(network, make_config, (one + 2.5 * step) / GIB)
-    assert tight.micro_batch == 3
-    assert tight.total <= tight.limit
-    assert choose(network, make_config, 8.0, share=2).micro_batch == 2
+def test_a_limit_lowers_the_micro_batch(network):
+    needed = step_memory(network, "adam", Vectors(2, 3), CPU, 100, read_ahead=GIB)
+    assert needed.most_samples(6, 8.0, "adam") == 6
+    assert needed.most_samples(6, (needed.total(3) + needed.sample / 2) / GIB, "adam") == 3
+    few = step_memory(network, "adam", Vectors(2, 3), CPU, 2)
+    assert few.most_samples(6, 8.0, "adam") == 2
     with pytest.raises(InputError, match=r"training.memory_limit = .*: optimizer adam needs") as e:
-        choose(network, make_config, 0.9 * one / GIB)
+        needed.most_samples(6, 0.9 * needed.total(1) / GIB, "adam")
     assert "\n" not in str(e.value)
+    # A batch that is forwarded at once is kept a second time for products that are replayed.
+    twice = step_memory(network, "sgn", Vectors(1, 9, kept_twice=True), CPU, 4)
+    assert twice.activations(4) == 2 * 4 * twice.sample
+    assert twice.activations(3) == 3 * twice.sample
 
 
-def test_the_result_depends_on_the_limit_by_rounding_alone(dataset, make_config, tmp_path, capsys):
+def test_room_for_samples(monkeypatch):
+    assert room_for_samples(0.0, CPU, 1) == {"device": 0}
+    assert room_for_samples(1.5, CPU, 2) == {"device": 1.5 * GIB}
+    assert 0 < room_for_samples(None, CPU, 2)["device"] <= free_memory() / 2
+    # On a GPU what a step leaves, not half of what is free before there was one.
+    gpu = torch.device("cuda", 0)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (70 * GIB, 80 * GIB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 2 * GIB)
+    assert room_for_samples(None, gpu, 1, 30 * GIB)["device"] == 42 * GIB
+    assert room_for_samples(None, gpu, 1, 90 * GIB)["device"] == 0
+    assert room_for_samples(5, gpu, 1, 90 * GIB) == {"device": 5 * GIB}
+
+
+def test_the_result_depends_on_the_limit_by_rounding_alone(
+    dataset, make_config, tmp_path, monkeypatch
+):
     options = 'optimizer.options={full_gradient_interval = "epoch", history = 3}'
     sqgn = ["optimizer.name=sqgn", "optimizer.learning_rate=0.1", options]
-    config = make_config(*sqgn, "training.memory_limit=4.0")
-    network = build_network(config.network, (3, 8, 20), (12, 14))
-    optimizer = make_optimizer("sqgn", network.parameters(), 0.1, config.optimizer.options)
-    arguments = (config, network, optimizer, CPU)
-    totals = [limited_micro_batch(*arguments, asked, 8, 4).total for asked in (2, 3)]
-    set_quiet(False)
-    for name, limit in (("few", sum(totals) / 2 / GIB), ("many", 4.0)):
+    asked, most = [], StepMemory.most_samples
+    monkeypatch.setattr(
+        StepMemory, "most_samples", lambda *arguments: asked.append(arguments) or most(*arguments)
+    )
+    limit = 4.0
+    for name in ("many", "few"):
         limited = ["training.micro_batch=8", f"training.memory_limit={limit!r}"]
         train(make_config(*sqgn, *limited), dataset, tmp_path / name)
-    assert "Gauss-Newton product of" in capsys.readouterr().err
+        needed = asked[0][0]
+        limit = (needed.total(2) + needed.total(3)) / 2 / GIB
     few, many = (load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("few", "many"))
     assert (few.micro_batch, many.micro_batch) == (2, 8)
     train(make_config(*sqgn, "training.epochs=1"), dataset, tmp_path / "start")
@@ -153,48 +157,73 @@ def test_the_result_depends_on_the_limit_by_rounding_alone(dataset, make_config,
 
 # Passes through a network of some tens of MiB a sample, as training makes them.
 MEASURE = """
-import resource, sys, torch
+import resource, torch
+from seistomo.device import keep_freed_memory
 from seistomo.networks import TomographyNetwork
 from seistomo.optim import ModelObjective
-from seistomo.training.device import keep_freed_memory
 from seistomo.training.losses import squared_error
 
 torch.set_num_threads(1)
 keep_freed_memory()
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
 def network(*shape):
     return TomographyNetwork(shape, (30, 30), (8, 8), ((3, 3, 3),) * 2, ((1, 2, 2),) * 2)
-def passes(network, samples):
+def passes(network, samples, product):
     inputs = torch.zeros(samples + 1, 1, *network.gather_shape)
     objective = ModelObjective(network, squared_error, inputs, torch.zeros(samples + 1, 30, 30))
     vector = [torch.zeros_like(p) for p in network.parameters()]
     part = torch.arange(samples)
-    for _ in range(3):
-        if sys.argv[1] == "gradient":
-            objective.gradient(samples=part)
-        else:
+    for _ in range(2):
+        if product:
             objective.linearize(samples=part).product(vector)
-passes(network(2, 8, 8), 1)
-started = resident()
-passes(network(9, 64, 100), 6)
-print(started, peak() - started)
+        else:
+            objective.gradient(samples=part)
+passes(network(2, 8, 8), 1, True)
+print(int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize())
+for product in (False, True):
+    passes(network(9, 48, 64), 6, product)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads resident memory as Linux counts it")
-@pytest.mark.parametrize("kind", ["gradient", "Gauss-Newton product"])
-def test_the_estimate_bounds_what_a_process_takes(kind):
+def test_the_estimate_bounds_what_a_process_takes(network):
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, kind], capture_output=True, text=True, check=True
+        [sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True
     )
-    started, taken = map(int, done.stdout.split())
-    network = TomographyNetwork((9, 64, 100), (30, 30), (8, 8), ((3, 3, 3),) * 2, ((1, 2, 2),) * 2)
-    live = pass_bytes(network, 6, kind)
-    # Beside the pass: weights, the vector, sums; inputs of one sample more.
-    others = 4 * 4 * weights(network) + 4 * 9 * 64 * 100 * 7
-    assert started < PROGRAM["cpu"]
-    assert started + taken <= PROGRAM["cpu"] + ALLOWANCE["cpu"] * live + others
-    assert taken >= 0.7 * live
+    started, *taken = map(int, done.stdout.split())
+    assert started < PROGRAM
+    for kind, most in zip(("gradient", "Gauss-Newton product"), taken, strict=True):
+        # Weights, gradient, vector and product; inputs.
+        vectors = Vectors(1, 4, ("gradient", kind))
+        needed = step_memory(network, "", vectors, CPU, 6, 4 * 9 * 48 * 64 * 7).total(6) - PROGRAM
+        assert 0.4 * needed <= most - started <= needed + PROGRAM - started
+
+
+def test_training_refuses_what_the_device_has_not(dataset, make_config, tmp_path):
+    config = make_config('training.precision="bfloat16"', "training.device=cpu")
+    with pytest.raises(InputError, match=r"training\.precision = bfloat16: needs an NVIDIA GPU"):
+        train(config, dataset, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("precision", "wanted"),
+    [("float32", (None, False)), ("tf32", (None, True)), ("bfloat16", (torch.bfloat16, False))],
+)
+def test_training_computes_in_its_precision(
+    precision, wanted, dataset, make_config, tmp_path, monkeypatch
+):
+    # No GPU is needed to see what it would be told.
+    monkeypatch.setattr(sys.modules["seistomo.training.fit"], "check_precision", lambda *_: None)
+    seen = []
+
+    def scores(_self, network, _samples):
+        seen.append((network.convolution_type, torch.backends.cudnn.allow_tf32))
+        raise InputError("seen enough")
+
+    monkeypatch.setattr(TomographyProblem, "scores", scores)
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda *_: 1.0)
+    config = make_config(f'training.precision="{precision}"', "training.device=cpu")
+    with pytest.raises(InputError, match="seen enough"):
+        train(config, dataset, tmp_path / "run")
+    assert seen == [wanted]
