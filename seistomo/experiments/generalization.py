@@ -19,7 +19,7 @@ from seistomo.dataset import open_dataset, open_velocity, write_velocity
 from seistomo.dataset.generate import simulate
 from seistomo.dataset.models import StoredModels
 from seistomo.dataset.store.schema import first_difference
-from seistomo.device import choose_device
+from seistomo.device import choose_device, torch_settings
 from seistomo.errors import InputError
 from seistomo.evaluation import figures
 from seistomo.evaluation.figures import studies as drawn
@@ -32,7 +32,6 @@ from seistomo.experiments.tables import NOTHING, markdown_table, number, spread
 from seistomo.progress import quietly, say, warn
 from seistomo.simulation import check_simulation
 from seistomo.training import Run, load_run
-from seistomo.training.device import torch_settings
 
 SETTINGS, NUMBERS, SCORES, DATA = "settings.json", "generalization.json", "scores", "data"
 REFERENCE = Condition(name="reference", label="own test split", group="Reference")
