@@ -246,7 +246,7 @@ def _make(
     if shards:
         with (
             Pipeline(plan.config, device, models) as pipeline,
-            RowWriter(path, shared=ranks.count > 1) as writer,
+            RowWriter(path, shared=ranks.local_count < ranks.count) as writer,
         ):
 
             def claimed() -> Iterator[Work]:

@@ -77,46 +77,31 @@ def text_bound(config: VelocityConfig) -> int:
 
 @contextmanager
 def models_for(config: Config, velocity: str | Path | None) -> Iterator[tuple[Config, ModelSource]]:
-    """Give a configuration and the source of its models; close the file afterwards.
-
-    Parameters
-    ----------
-    config
-        What to draw, or how to shoot over a file's models.
-    velocity
-        The velocity file or data set; None to draw.
-
-    Raises
-    ------
-    InputError
-        See `config_for`; also where the models of ``config`` came from a file that is not given.
-    """
+    """Give a configuration and the source of its models, of a file if one is named."""
     if velocity is not None:
         with open_velocity(velocity) as models:
             yield config_for(config, models), StoredModels(models)
         return
-    require_drawn(config)
+    if config.velocity.imported is not None:
+        raise InputError(
+            f"velocity.imported = {config.velocity.imported}: the models came from a file; give it"
+            " with --velocity, or leave this key out to draw models"
+        )
     yield config, DrawnModels(config)
 
 
 def overrides_for(velocity: str | Path, source: str, overrides: Sequence[str]) -> list[str]:
     """Return the ``--set`` strings with which to load a configuration for a file's models.
 
-    Parameters
-    ----------
-    velocity
-        The velocity file or data set.
-    source
-        What is loaded: a path, or the name of a preset, whose number of samples does not count.
-    overrides
-        What the user gave.
-
-    Raises
-    ------
-    InputError
-        If it is no such file, or an override is about models that are drawn, or their grid.
+    ``source`` is what is loaded: a path, or a preset, whose number of samples does not count.
     """
-    _refuse_what_the_file_says(overrides)
+    for override in overrides:
+        section, _, key = override.partition("=")[0].strip().partition(".")
+        if section == "velocity" and key not in OF_IMPORTED_MODELS:
+            raise InputError(
+                f"--set {override}: has no effect with --velocity, whose models are not drawn and"
+                f" whose grid is the file's; {', '.join(OF_IMPORTED_MODELS)} may be set"
+            )
     with open_velocity(velocity) as models:
         added = _grid(models)
         given = any(text.partition("=")[0].strip() == "dataset.samples" for text in overrides)
@@ -130,12 +115,6 @@ def config_for(config: Config, models: VelocityReader) -> Config:
 
     Grid and identity are the file's; ``dataset.samples`` is the number of its models unless
     ``config`` states one.
-
-    Raises
-    ------
-    InputError
-        If ``config`` was made for the models of another file, asks for more samples than there are
-        models, or does not allow their speeds.
     """
     imported = config.velocity.imported
     if imported not in (None, models.models_identity):
@@ -154,31 +133,6 @@ def config_for(config: Config, models: VelocityReader) -> Config:
     if not stated:
         settings.append(f"dataset.samples={models.samples}")
     return with_overrides(config, settings)
-
-
-def require_drawn(config: Config) -> None:
-    """Refuse to draw models for a configuration whose models came from a file.
-
-    Raises
-    ------
-    InputError
-        Saying how to give the file.
-    """
-    if config.velocity.imported is not None:
-        raise InputError(
-            f"velocity.imported = {config.velocity.imported}: the models came from a file; give it"
-            " with --velocity, or leave this key out to draw models"
-        )
-
-
-def _refuse_what_the_file_says(overrides: Sequence[str]) -> None:
-    for override in overrides:
-        section, _, key = override.partition("=")[0].strip().partition(".")
-        if section == "velocity" and key not in OF_IMPORTED_MODELS:
-            raise InputError(
-                f"--set {override}: has no effect with --velocity, whose models are not drawn and"
-                f" whose grid is the file's; {', '.join(OF_IMPORTED_MODELS)} may be set"
-            )
 
 
 def _grid(models: VelocityReader) -> list[str]:

@@ -19,7 +19,14 @@ import numpy as np
 from seistomo.config import Config
 from seistomo.dataset.models import ModelSource
 from seistomo.dataset.store import file_format, schema
-from seistomo.dataset.store.parts import Part, copy_rows, same_wavelet, warn_of_versions, widest
+from seistomo.dataset.store.parts import (
+    Part,
+    copy_rows,
+    runs,
+    same_wavelet,
+    warn_of_versions,
+    widest,
+)
 from seistomo.dataset.store.reader import unfinished_path
 from seistomo.dataset.store.writer import RowWriter, create_dataset, finish
 from seistomo.errors import InputError
@@ -101,7 +108,7 @@ class Unfinished:
             require_space(self.out, new * schema.stored_bytes(plan.config))
         if not same:
             self._lay_out(models, source, done)
-        return [(int(run[0]), int(run[-1]) + 1) for run in _runs(missing)]
+        return [(int(run[0]), int(run[-1]) + 1) for run in runs(missing)]
 
     def complete(self) -> None:
         """Move the file, whose rows are all written, into its place."""
@@ -127,17 +134,11 @@ class Unfinished:
         plan = self._plan
         with written_whole(self.path) as temporary:
             widths = widest([models, *([source] if source else [])])
-            create_dataset(
-                temporary,
-                plan.config,
-                len(plan.samples),
-                plan.wavelet,
-                widths,
-                shard=plan.shard,
-            )
+            count, shard = len(plan.samples), plan.shard
+            create_dataset(temporary, plan.config, count, plan.wavelet, widths, shard=shard)
             with RowWriter(temporary) as writer:
                 writer.write_columns(0, {"index": np.asarray(plan.samples)})
-                for run in _runs(done):
+                for run in runs(done):
                     rows = (run - source.start).tolist()
                     for _ in copy_rows(source, rows, writer, int(run[0]) - plan.samples.start):
                         raise_if_interrupted()
@@ -194,13 +195,6 @@ def _has_rows(path: Path) -> bool:
         return path.is_file() and bool(Part(path, finished=False).checksums.any())
     except InputError:
         return False
-
-
-def _runs(values: np.ndarray) -> list[np.ndarray]:
-    """Cut sorted numbers where one is left out."""
-    if not len(values):
-        return []
-    return np.split(values, np.flatnonzero(np.diff(values) != 1) + 1)
 
 
 def _require_same_settings(plan: Plan, source: Part) -> None:

@@ -2,9 +2,7 @@
 
 import re
 import shutil
-import sys
 from collections import namedtuple
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +11,7 @@ from seistomo.config import load_config
 from seistomo.dataset import estimate
 from seistomo.dataset.estimate import (
     Rehearsal,
-    duration,
     estimate_lines,
-    peak_memory,
     rehearse,
 )
 from seistomo.dataset.generate import simulate
@@ -46,14 +42,6 @@ def rehearsal(**changes):
     return Rehearsal(**{**values, **changes})
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.034, "0.034 s"), (50, "50 s"), (300, "5.0 min"), (9000, "2.5 h"), (864000, "10.0 days")],
-)
-def test_durations_are_in_the_unit_that_suits_them(seconds, text):
-    assert duration(seconds) == text
-
-
 def test_the_rehearsal_shoots_the_first_model_and_makes_some(config):
     models = DrawnModels(config)
     found = rehearse(config, models, range(8, 24), "cpu")
@@ -68,25 +56,6 @@ def test_the_rehearsal_shoots_the_first_model_and_makes_some(config):
 def test_what_takes_long_is_measured_over_one_model(config, monkeypatch):
     monkeypatch.setattr(estimate, "REHEARSAL_SECONDS", 0.0)
     assert rehearse(config, DrawnModels(config), range(24), "cpu").models == 1
-
-
-def test_no_more_is_made_than_is_wanted(config):
-    made = []
-
-    class Models(DrawnModels):
-        def model(self, index):
-            made.append(index)
-            return super().model(index)
-
-    rehearse(config, Models(config), range(5, 7), "cpu")
-    assert set(made) <= {5, 6}
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_peak_memory_is_what_the_system_says():
-    status = Path("/proc/self/status").read_text()
-    peak = 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
-    assert peak_memory() == pytest.approx(peak, rel=0.05)
 
 
 def test_the_disk_space_is_that_of_the_file(config, tmp_path):

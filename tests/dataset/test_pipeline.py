@@ -14,7 +14,7 @@ import torch
 
 from seistomo.dataset import pipeline as module
 from seistomo.dataset.models import DrawnModels
-from seistomo.dataset.pipeline import Pipeline, Work
+from seistomo.dataset.pipeline import Pipeline
 from seistomo.dataset.store.writer import compress
 from seistomo.errors import InputError
 from seistomo.simulation import Simulator, Survey
@@ -108,20 +108,6 @@ def test_a_slow_writer_stops_the_drawing(tiny, workers):
     assert len(models.asked) <= 3 + 2 * workers, "and nothing is drawn after the end"
 
 
-def test_work_is_asked_for_as_late_as_possible(tiny, workers):
-    """So that ranks which share the work end together."""
-    config, given = tiny(), []
-
-    def works():
-        for start in range(0, 40, 2):
-            given.append(start)
-            yield Work(range(start, start + 2), (start, start + 2))
-
-    with Pipeline(config, "cpu", DrawnModels(config)) as pipeline:
-        next(pipeline.run(works()))
-    assert len(given) == 2 * workers
-
-
 def test_a_failure_comes_out_after_the_samples_before_it(tiny, workers):
     config = tiny("simulation.models_per_call=1")
     seen = []
@@ -136,40 +122,6 @@ def test_a_failure_comes_out_after_the_samples_before_it(tiny, workers):
         assert worker_threads()
     assert seen == [0, 1, 2, 3]
     assert not worker_threads()
-
-
-def test_leaving_ends_the_threads_and_restores_torch(tiny, workers):
-    config = tiny()
-
-    def break_off():
-        with Pipeline(config, "cpu", DrawnModels(config)) as pipeline:
-            next(pipeline.run(pipeline.work_on((0, 10))))
-            assert worker_threads()
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        break_off()
-    assert not worker_threads()
-    assert torch.get_num_threads() == 2
-
-
-def test_calls_get_smaller_so_that_the_workers_end_together(tiny, workers):
-    config = tiny("simulation.models_per_call=4")
-    with Pipeline(config, "cpu", DrawnModels(config)) as pipeline:
-        groups = [work.indices for work in pipeline.work_on((3, 35))]
-        assert [index for group in groups for index in group] == list(range(3, 35))
-        sizes = [len(group) for group in groups]
-        assert sizes == sorted(sizes, reverse=True)
-        assert sizes[0] == 4
-        assert set(sizes[1 - 4 * workers :]) == {1}
-
-
-def test_time_in_the_wave_equation_is_that_of_a_worker(tiny, workers):
-    config = tiny()
-    started = time.perf_counter()
-    with Pipeline(config, "cpu", DrawnModels(config)) as pipeline:
-        made_by(pipeline)
-    assert 0 < pipeline.wave_seconds < time.perf_counter() - started
 
 
 @pytest.fixture

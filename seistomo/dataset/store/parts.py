@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -129,23 +128,19 @@ def merge(
     if not virtual:
         # Copies are as large as their sources.
         require_space(out, sum(part.path.stat().st_size for part in found))
-    folder = out.absolute().parent.resolve()
-    names = [os.path.relpath(part.path.resolve(), folder) for part in found]
-    if virtual:
-        identities = {name: part.identity for name, part in zip(names, found, strict=True)}
-        options = {
-            "links": [(name, part.samples) for name, part in zip(names, found, strict=True)],
-            "parts": json.dumps(identities),
-        }
+    links, identities = [], {}
+    for part in found if virtual else ():
+        name = os.path.relpath(part.path.resolve(), out.absolute().parent.resolve())
+        links.append((name, part.samples))
+        identities[name] = part.identity
+    told = json.dumps(identities) if virtual else None
     config = schema.with_samples(found[0].config, samples)
     with (
         written_whole(out) as temporary,
         bar(total=samples, description="merge", unit="sample", leave=False) as progress,
     ):
-        widths = widest(found)
-        create_dataset(
-            temporary, config, samples, found[0].wavelet, widths, **(options if virtual else {})
-        )
+        wavelet, widths = found[0].wavelet, widest(found)
+        create_dataset(temporary, config, samples, wavelet, widths, links, parts=told)
         with RowWriter(temporary) as writer:
             for part in found:
                 with part:
@@ -274,33 +269,24 @@ def require_whole(parts: Sequence[Part], *, partial: bool = False) -> int:
     """
     held = max(part.stop for part in parts)
     wanted = max(part.config.dataset.samples for part in parts)
+    there = np.concatenate([np.arange(part.start, part.stop) for part in parts])
+    missing = np.setdiff1d(np.arange(held if partial else wanted), there)
     problems = []
-    if gaps := _gaps(parts, held if partial else wanted):
-        count = sum(stop - start for start, stop in gaps)
-        ranges = _listed([_span(start, stop) for start, stop in gaps])
-        verb = "is" if count == 1 else "are"
-        problems.append(f"{count} of {wanted} samples {verb} missing: {ranges}{_remedy(parts)}")
+    if len(missing):
+        verb = "is" if len(missing) == 1 else "are"
+        which = _listed(spans(missing))
+        problems.append(
+            f"{len(missing)} of {wanted} samples {verb} missing: {which}{_remedy(parts)}"
+        )
     furthest = parts[0]
     for part in parts[1:]:
         if part.start < furthest.stop:
-            span = _span(part.start, min(part.stop, furthest.stop))
+            (span,) = spans(np.arange(part.start, min(part.stop, furthest.stop)))
             problems.append(f"{furthest.path} and {part.path} both hold samples {span}")
         furthest = max(furthest, part, key=lambda part: part.stop)
     if problems:
         raise InputError(_listed(problems, "; "))
     return held
-
-
-def _gaps(parts: Iterable[Part], wanted: int) -> list[tuple[int, int]]:
-    """Return the ranges (start, stop) that no part holds; parts sorted by start."""
-    gaps, reached = [], 0
-    for part in parts:
-        if part.start > reached:
-            gaps.append((reached, min(part.start, wanted)))
-        reached = max(reached, part.stop)
-    if reached < wanted:
-        gaps.append((reached, wanted))
-    return gaps
 
 
 def _remedy(parts: Sequence[Part]) -> str:
@@ -309,18 +295,21 @@ def _remedy(parts: Sequence[Part]) -> str:
     if len(counts) != 1 or None in counts:
         return ""
     (count,) = counts
-    absent = sorted(set(range(1, count + 1)) - {part.shard[0] for part in parts})
-    if not absent:
-        return ""
+    absent = np.setdiff1d(np.arange(1, count + 1), [part.shard[0] for part in parts])
     # As job arrays take them: 3,7-9.
-    firsts = [absent[0], *(b for a, b in pairwise(absent) if b > a + 1)]
-    lasts = [*(a for a, b in pairwise(absent) if b > a + 1), absent[-1]]
-    runs = [f"{a}" if a == b else f"{a}-{b}" for a, b in zip(firsts, lasts, strict=True)]
-    return f" (made by simulate --shard i/{count} for i = {','.join(runs)})"
+    which = ",".join(spans(absent, "-"))
+    return f" (made by simulate --shard i/{count} for i = {which})" if which else ""
 
 
-def _span(start: int, stop: int) -> str:
-    return f"{start}" if stop == start + 1 else f"{start} to {stop - 1}"
+def runs(numbers: np.ndarray) -> list[np.ndarray]:
+    """Cut sorted numbers where one is left out."""
+    cuts = np.flatnonzero(np.diff(numbers) != 1) + 1
+    return np.split(numbers, cuts) if len(numbers) else []
+
+
+def spans(numbers: np.ndarray, to: str = " to ") -> list[str]:
+    """Return sorted numbers in words: "3", "7 to 9"."""
+    return [f"{run[0]}" + (f"{to}{run[-1]}" if len(run) > 1 else "") for run in runs(numbers)]
 
 
 def _listed(items: Sequence[str], separator: str = ", ") -> str:

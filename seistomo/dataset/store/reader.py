@@ -241,10 +241,9 @@ class VelocityReader:
             self._opened, self._process = {}, os.getpid()
         opened = self._opened.get(part)
         if opened is None:
-            file = open_file(self.files[part])
-            if part not in self._checked:
-                check(self.files[part], file, self.formats, finished=self._finished)
-                self._checked.add(part)
+            formats = () if part in self._checked else self.formats
+            file = open_file(self.files[part], formats, finished=self._finished)
+            self._checked.add(part)
             opened = self._opened[part] = (file, {})
             for oldest in list(self._opened)[:-MOST_OPEN]:
                 # Not closed: HDF5 does that when nobody reads from it any more.
@@ -344,19 +343,27 @@ def _runs(rows: np.ndarray, starts: np.ndarray) -> Iterator[tuple[int, tuple[int
             yield first, (int(parts[first]), start, start + last - first)
 
 
-def open_file(path: Path) -> h5py.File:
-    """Open one HDF5 file for reading."""
+def open_file(path: Path, formats: Sequence[str] = (), *, finished: bool = True) -> h5py.File:
+    """Open one HDF5 file for reading; ``formats``: refuse what is not whole and of these kinds."""
     if not path.is_file():
         left = f"; {unfinished_path(path).name} is, {FINISH}" * unfinished_path(path).is_file()
         raise InputError(f"{path}: no such file{left}")
     try:
         # Finished files do not change, and not every file system has locks.
-        return h5py.File(path, "r", locking=False)
+        file = h5py.File(path, "r", locking=False)
     except OSError as error:
         if not h5py.is_hdf5(path):
             raise InputError(f"{path}: not an HDF5 file") from None
         reason = "truncated" if "truncated" in str(error) else str(error).partition("\n")[0]
         raise InputError(f"{path}: {reason}; {REMEDY}") from None
+    try:
+        with naming_damage(path):
+            if formats:
+                _check(path, file, formats, finished)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 @contextmanager
@@ -369,17 +376,8 @@ def naming_damage(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: damaged, cannot be read ({reason}); {REMEDY}") from None
 
 
-def check(path: Path, file: h5py.File, formats: Sequence[str], *, finished: bool = True) -> None:
-    """Refuse a file whose header, variables or axes are not what its kind has."""
-    try:
-        with naming_damage(path):
-            _check(path, file, formats, finished)
-    except BaseException:
-        file.close()
-        raise
-
-
 def _check(path: Path, file: h5py.File, formats: Sequence[str], finished: bool) -> None:
+    """Refuse a file whose header, variables or axes are not what its kind has."""
     found = file.attrs.get("format")
     if not isinstance(found, str) or found not in formats:
         what = "no format" if found is None else f"format {found!r}"
@@ -459,8 +457,7 @@ def read_predictions(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[str
         If it is not a whole predictions file.
     """
     path = Path(path)
-    with open_file(path) as file, naming_damage(path):
-        check(path, file, [schema.PREDICTIONS_FORMAT])
+    with open_file(path, [schema.PREDICTIONS_FORMAT]) as file, naming_damage(path):
         return file["velocity"][...], file["sample"][...], dict(file.attrs)
 
 

@@ -35,19 +35,17 @@ def create(
     axes: Mapping[str, tuple[np.ndarray, str]],
     variables: Mapping[str, schema.Variable],
     attributes: Mapping[str, Any],
-    *,
     widths: Mapping[str, int],
     wavelet: np.ndarray | None = None,
     links: Sequence[tuple[str, int]] = (),
-    sample_axis: np.ndarray | None = None,
 ) -> None:
     """Create a file of ``samples`` rows, none of them written.
 
-    ``widths`` has the bytes of each text variable. ``links`` are other files, (path, samples) in
-    order, that hold the large variables: the new file refers to them, as a virtual data set.
+    ``widths`` has the bytes of each text variable; attributes that are None are left out. ``links``
+    are other files, (path, samples) in order, that hold the large variables: the new file refers to
+    them, as a virtual data set.
     """
-    sample = np.arange(samples) if sample_axis is None else np.asarray(sample_axis)
-    axes = {"sample": (sample, "1"), **axes}
+    axes = {"sample": (np.arange(samples), "1"), **axes}
     sizes = {name: len(values) for name, (values, _) in axes.items()}
     length = sum(
         math.prod(sizes[dimension] for dimension in variable.dimensions)
@@ -63,21 +61,25 @@ def create(
             scale.make_scale(name)
             scale.attrs["units"] = units
         for name, variable in variables.items():
-            shape = tuple(len(axes[dimension][0]) for dimension in variable.dimensions)
+            shape = tuple(sizes[dimension] for dimension in variable.dimensions)
             kind = variable.dtype
             dtype = h5py.string_dtype("utf-8", widths[name]) if kind == "str" else np.dtype(kind)
             if links and name in schema.LARGE:
-                layout = _layout(name, shape, dtype, links)
+                layout, start = h5py.VirtualLayout(shape, dtype), 0
+                for part, count in links:
+                    held = h5py.VirtualSource(part, name, (count, *shape[1:]))
+                    layout[start : start + count] = held
+                    start += count
                 _describe(file.create_virtual_dataset(name, layout), variable, file)
             else:
                 _describe(file.create_dataset(name, shape, dtype), variable, file)
         if wavelet is not None:
             values = np.asarray(wavelet, dtype=np.float64)
             _describe(file.create_dataset("wavelet", data=values), schema.WAVELET, file)
-        for name, value in attributes.items():
-            file.attrs[name] = value
-        file.attrs["version"] = schema.VERSION
-        file.attrs["software"] = schema.software_versions()
+        versions = {"version": schema.VERSION, "software": schema.software_versions()}
+        for name, value in {**attributes, **versions}.items():
+            if value is not None:
+                file.attrs[name] = value
         file.attrs["identity"] = file.attrs["checksum"] = np.zeros((), _SHORT_TEXT)
         file.attrs["complete"] = False
         for name in variables:
@@ -92,28 +94,14 @@ def create_dataset(
     samples: int,
     wavelet: np.ndarray,
     widths: Mapping[str, int],
-    *,
     links: Sequence[tuple[str, int]] = (),
-    shard: tuple[int, int] | None = None,
-    parts: str = "",
+    **attributes: Any,
 ) -> None:
-    """Create a data set without samples; ``shard`` is (i, n) where it is part i of n of one."""
+    """Create a data set without samples; see `create`."""
     config = schema.stored_config(config)
-    attributes = {"format": schema.FORMAT, "config": config.to_toml()}
-    if shard is not None:
-        attributes["shard"] = shard
-    if parts:
-        attributes["parts"] = parts
-    create(
-        path,
-        samples,
-        schema.axes_of(config),
-        schema.variables_of(config),
-        attributes,
-        widths=widths,
-        wavelet=wavelet,
-        links=links,
-    )
+    axes, variables = schema.axes_of(config), schema.variables_of(config)
+    attributes = {"format": schema.FORMAT, "config": config.to_toml(), **attributes}
+    create(path, samples, axes, variables, attributes, widths, wavelet, links)
 
 
 class RowWriter:
@@ -179,7 +167,6 @@ class RowWriter:
         for row, values in self._checksums:
             self._write("crc32", row, values)
         self._checksums.clear()
-        os.fsync(self._handle)
 
     def _write(self, name: str, row: int, values: np.ndarray) -> None:
         offset, dtype, shape = self._places[name]
@@ -218,16 +205,6 @@ def _describe(variable: h5py.Dataset, spec: schema.Variable, file: h5py.File) ->
     for axis, dimension in enumerate(spec.dimensions):
         variable.dims[axis].attach_scale(file[dimension])
     variable.attrs["units"], variable.attrs["long_name"] = spec.units, spec.long_name
-
-
-def _layout(
-    name: str, shape: tuple[int, ...], dtype: np.dtype, links: Sequence[tuple[str, int]]
-) -> h5py.VirtualLayout:
-    layout, start = h5py.VirtualLayout(shape, dtype), 0
-    for path, count in links:
-        layout[start : start + count] = h5py.VirtualSource(path, name, (count, *shape[1:]))
-        start += count
-    return layout
 
 
 def _require_room(path: Path, size: int, length: int, offset: int = 0) -> None:
@@ -456,7 +433,8 @@ def write_velocity(
     if not len(models):
         raise InputError(f"{path}: no velocity models to write")
     values = (dict(vars(model)) for model in models)
-    return _write_models(path, schema.VELOCITY_FORMAT, values, len(models), spacing, {})
+    attributes = {"format": schema.VELOCITY_FORMAT}
+    return _write_models(path, values, np.arange(len(models)), float(spacing), attributes)
 
 
 def write_predictions(
@@ -484,34 +462,35 @@ def write_predictions(
     """
     others = {"salt_mask": np.zeros((len(depth), len(x)), bool), "family": "predicted"}
     models = ({"velocity": model, **others, "parameters": {}} for model in velocity)
-    spacing = float(x[1] - x[0])
-    _write_models(
-        Path(path), schema.PREDICTIONS_FORMAT, models, len(indices), spacing, attributes, indices
-    )
+    attributes = {"format": schema.PREDICTIONS_FORMAT, **attributes}
+    _write_models(Path(path), models, np.asarray(indices), float(x[1] - x[0]), attributes)
 
 
 def _write_models(
     path: Path,
-    kind: str,
     models: Iterable[dict[str, Any]],
-    count: int,
+    sample: np.ndarray,
     spacing: float,
     attributes: Mapping[str, str],
-    sample_axis: np.ndarray | None = None,
 ) -> Path:
     models = iter(models)
     first = next(models)
     shape = np.shape(first["velocity"])
-    attributes = {"format": kind, "spacing": float(spacing), **attributes}
-    # The room that text takes is known in the end.
     numbers = {name: v for name, v in schema.MODEL_VARIABLES.items() if v.dtype != "str"}
     texts, extremes = {"family": [], "parameters": []}, []
     with written_whole(path) as temporary:
         axes = schema.grid_axes(shape, spacing)
-        create(temporary, count, axes, numbers, attributes, widths={}, sample_axis=sample_axis)
+        create(temporary, len(sample), axes, numbers, {"spacing": spacing, **attributes}, {})
         with RowWriter(temporary) as writer:
             for row, values in enumerate(chain([first], models)):
-                _check_model(values, shape, f"model {row}")
+                for name in ("velocity", "salt_mask"):
+                    if np.shape(values[name]) != shape:
+                        raise InputError(
+                            f"model {row}: {name} has shape {list(np.shape(values[name]))}, the"
+                            f" first model's is {list(shape)} (depth, x)"
+                        )
+                if attributes["format"] == schema.VELOCITY_FORMAT:
+                    require_speeds(values["velocity"], f"model {row}")
                 values["parameters"] = schema.text_of(values["parameters"])
                 values["crc32"] = schema.checksum(values, schema.MODEL_VARIABLES)
                 writer.write(row, [values])
@@ -519,35 +498,16 @@ def _write_models(
                 for name, lines in texts.items():
                     lines.append(values[name].encode())
             writer.flush()
-        if row + 1 != count:
-            raise ValueError(f"{row + 1} models came, not {count}")
-        _add_texts(temporary, texts, {"minimum": min(extremes), "maximum": max(extremes)})
+        # What is known only now. HDF5 must not meet a full disk: see `create`.
+        widths = {name: max(1, *map(len, lines)) for name, lines in texts.items()}
+        size = sum(widths.values()) * len(sample) + _BOOKKEEPING
+        _require_room(temporary, size, 0, os.path.getsize(temporary))
+        with h5py.File(temporary, "r+", locking=False) as file:
+            file["sample"][...] = sample
+            file.attrs["minimum"], file.attrs["maximum"] = min(extremes), max(extremes)
+            for name, lines in texts.items():
+                dtype = h5py.string_dtype("utf-8", widths[name])
+                variable = file.create_dataset(name, data=np.array(lines, dtype))
+                _describe(variable, schema.MODEL_VARIABLES[name], file)
         finish(temporary, schema.grid_settings(shape, spacing))
     return path
-
-
-def _check_model(values: Mapping[str, Any], shape: tuple[int, ...], name: str) -> None:
-    for key in ("velocity", "salt_mask"):
-        found = np.shape(values[key])
-        if found != shape:
-            raise InputError(
-                f"{name}: {key} has shape {list(found)}, the first model's is {list(shape)}"
-                " (depth, x)"
-            )
-    if values["family"] != "predicted":
-        require_speeds(values["velocity"], name)
-
-
-def _add_texts(path: Path, texts: Mapping[str, Sequence[bytes]], extremes: Mapping) -> None:
-    """Add what is known only when all rows are written."""
-    widths = {name: max(1, *map(len, lines)) for name, lines in texts.items()}
-    # See `create`: HDF5 must not meet a full disk.
-    size = sum(widths.values()) * len(texts["family"]) + _BOOKKEEPING
-    _require_room(path, size, 0, os.path.getsize(path))
-    with h5py.File(path, "r+", locking=False) as file:
-        for name, lines in texts.items():
-            dtype = h5py.string_dtype("utf-8", widths[name])
-            variable = file.create_dataset(name, data=np.array(lines, dtype))
-            _describe(variable, schema.MODEL_VARIABLES[name], file)
-        for name, value in extremes.items():
-            file.attrs[name] = value
