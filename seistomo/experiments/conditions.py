@@ -19,6 +19,7 @@ from seistomo.experiments import records
 from seistomo.experiments.study import Condition, Section
 from seistomo.simulation.own_wavelet import read_own_wavelet
 from seistomo.simulation.wavelet import wavelet_delay
+from seistomo.training.history import write_text
 from seistomo.velocity import VelocityModel
 
 # Pieces of a section whose speeds differ by less, m/s, are water or one bed.
@@ -113,7 +114,7 @@ def wavelet_settings(config: Config, factor: float, path: Path) -> list[str]:
         time = own.start + np.arange(len(own.samples)) * own.step
         time = peak + (time - peak) / factor
         lines = (f"{t:.12g},{s:.12g}\n" for t, s in zip(time, own.samples, strict=True) if t >= 0)
-        records.write_text(path, "".join(lines))
+        write_text(path, "".join(lines))
         return [f"survey.wavelet_file={json.dumps(str(path))}", "survey.delay=0.0"]
     delay = f"survey.delay={wavelet_delay(survey)!r}"
     if survey.wavelet == "ormsby":

@@ -4,15 +4,17 @@ import math
 import shutil
 import time
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock, Timeout
 
+from seistomo.config import LoopConfig
 from seistomo.errors import InputError, TrainingDivergedError
 from seistomo.experiments import problems, records
 from seistomo.experiments.machine import describe_machine
@@ -26,9 +28,13 @@ from seistomo.experiments.records import (
     run_key,
 )
 from seistomo.experiments.study import History, MethodEntry, Stop, Study
+from seistomo.optim import options_in_effect
 from seistomo.progress import say
 from seistomo.training import fit
-from seistomo.training.history import CHECKPOINT
+from seistomo.training.batches import batch_count
+from seistomo.training.fit import build_optimizer, effective_settings
+from seistomo.training.history import CHECKPOINT, write_text
+from seistomo.training.problem import Method
 
 STUDY, MACHINE = "study.toml", "machine.json"
 # What a stuck run begins anew with: a seed that no repeat has.
@@ -72,7 +78,7 @@ class Work:
         return known or self.usual_epochs[entry.name]
 
     @contextmanager
-    def held(self, key: str):
+    def held(self, key: str) -> Iterator[bool]:
         """Hold a run, or what else has a name; gives False if another process does."""
         path = self.out / RUNS / f".{key}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +103,6 @@ class Work:
         """
         path, epochs = self.out / RUNS / key, self.epochs(entry)
         budget = self.seconds(tuning)
-        method = entry.method()
 
         def over(history: History) -> bool:
             return (
@@ -112,9 +117,7 @@ class Work:
             if not mine or record.diverged or done >= epochs or (done and over(record.history)):
                 return record
             problem = self.problem(entry, tuning)
-            settings = problem.settings.model_copy(update=method.training)
-            options = problems.resolved(method.options, problem, settings.batch_size)
-            method = replace(method, options=options)
+            method, settings = resolved(entry, problem)
             machine = describe_machine(settings.device, settings.threads)
             records.write_json(self.out / MACHINE, machine)
             say(f"{key}: {entry.label}")
@@ -135,13 +138,13 @@ class Work:
         own = self.study.tuning.seconds if tuning and self.study.tuning else None
         return own or self.study.seconds
 
-    def _fit(self, problem, method, seed: int, path: Path, stop: Stop) -> None:
+    def _fit(self, problem: Any, method: Method, seed: int, path: Path, stop: Stop) -> None:
         try:
             fit(problem, method, seed, path, resume=True, stop=stop)
         except TrainingDivergedError as error:
             message = " ".join(str(error).partition(": ")[2].partition(";")[0].split())
             path.mkdir(parents=True, exist_ok=True)
-            records.write_text(path / records.DIVERGED, message + "\n")
+            write_text(path / records.DIVERGED, message + "\n")
             say(f"{path.name}: {message}")
 
     def run(self, entry: MethodEntry, seed: int, level: int | None = None) -> Record:
@@ -185,6 +188,38 @@ class Work:
         found = scorer(self.problem(entry), record.path)
         if found:
             records.write_json(record.path / file, found)
+
+
+def resolved(entry: MethodEntry, problem: Any) -> tuple[Method, LoopConfig]:
+    """Return a method with options that are numbers, and how it is trained."""
+    method = entry.method()
+    settings = effective_settings(problem, method, 0)
+    options = problems.resolved(method.options, problem, settings.batch_size)
+    return replace(method, options=options), settings
+
+
+def check_methods(work: Work, entries: Iterable[MethodEntry]) -> None:
+    """Refuse methods that cannot be before any is run, where one has runs yet to begin."""
+    known: dict[str, tuple[Any, int]] = {}
+    for entry in entries:
+        keys = [run_key(entry.name, seed) for seed in work.study.seed_range]
+        if all((work.out / RUNS / key).is_dir() for key in keys):
+            continue
+        name = str(problem_options(work.study, entry))
+        if name not in known:
+            problem = work.problem(entry)
+            known = {name: (problem, problems.training_samples(problem))}
+        problem, samples = known[name]
+        method, settings = resolved(entry, problem)
+        optimizer = build_optimizer(method, [torch.nn.Parameter(torch.zeros(1))])
+        interval = options_in_effect(optimizer, method.options).get("full_gradient_interval")
+        batches = batch_count(settings, 0, samples)
+        if isinstance(interval, int) and batches % interval:
+            raise InputError(
+                f"method {entry.name}: options.full_gradient_interval = {interval}: must divide an"
+                f" epoch of {batches} batches ({samples} samples, training.batch_size ="
+                f" {settings.batch_size})"
+            )
 
 
 def problem_options(study: Study, entry: MethodEntry) -> dict[str, Any]:
@@ -244,6 +279,7 @@ def run_study(
     for entry in study.trained if overwrite else ():
         _forget(work, entry)
     ready = {entry.name: entry for entry in study.trained if not study.tuned(entry)}
+    check_methods(work, ready.values())
     mine = _share(shard)
     if tuned:
         from seistomo.experiments.tuning import tune
@@ -304,7 +340,7 @@ def _prepare(study: Study, out: Path) -> None:
             raise InputError(f"--out {out}: holds the study {before}; choose another folder")
     elif out.is_dir() and any(out.iterdir()):
         raise InputError(f"--out {out}: exists and holds no study; choose another name")
-    records.write_text(path, study.to_toml())
+    write_text(path, study.to_toml())
 
 
 def _forget(work: Work, entry: MethodEntry) -> None:

@@ -32,6 +32,7 @@ from seistomo.experiments.tables import NOTHING, markdown_table, number, spread
 from seistomo.progress import quietly, say, warn
 from seistomo.simulation import check_simulation
 from seistomo.training import Run, load_run
+from seistomo.training.history import write_text
 
 SETTINGS, NUMBERS, SCORES, DATA = "settings.json", "generalization.json", "scores", "data"
 REFERENCE = Condition(name="reference", label="own test split", group="Reference")
@@ -210,7 +211,7 @@ def score_conditions(
     content = {"run": run.path.resolve().name, "epoch": run.epoch, "samples": study.samples}
     content |= {"machine": machine, "command": command, "skipped": skipped, "conditions": found}
     records.write_json(out / NUMBERS, content)
-    records.write_text(out / "index.md", page)
+    write_text(out / "index.md", page)
     return page
 
 

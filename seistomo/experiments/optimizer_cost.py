@@ -26,6 +26,7 @@ from seistomo.experiments.timing import now, ratios, take_turns
 from seistomo.networks import build_network
 from seistomo.networks.mnist import MnistCNN
 from seistomo.optim import ModelObjective, epoch_objectives, make_optimizer
+from seistomo.training.history import write_text
 from seistomo.training.losses import squared_error
 from seistomo.training.objective import micro_batch_size
 
@@ -196,7 +197,7 @@ def measure_cost(study: Study, out: Path, overwrite: bool = False, command: str 
     page += f"- Median (lowest to highest) of {study.seeds} turns; {machine_line(machine)}\n"
     page += f"\n`{command}`\n" if command else ""
     content = {"machine": machine, "command": command, "problems": found}
-    records.write_text(out / "index.md", page)
+    write_text(out / "index.md", page)
     records.write_json(out / NAME, content)
     return page
 

@@ -25,6 +25,7 @@ from seistomo.experiments.tables import (
     spread,
 )
 from seistomo.progress import say
+from seistomo.training.history import write_text
 
 INDEX, TABLE = "index.md", "table.json"
 # Scores: heading, and what is one of its units; of a problem's own before those of all.
@@ -247,7 +248,7 @@ def write_page(study: Study, out: Path, command: str, busy: Sequence[str] = ()) 
     for name, caption in _draw(page, out):
         text += f"\n![{caption}]({name})\n"
     text += f"\n`{command}`\n" if command else ""
-    records.write_text(out / INDEX, text)
+    write_text(out / INDEX, text)
     content = {
         "study": study.name,
         "title": study.title,

@@ -12,7 +12,7 @@ from typing import Any
 
 from seistomo.errors import InputError
 from seistomo.experiments.study import History, MethodEntry, Study, judged, reaches
-from seistomo.files import written_whole
+from seistomo.training.history import HISTORY, METRICS, write_text
 
 RUNS, TUNING = "runs", "tuning"
 SCORES, DIVERGED = "scores.json", "diverged.txt"
@@ -107,8 +107,8 @@ def read_run(path: Path, seed: int = 0) -> Record:
     return Record(
         path,
         seed,
-        _read_history(path / "history.csv"),
-        read_json(path / "metrics.json"),
+        _read_history(path / HISTORY),
+        read_json(path / METRICS),
         read_json(path / SCORES),
         note.read_text(encoding="utf-8").strip() if note.is_file() else "",
     )
@@ -124,7 +124,7 @@ def read_attempts(out: Path, entry: MethodEntry, seed: int) -> Record | None:
             return None
         last = attempt == entry.restarts
         following = out / RUNS / run_key(entry.name, seed, attempt + 1)
-        gone_on = not last and (following / "history.csv").is_file()
+        gone_on = not last and (following / HISTORY).is_file()
         if not gone_on:
             return Record(**{**vars(record), "lost": tuple(lost)})
         lost.append(record.history)
@@ -187,12 +187,6 @@ def refuse_results(path: Path, overwrite: bool) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON, whole or not at all; numbers that are not finite become null."""
     write_text(path, json.dumps(_finite(content), indent=1, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    with written_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _scored_anew(record: Record, name: str) -> Record:

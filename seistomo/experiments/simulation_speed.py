@@ -21,6 +21,7 @@ from seistomo.experiments.timing import ratios, seconds_of, take_turns
 from seistomo.progress import quietly
 from seistomo.simulation import Simulator, check_simulation
 from seistomo.simulation.bare import BareLoop, BareSettings
+from seistomo.training.history import write_text
 from seistomo.velocity import draw_model
 
 NAME = "simulation-speed.json"
@@ -89,7 +90,7 @@ def measure_speed(study: Study, out: Path, overwrite: bool = False, command: str
         "outside_wave_equation": outside[-study.seeds :],
         "bare_settings": {str(one): seconds for one, seconds in tried.items()},
     }
-    records.write_text(out / "index.md", page)
+    write_text(out / "index.md", page)
     records.write_json(out / NAME, content)
     return page
 

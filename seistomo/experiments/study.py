@@ -1,6 +1,5 @@
 """A study: what is run and what is shown of it, read from a TOML file."""
 
-import difflib
 import math
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +9,8 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from seistomo.errors import InputError
+from seistomo.config.keys import nearest
+from seistomo.errors import InputError, shortened
 from seistomo.training.problem import Method
 
 Kind = Literal["training", "optimizer-cost", "simulation-speed", "generalization"]
@@ -348,14 +348,13 @@ def _first_problem(error: ValidationError) -> str:
         table = tables.get(str(first["loc"][0]), Study) if len(first["loc"]) > 1 else Study
         known = list(table.model_fields)
         return f"unknown key {place}{_nearest(str(first['loc'][-1]), known)}"
-    shown = repr(first["input"])
-    value = f" = {shown[:80]}" if first["type"] != "missing" else ""
+    value = f" = {shortened(repr(first['input']), 80)}" if first["type"] != "missing" else ""
     return f"{place}{value}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else ""
+    close = nearest(name, known)
+    return f"; did you mean {close}?" if close else ""
 
 
 def _unknown(source: str) -> str:

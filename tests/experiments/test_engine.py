@@ -273,3 +273,13 @@ def test_problem_that_cannot_be_is_refused(tmp_path, line_study):
     study = line_study(methods=(0, wrong), reference="")
     with pytest.raises(InputError, match="learning_rat"):
         run_study(study, tmp_path / "c")
+
+
+def test_method_that_cannot_be_is_refused_before_the_others_run(tmp_path, line_study, fitted):
+    svrg = {"name": "svrg", "optimizer": "svrg", "options": {"full_gradient_interval": 3}}
+    with pytest.raises(InputError, match="4 batches"):
+        run_study(line_study(methods=(2, svrg)), tmp_path / "a")
+    wrong = {"name": "w", "optimizer": "sgd", "training": {"schedul": "cosine"}}
+    with pytest.raises(InputError, match="schedul"):
+        run_study(line_study(methods=(2, wrong)), tmp_path / "b")
+    assert not fitted

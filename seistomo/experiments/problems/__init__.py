@@ -57,6 +57,13 @@ def _score_test(problem: Any, run_dir: Path) -> dict[str, Any]:
     return found
 
 
+def training_samples(problem: Any) -> int:
+    """Return how many samples there are to train with."""
+    if problem.name == "tomography":  # Its splits are not there before a run prepares them.
+        return len(problem.data.indices("train"))
+    return len(problem.split("train"))
+
+
 def shown_scores(name: str) -> Sequence[str]:
     """Return the scores that a problem's tables show; nothing: all that runs have."""
     return _module(name).SHOWN if name in BUILT_IN else ()

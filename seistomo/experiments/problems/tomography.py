@@ -12,7 +12,8 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from seistomo.config import Config, load_config
+from seistomo.config import Config, load_config, with_overrides
+from seistomo.config.keys import idle_keys
 from seistomo.dataset import DatasetReader, open_dataset
 from seistomo.dataset.generate import simulate
 from seistomo.errors import InputError
@@ -92,10 +93,14 @@ def size_config(size: str, sections: Mapping[str, Mapping[str, Any]]) -> Config:
     if size not in SIZES:
         raise InputError(f"problem.size = {size}: must be one of {', '.join(SIZES)}")
     preset, own = SIZES[size]
-    merged = {name: dict(section) for name, section in own.items()}
-    for name, section in sections.items():
-        merged[name] = {**merged.get(name, {}), **section}
-    return load_config(preset, [text for name in merged for text in _overrides(name, merged[name])])
+    given = [text for name in sections for text in _overrides(name, sections[name])]
+    usual = [text for name in own for text in _overrides(name, own[name])]
+    config = with_overrides(load_config(preset), [*usual, *given])
+    # The size's own may be idle beside what is given: nobody asked for them.
+    keys = [".".join(text.partition("=")[0].split(".")[:2]) for text in given]
+    for line in idle_keys(config, keys):
+        raise InputError(f"problem: {line}")
+    return config
 
 
 def _overrides(key: str, value: Any) -> Iterator[str]:
