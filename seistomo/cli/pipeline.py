@@ -167,6 +167,8 @@ def plot(
 ) -> None:
     """Draw models and gathers of a data set, the convergence of runs, or predictions.
 
+    Of a configuration, the models that it would draw.
+
     Example: seistomo plot data.h5 --out models.png --kind models --samples 0:36
     """
     from seistomo.evaluation import plot as draw

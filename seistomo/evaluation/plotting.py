@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from seistomo.config import load_config, preset_names
 from seistomo.dataset import (
     DatasetReader,
     VelocityReader,
@@ -23,6 +24,7 @@ from seistomo.evaluation.metrics import BATCH, sample_scores
 from seistomo.evaluation.report import build_cases, choose_examples
 from seistomo.evaluation.selection import Selection, select
 from seistomo.progress import counted
+from seistomo.velocity import draw_model
 
 KINDS = ("auto", "overview", "models", "crops", "gathers", "convergence", "predictions")
 ALLOWED = {
@@ -31,6 +33,7 @@ ALLOWED = {
     "velocity": ("models", "crops"),
     "run": ("convergence",),
     "predictions": ("predictions", "models"),
+    "config": ("models",),
 }
 """What is drawn of each kind of content; the first is chosen unless told otherwise."""
 DEFAULT = {"overview": 6, "models": 12, "gathers": 1}
@@ -56,12 +59,12 @@ def plot(
         One data set or velocity file; or several data sets, to see one shot as each holds it; or
         the velocity files of a large model and of pieces cut from it; or one or several run
         directories; or one evaluation directory or predictions file, followed by its data set if
-        that has moved.
+        that has moved; or a configuration, to see the models that it would draw.
     out
         The figure: .png, .pdf or .svg.
     kind
-        ``auto`` (a data set's overview, a velocity file's models or where they were cut, a run's
-        convergence, predictions beside the references), or one of `KINDS`.
+        ``auto`` (a data set's overview, a velocity file's or configuration's models or where they
+        were cut, a run's convergence, predictions beside the references), or one of `KINDS`.
     samples
         Rows of the data set to show, or text such as "0,3,7" or "0:36"; None: the first ones,
         or for predictions the best, median and worst. Of several data sets one sample, by the
@@ -90,7 +93,7 @@ def plot(
     drawn = kind if kind != "auto" else allowed[held == "velocity" and len(paths) > 1]
     if drawn not in allowed:
         raise InputError(f"kind = {kind}: {paths[0]} can be drawn as {', '.join(allowed)}")
-    if shots is not None and (held == "velocity" or drawn not in ("overview", "gathers")):
+    if shots is not None and drawn not in ("overview", "gathers"):
         raise InputError(f"shots = {shots}: a figure of kind {drawn} shows no gathers")
     if held == "run":
         runs = zip(_short_names(paths), paths, strict=True)
@@ -99,6 +102,8 @@ def plot(
         figure = _predictions(paths, samples)
     elif held == "several data":
         figure = _one_shot(paths, samples, shots, clip)
+    elif held == "config":
+        figure = _drawn_models(str(paths[0]), samples)
     elif held in ("velocity", "predictions"):
         figure = (_crops if drawn == "crops" else _models)(paths, samples)
     else:
@@ -111,6 +116,10 @@ def _content_of(paths: Sequence[str | Path]) -> str:
     """Tell what ``paths`` hold: a key of `ALLOWED`."""
     if not paths:
         raise InputError("plot: name a data set, velocity file, runs, an evaluation or predictions")
+    first = Path(paths[0])
+    preset = not first.exists() and str(first) in preset_names()
+    if len(paths) == 1 and (preset or first.suffix == ".toml"):
+        return "config"
     for path in paths:
         if not Path(path).exists():
             raise InputError(f"{path}: no such file or directory")
@@ -180,6 +189,19 @@ def _data_set(
             return figures.models_figure(*models, limits)
         gathers = data.read_gathers(rows[:1])[0]
         return figures.overview_figure(*models, gathers, data.time, chosen, clip, limits)
+
+
+def _drawn_models(source: str, samples: Selection) -> figures.Figure:
+    """Draw the models that a configuration would make a data set of."""
+    config = load_config(source)
+    grid = config.velocity
+    rows = _rows(samples, config.dataset.samples, "models")
+    models = [draw_model(grid, config.dataset.seed, row) for row in rows]
+    velocity = np.stack([model.velocity for model in models])
+    labels = [f"{row}: {model.family}" for row, model in zip(rows, models, strict=True)]
+    depth, x = (np.arange(count) * grid.spacing for count in grid.shape)
+    limits = (grid.minimum, grid.maximum)
+    return figures.models_figure(velocity, depth, x, labels, None, limits)
 
 
 def _models(paths: Sequence[str | Path], samples: Selection) -> figures.Figure:

@@ -1,5 +1,8 @@
 """Files and runs in words, quickly, and one line for what cannot be told."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -16,6 +19,15 @@ def test_a_run_tells_epochs_weights_and_scores(config, data_path, tmp_path):
     for words in ("after epoch 2", "weights", "adam, its own learning rate", "validation loss"):
         assert words in text
     assert describe(tmp_path / "trained", config=True).startswith("[velocity]")
+
+
+def test_a_summary_of_a_file_loads_no_heavy_library(data_path):
+    code = (
+        "import sys; from seistomo.cli import main\n"
+        "try: main()\nexcept SystemExit as end: assert not end.code\n"
+        "assert not {'torch', 'deepwave', 'matplotlib', 'pandas'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, "info", data_path], check=True, timeout=120)
 
 
 @pytest.mark.usefixtures("no_report")

@@ -11,6 +11,7 @@ from seistomo.dataset.exchange.importing import ImportOptions, import_velocity
 from seistomo.errors import InputError
 from seistomo.evaluation import evaluate, plot, plotting, predict
 from seistomo.evaluation.selection import select
+from seistomo.velocity import draw_model
 
 RAMP = (1500 + np.add.outer(np.arange(30.0) * 50, np.arange(40.0) * 10)).astype(np.float32)
 
@@ -48,6 +49,18 @@ def test_samples_and_shots_of_a_data_set_are_chosen(drawn, data_path, tmp_path, 
     gathers, _, _, titles, shots, clip = drawn[2][1]
     assert gathers[0, 0, 0, 0] == 4
     assert (titles, shots, clip) == (["Gathers of sample 4: layers"], [2], 90)
+
+
+def test_a_configuration_shows_the_models_that_it_would_draw(drawn, config, tmp_path):
+    (tmp_path / "own.toml").write_text(config.to_toml())
+    plot([tmp_path / "own.toml"], tmp_path / "a.png", samples="2,0")
+    plot(["quickstart"], tmp_path / "a.png", samples="0")
+    velocity, _, x, labels, _, limits = drawn[0][1]
+    model = draw_model(config.velocity, config.dataset.seed, 2)
+    np.testing.assert_array_equal(velocity[0], model.velocity)
+    assert labels[0] == f"2: {model.family}"
+    assert (x[-1], limits) == (575.0, (1450.0, 4650.0))
+    assert len(drawn[1][1][0]) == 1
 
 
 def test_runs_are_named_by_their_directories(drawn, run_dir, tmp_path):
