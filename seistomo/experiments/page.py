@@ -14,7 +14,7 @@ from seistomo.evaluation.figures import studies as drawn
 from seistomo.experiments import problems, records
 from seistomo.experiments.machine import machine_line
 from seistomo.experiments.records import Record, Row, read_rows
-from seistomo.experiments.study import HIGHER_IS_BETTER, Study, judged, reaches
+from seistomo.experiments.study import HIGHER_IS_BETTER, Study, in_words, judged, reaches
 from seistomo.experiments.tables import (
     NOTHING,
     decimals,
@@ -165,8 +165,7 @@ class Page:
             if row.trials:
                 done = row.trials["trials"].values()
                 seconds = sum(one["seconds"] or 0 for one in done)
-                values = row.trials.get("values", {})
-                words = ", ".join(f"{key} = {value}" for key, value in values.items())
+                words = in_words(row.trials.get("values", {}))
                 lines.append(
                     f"{row.entry.label}: the best of {len(done)} trials"
                     f" ({seconds:.0f} s of optimizer time) by the validation split:"
@@ -214,10 +213,6 @@ def _stuck(row: Row) -> str:
     return f"{sum(one.stuck for one in row.records)} of {len(row.records)}"
 
 
-def _settings(row: Row) -> str:
-    return ", ".join(f"{key} = {row.entry.value(key)}" for key in row.entry.space)
-
-
 SPECIAL: dict[str, tuple[str, Callable[[Page, Row], str]]] = {
     "learning_rate": ("α", lambda page, row: f"{row.entry.learning_rate or math.nan:g}"),
     "epochs": ("epochs", lambda page, row: _range([len(one.history) for one in row.records])),
@@ -226,7 +221,6 @@ SPECIAL: dict[str, tuple[str, Callable[[Page, Row], str]]] = {
     "restarts": ("restarts", lambda page, row: str(sum(len(one.lost) for one in row.records))),
     "stuck": ("stuck", lambda page, row: _stuck(row)),
     "time": ("s to target", lambda page, row: median_range(page.times(row))),
-    "settings": ("settings", lambda page, row: _settings(row)),
 }
 
 
@@ -384,7 +378,9 @@ def _draw_sweeps(page: Page) -> tuple[Any, str]:
         base = page.study.entry(sweep.method)
         title = f"{base.label}: {sweep.symbol}"
         names = {value: sweep.name(value, base) for value in sweep.values}
-        there = {v: page.values(by_name[n], score) for v, n in names.items() if n in by_name}
+        there = {
+            v: _with_diverged(page, by_name[n], score) for v, n in names.items() if n in by_name
+        }
         there = {value: scores for value, scores in there.items() if scores}
         if there:
             found[title], own[title] = there, base.value(sweep.key)
@@ -392,6 +388,12 @@ def _draw_sweeps(page: Page) -> tuple[Any, str]:
         return None, ""
     label = page.unit(score)[0]
     return drawn.sweeps_figure(found, own, label), f"{label} against single settings; rings: usual"
+
+
+def _with_diverged(page: Page, row: Row, score: str) -> list[float]:
+    """Return a row's scores, that of a run that diverged being nothing."""
+    lost = len(row.records) - len(row.whole) if score in HIGHER_IS_BETTER else 0
+    return page.values(row, score) + [0.0] * lost
 
 
 def _draw_change(page: Page) -> tuple[Any, str]:

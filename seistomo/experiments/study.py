@@ -38,6 +38,15 @@ def reaches(value: float, score: str, target: float) -> bool:
     return value >= target if score in HIGHER_IS_BETTER else value <= target
 
 
+def in_words(values: Mapping[str, Any]) -> str:
+    """Return settings by dotted key in a line."""
+    return ", ".join(
+        f"{key.rpartition('.')[2]} = "
+        + (f"{value['batch']:g} of the batch" if isinstance(value, Mapping) else str(value))
+        for key, value in values.items()
+    )
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

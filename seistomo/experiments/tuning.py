@@ -4,7 +4,7 @@ import itertools
 import json
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +28,7 @@ from seistomo.experiments.study import (
     History,
     MethodEntry,
     Range,
+    in_words,
     judged,
     reaches,
 )
@@ -223,8 +224,3 @@ def _write(work: Work, entry: MethodEntry, journal: optuna.Study) -> None:
     if best is not None:
         content |= {"best": int(best), VALUES: done[best][VALUES]}
     records.write_json(work.out / TUNING / f"{entry.name}.json", content)
-
-
-def in_words(values: Mapping[str, Any]) -> str:
-    """Return settings in a line."""
-    return ", ".join(f"{key.rpartition('.')[2]} = {value}" for key, value in values.items())

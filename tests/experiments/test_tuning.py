@@ -23,7 +23,7 @@ def tuned_study(line_study):
         }
         plain = {"name": "sgd", "optimizer": "sgd", "learning_rate": 0.05}
         tuning = {"trials": trials, "score": "loss"}
-        changes = {"seeds": 1, "tuning": tuning, "columns": ["loss", "settings"], **more}
+        changes = {"seeds": 1, "tuning": tuning, "columns": ["loss", "learning_rate"], **more}
         return line_study(methods=(0, adam, plain), **changes)
 
     return build
@@ -119,7 +119,7 @@ def test_race_is_to_the_loss_of_the_best_of_another_method(tmp_path, line_study)
         seeds=1,
         target={"score": "loss", "method": "adam"},
         tuning={"trials": 2, "seconds": 5.0},
-        columns=["time", "loss", "settings"],
+        columns=["time", "loss"],
     )
     line = run_study(study, tmp_path)
     content = json.loads((tmp_path / "table.json").read_text())

@@ -69,6 +69,9 @@ def sweeps_figure(
             axes.plot(own, means[values.index(own)], "o", ms=8, mfc="none", mec=BASELINE, mew=1.4)
         axes.set_title(title)
         axes.set_xscale("log")
+        if np.log10(max(values) / min(values)) < 2:
+            axes.set_xticks(values)
+            axes.xaxis.set_major_formatter(PLAIN)
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(visible=True)
         if number % columns == 0:
