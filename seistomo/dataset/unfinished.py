@@ -84,7 +84,7 @@ class Unfinished:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not _has_rows(self.path):
+        if _is_at(self._handle, self.path) and not _has_rows(self.path):
             # Nothing worth resuming: leave no trace.
             remove_quietly(self.path)
         os.close(self._handle)
@@ -122,11 +122,10 @@ class Unfinished:
         """Return what is there to go on with."""
         if self._overwrite:
             return None
+        if file_format(self.path):
+            return Part(self.path, finished=False)
         if os.path.getsize(self.path):
-            try:
-                return Part(self.path, finished=False)
-            except InputError as error:
-                warn(f"{error}; made again")
+            warn(f"{self.path}: cannot be read; what it held is made again")
         return Part(self.out) if self.out.exists() else None
 
     def _lay_out(self, models: ModelSource, source: Part | None, done: np.ndarray) -> None:
@@ -165,7 +164,7 @@ class Unfinished:
                     " writes the same --out"
                 )
             # It may have been moved away or removed before it was locked.
-            if path.exists() and os.path.samestat(os.stat(path), os.fstat(handle)):
+            if _is_at(handle, path):
                 return handle
             os.close(handle)
 
@@ -190,11 +189,20 @@ def is_being_replaced(out: Path) -> bool:
     return _has_rows(unfinished_path(link_target(out)))
 
 
-def _has_rows(path: Path) -> bool:
+def _is_at(handle: int, path: Path) -> bool:
+    """Tell whether a path still leads to an open file."""
     try:
-        return path.is_file() and bool(Part(path, finished=False).checksums.any())
-    except InputError:
+        return os.path.samestat(os.stat(path), os.fstat(handle))
+    except FileNotFoundError:
         return False
+
+
+def _has_rows(path: Path) -> bool:
+    """Tell whether a file has rows; where it is damaged, it may have."""
+    try:
+        return file_format(path) is not None and bool(Part(path, finished=False).checksums.any())
+    except InputError:
+        return True
 
 
 def _require_same_settings(plan: Plan, source: Part) -> None:

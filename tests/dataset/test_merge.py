@@ -252,10 +252,10 @@ def test_parts_read_as_the_set_that_they_hold(tmp_path):
 
 def test_few_files_are_open_at_once_whoever_reads(tmp_path, monkeypatch):
     monkeypatch.setattr(reader, "MOST_OPEN", 2)
-    write_parts(tmp_path / "parts", *range(21), samples=20)
-    rows = np.random.default_rng(0).integers(20, size=400)
+    write_parts(tmp_path / "parts", *range(9), samples=8)
+    rows = np.random.default_rng(0).integers(8, size=200)
     with open_dataset(tmp_path / "parts") as data, ThreadPoolExecutor(8) as threads:
-        expected = data.read_velocity(range(20))
+        expected = data.read_velocity(range(8))
         read = threads.map(lambda row: data.read_velocity([row])[0], rows)
         for row, velocity in zip(rows, read, strict=True):
             np.testing.assert_array_equal(velocity, expected[row])

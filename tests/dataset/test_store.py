@@ -58,7 +58,8 @@ def models(count, seed=0):
 def whole(tmp_path_factory):
     """Return a data set that nobody may change."""
     path = tmp_path_factory.mktemp("whole") / "data.h5"
-    return write_dataset(path, config("survey.dead_traces=0.2"), *arrays())
+    drawn = [{"number": number} for number in range(COUNT)]
+    return write_dataset(path, config(), *arrays(), parameters=drawn)
 
 
 @pytest.fixture
@@ -399,7 +400,7 @@ def test_the_identity_of_models_follows_their_content_and_not_the_kind_of_file(w
     assert len(set(found)) == len(changes)
     assert identity(tmp_path) == found[0]
     velocity, _ = arrays()
-    same = [VelocityModel(v, v > 4225, "imported", {}) for v in velocity]
+    same = [VelocityModel(v, v > 4225, "imported", {"number": i}) for i, v in enumerate(velocity)]
     path = write_velocity(tmp_path / "velocity.h5", same, 15.0)
     with open_velocity(whole) as data, open_velocity(path) as file:
         assert data.models_identity == file.models_identity
