@@ -262,15 +262,17 @@ class PartwiseObjective(ABC):
         share = self._ranks.share(curvature_of)
         if not len(share):
             return
+        count = len(curvature_of)
+        parted = count < self.sample_count or len(next(self.parts(share))[1]) < count
+        if OF_OUTPUTS in of_loss and not parted:
+            return
         inputs, targets = next(self.parts(share[:FEW]))
-        outputs = self.model(inputs)
+        outputs, own = self.model(inputs), trainable(self.model)
         if not isinstance(outputs, Tensor):
             return  # To be refused where it is used.
-        own = trainable(self.model)
         if OF_OUTPUTS not in of_loss and require_of_outputs(self._ell, outputs, targets, own):
             of_loss.add(OF_OUTPUTS)
-        first = len(next(self.parts(share))[1])
-        if first < len(curvature_of) or len(curvature_of) < self.sample_count:
+        if parted:
             self._require_mean(outputs, targets)
 
     def _wanted(self, samples: Tensor | Sequence[int] | None) -> Tensor:

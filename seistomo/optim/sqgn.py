@@ -90,9 +90,8 @@ class SQGN(ObjectiveOptimizer):
         it. It must divide the batches of an epoch. "epoch": once an epoch; "never": no variance
         reduction, g is the batch's gradient.
     curvature
-        Where pairs come from, "gauss_newton"; "hessian", as in
-        stochastic quasi-Newton (Byrd et al. 2016); "gradient_difference", as in online L-BFGS
-        (Schraudolph et al. 2007).
+        Where pairs come from: "gauss_newton"; "hessian", as in stochastic quasi-Newton (Byrd et
+        al. 2016); "gradient_difference", as in online L-BFGS (Schraudolph et al. 2007).
     curvature_samples, curvature_from
         |T|, drawn anew for each pair out of the "batch" S, or out of the whole "training_set"
         independently of S. Left out: T = S.
@@ -103,8 +102,7 @@ class SQGN(ObjectiveOptimizer):
     undo_above
         Where a batch's loss is more than this many times the median of the last ten, and above it
         by more than they differ, the last step is taken back and the next ones are kept shorter
-        for a while; its pair goes, too. Not in the paper;
-        0: never.
+        for a while; its pair goes, too. Not in the paper; 0: never.
     seed
         Of the generator that draws T; its state is part of the optimizer's.
 

@@ -110,22 +110,6 @@ def mean_squared(outputs, targets):
     return (outputs - targets).square().sum() / len(outputs)
 
 
-def ridge_loss(outputs, targets):
-    fit = functional.binary_cross_entropy_with_logits(outputs[:, 0], targets)
-    return fit + 0.05 * outputs[:, 1:].square().sum() / len(outputs)
-
-
-class RidgeNetwork(nn.Module):
-    """Logistic regression that gives its weights out too: their penalty is then part of ℓ."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(5))
-
-    def forward(self, inputs):
-        return torch.cat([(inputs @ self.weight)[:, None], self.weight.expand(len(inputs), -1)], 1)
-
-
 class Rosenbrock(nn.Module):
     """The two residuals of a curved valley, times a factor that makes the samples differ."""
 
@@ -162,15 +146,8 @@ class Problem:
         dtype = next(model.parameters()).dtype
         targets = self.targets.to(dtype) if self.targets.is_floating_point() else self.targets
         batches = order.split(len(order) // BATCHES)
-        return ModelObjective(
-            model,
-            self.loss,
-            self.inputs.to(dtype),
-            targets,
-            samples=batches[index],
-            batches=batches,
-            batch_index=index,
-        )
+        place = {"samples": batches[index], "batches": batches, "batch_index": index}
+        return ModelObjective(model, self.loss, self.inputs.to(dtype), targets, **place)
 
     def full_loss(self, model):
         """Return the loss over the training set."""
@@ -198,19 +175,17 @@ def _problems():
         labels = torch.arange(80) % 3
         images[torch.arange(80), 0, 2 * labels, 3] += 4
         scaled = inputs * torch.tensor([0.3, 0.5, 1.0, 1.0, 1.5])
-        noisy = (inputs @ torch.tensor([1.0, -2.0, 0.5, 0, 1]) + torch.randn(80) > 0).float()
+        factors = 1 + 0.1 * torch.randn(80, 1)
         network = small_network(5, 6, 2)
         with torch.no_grad():
             taught = small_network(5, 6, 2)(inputs)
         convolutional = nn.Sequential(
             nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, 3)
         )
-        factors = 1 + 0.1 * torch.randn(80, 1)
         return {
             "quadratic": Problem(
                 nn.Linear(5, 2), mean_squared, scaled, scaled @ torch.ones(5, 2), 0.5
             ),
-            "logistic": Problem(RidgeNetwork(), ridge_loss, inputs, noisy, 0.9),
             "rosenbrock": Problem(Rosenbrock(), mean_squared, factors, torch.zeros(80, 2), 0.75),
             "regression": Problem(network, mean_squared, inputs, taught, 0.25),
             "classification": Problem(convolutional, functional.cross_entropy, images, labels, 0.7),

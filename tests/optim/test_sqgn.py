@@ -478,14 +478,8 @@ def run(undo_above, steps=150, interval="never"):
         torch.manual_seed(2)
         model = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 12), nn.ReLU())
         model.append(nn.Linear(12, 5))
-    optimizer = SQGN(
-        model.parameters(),
-        0.5,
-        damping=1e-9,
-        curvature_samples=1,
-        full_gradient_interval=interval,
-        undo_above=undo_above,
-    )
+    options = {"damping": 1e-9, "curvature_samples": 1, "full_gradient_interval": interval}
+    optimizer = SQGN(model.parameters(), 0.5, undo_above=undo_above, **options)
     losses, undone = [], 0
     for _ in range(steps):
         objective = ModelObjective(model, nn.functional.mse_loss, inputs, targets)
@@ -523,20 +517,14 @@ def test_an_undone_step_leads_back_to_where_it_began():
 def test_a_full_gradient_of_an_undone_step_is_taken_again():
     model = nn.Linear(2, 1)
     optimizer = SQGN(model.parameters(), 0.1, damping=1.0, full_gradient_interval="epoch")
-    inputs, targets = torch.ones(8, 2), torch.zeros(8)
+    inputs, targets = torch.ones(8, 2), torch.zeros(8, 1)
     batches = torch.arange(8).split(2)
     costs = []
     for epoch, shift in enumerate((0.0, 0.0, 1e3)):
         for number in range(4):
-            objective = ModelObjective(
-                model,
-                lambda outputs, wanted: nn.functional.mse_loss(outputs[:, 0], wanted),
-                inputs,
-                targets + (shift if number == 0 else 0.0),
-                samples=batches[number],
-                batches=batches,
-                batch_index=number,
-            )
+            place = {"samples": batches[number], "batches": batches, "batch_index": number}
+            wanted = targets + (shift if number == 0 else 0.0)
+            objective = ModelObjective(model, nn.functional.mse_loss, inputs, wanted, **place)
             optimizer.step(objective)
             assert optimizer.report["undone"] == (epoch == 2 and number == 0)
             costs.append(objective.gradient_evaluations)
