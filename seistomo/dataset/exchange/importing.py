@@ -176,7 +176,8 @@ def _common_spacing(files: Sequence[ModelFile], wanted: float | None) -> float:
                 depth, x = ((step and f"{step:g} m") or "nothing" for step in file.spacing)
                 said = f"says {depth} in depth and {x} in x ({file.known_from})"
             raise InputError(
-                f"{file.path}: {said}; give --file-spacing, in m, both ways or as DEPTHxX"
+                f"{file.path}: {said}; give --file-spacing, in m: one number for what is not said,"
+                " or DEPTHxX"
             )
         for step in file.spacing:
             if step is not None:

@@ -93,7 +93,6 @@ class ModelFile:
     read: Callable[[int], StoredModel]  # one model by its number
     spacing: tuple[float | None, float | None] = (None, None)  # (depth, x), m; None: not said
     known_from: str = ""  # what says the spacing; "" for arrays, which cannot
-    note: str = ""  # why it does not say all
     top: float = 0.0  # depth of the first node, m
     feet: bool = False  # its lengths are in feet
     told: tuple[tuple[int, str], ...] | None = None  # (row, family) that an export's list says

@@ -100,6 +100,9 @@ def test_openfwis_own_folders_are_found(tmp_path):
         ("a.npy", {"key": "vp"}, "--key: is for npz files, not openfwi"),
         ("a.npy", {"shape": (4, 5)}, "--shape: is for raw files, not openfwi"),
         ("a.npy", {"byte_order": "big"}, "--byte-order: is for raw files, not openfwi"),
+        ("a.npy", {"units": "mph"}, r"--units mph: must be one of m/s, km/s, ft/s, s/m, s2/m2"),
+        ("a.npy", {"byte_order": "middle"}, "--byte-order middle: must be one of little, big"),
+        ("a.npy", {"fastest": "y"}, "--fastest y: must be one of x, depth"),
         ("a.npy", {"inline": 3}, "--inline: is for segy files, not openfwi"),
         ("a.segy", {"fastest": "depth"}, "--fastest: is for openfwi and npz and raw files"),
     ],
@@ -115,19 +118,6 @@ def test_what_is_unclear_is_refused(tmp_path, name, options, words):
     np.savez(tmp_path / "mixed" / "a.npz", VALUES)
     with pytest.raises(InputError, match=words):
         open_files([tmp_path / name], FileOptions(**options))
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"units": "mph"}, r"--units mph: must be one of m/s, km/s, ft/s, s/m, s2/m2"),
-        ({"byte_order": "middle"}, "--byte-order middle: must be one of little, big"),
-        ({"fastest": "y"}, "--fastest y: must be one of x, depth"),
-    ],
-)
-def test_what_is_no_choice_is_refused(options, words):
-    with pytest.raises(InputError, match=words):
-        FileOptions(**options)
 
 
 # Arrays
