@@ -24,7 +24,7 @@ from seistomo.errors import InputError
 from seistomo.evaluation import figures
 from seistomo.evaluation.figures import studies as drawn
 from seistomo.evaluation.scoring import score_run
-from seistomo.experiments import records
+from seistomo.experiments import problems, records
 from seistomo.experiments.conditions import Case, cases_of, cut_crops, grid_settings
 from seistomo.experiments.machine import describe_machine, machine_line
 from seistomo.experiments.study import Condition, Study
@@ -189,8 +189,8 @@ def score_conditions(
     """
     if study.samples < 2:
         raise InputError(f"samples = {study.samples}: must be at least 2, to have a spread")
-    training = study.training
-    device, threads = training.get("device", "auto"), training.get("threads", 0)
+    settings = problems.loop_settings(study.training)
+    device, threads = settings.device, settings.threads
     run = load_run(run_dir, "best", device)
     given = study.problem.get("data")
     scoring = Scoring(run, study, out, Path(given) if given else None, device)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seistomo.config import LoopConfig, NetworkConfig
+from seistomo.config import NetworkConfig
 from seistomo.device import choose_device, convolution_type, torch_settings
 from seistomo.errors import InputError
 from seistomo.experiments import problems, records
@@ -163,7 +163,7 @@ def tomography_problem(
 def measure_cost(study: Study, out: Path, overwrite: bool = False, command: str = "") -> str:
     """Time the study's methods in turns, problem by problem; write and return the page."""
     records.refuse_results(out / NAME, overwrite)
-    settings = LoopConfig.model_validate(study.training)
+    settings = problems.loop_settings(study.training)
     device = choose_device(settings.device)
     wanted = {str(entry.problem) for entry in study.trained}
     groups: dict[str, list[MethodEntry]] = {}

@@ -9,11 +9,11 @@ from statistics import median
 import numpy as np
 import torch
 
-from seistomo.config import Config, LoopConfig, load_config
+from seistomo.config import Config, load_config
 from seistomo.dataset.generate import simulate
 from seistomo.device import choose_device, torch_settings
 from seistomo.errors import InputError
-from seistomo.experiments import records
+from seistomo.experiments import problems, records
 from seistomo.experiments.machine import describe_machine, machine_line
 from seistomo.experiments.study import Study
 from seistomo.experiments.tables import markdown_table, median_range
@@ -33,7 +33,7 @@ TURN_SECONDS, FEWEST, MOST = 18.0, 16, 1024
 def measure_speed(study: Study, out: Path, overwrite: bool = False, command: str = "") -> str:
     """Find deepwave's best settings, let it and the pipeline take turns; return the page."""
     records.refuse_results(out / NAME, overwrite)
-    config, settings = load_config(study.config), LoopConfig.model_validate(study.training)
+    config, settings = load_config(study.config), problems.loop_settings(study.training)
     checks, device = check_simulation(config), choose_device(settings.device)
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -85,6 +85,12 @@ def test_study_that_misses_what_it_expects_ends_with_status_1_and_keeps_nothing(
         (["sqgn-table-1", "--set", "probelm.pixels=unit"], "probelm"),
         (["sqgn-table-1", "--data", "nowhere"], "nowhere"),
         (["sqgn-table-1", "--data", "nowhere", "--set", "problem.pixel=unit"], "pixel"),
+        (["sqgn-table-1", "--data", "mnist-5k", "--threads", "-1"], "threads"),
+        (["sqgn-table-1", "--data", "mnist-5k", "--set", "training.schedul=x"], "schedul"),
+        (["sqgn-table-1", "--data", "mnist-5k"], "full_gradient_interval"),
+        (["optimizer-cost", "--threads", "-1"], "threads"),
+        (["simulation-speed", "--set", "config=nowhere"], "nowhere"),
+        (["generalization", "nowhere"], "nowhere"),
         # What has no effect is refused.
         (["sqgn-table-1", "--run", "run"], "RUN"),
         (["optimizer-cost", "--epochs", "3"], "--epochs"),

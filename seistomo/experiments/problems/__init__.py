@@ -7,7 +7,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from seistomo.errors import InputError
+from pydantic import ValidationError
+
+from seistomo.config import LoopConfig
+from seistomo.errors import InputError, shortened
 from seistomo.training import score_as_trained
 from seistomo.training.checkpoint import load_checkpoint
 from seistomo.training.history import BEST, CHECKPOINT
@@ -35,7 +38,24 @@ def make_problem(
         if key in arguments or key not in known:
             own = [one for one in known if one not in ("out", "training", "tuning")]
             raise InputError(f"problem.{key}: {name} takes {', '.join(own) or 'no options'}")
-    return maker(**options, **{k: v for k, v in arguments.items() if k in known})
+    try:
+        return maker(**options, **{k: v for k, v in arguments.items() if k in known})
+    except ValidationError as error:
+        raise InputError(_first_problem(error)) from None
+
+
+def loop_settings(training: Mapping[str, Any]) -> LoopConfig:
+    """Return the keys of ``[training]`` that any problem has, checked."""
+    try:
+        return LoopConfig.model_validate(dict(training))
+    except ValidationError as error:
+        raise InputError(_first_problem(error)) from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(map(str, first["loc"]))
+    return f"training.{key} = {shortened(repr(first['input']), 60)}: {first['msg'].lower()}"
 
 
 def test_scorer(name: str) -> Callable[[Any, Path], dict[str, Any]] | None:
