@@ -89,6 +89,14 @@ class Work:
             self.busy.add(key)
             yield False
 
+    def still_busy(self) -> list[str]:
+        """Return the runs that another process had, and still has."""
+        before, self.busy = self.busy, set()
+        for key in before:
+            with self.held(key):
+                pass
+        return sorted(self.busy)
+
     def train(
         self,
         entry: MethodEntry,
@@ -288,7 +296,7 @@ def run_study(
         ready |= {name: entry for name, entry in found.items() if entry is not None}
     _run_all(work, ready, mine if not tuned else lambda number: True)
     _score_borrowed(work)
-    return write_page(study, out, command, sorted(work.busy))
+    return write_page(study, out, command, work.still_busy())
 
 
 def _run_all(work: Work, ready: Mapping[str, MethodEntry], mine: Callable[[int], bool]) -> None:
