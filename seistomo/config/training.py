@@ -95,7 +95,11 @@ class LoopConfig(Section):
         0, "Stop after this many epochs without a better validation loss; 0: never.", ge=0, le=10**6
     )
     checkpoint_iterations: int = setting(
-        0, "Iterations between checkpoints within an epoch; 0: at its end alone.", ge=0, le=10**9
+        0,
+        "Iterations between checkpoints within an epoch; 0: at its end alone. Checkpoints of more"
+        " than 8 MiB are written less often: writing takes at most 5 % of the time.",
+        ge=0,
+        le=10**9,
     )
     tensorboard: bool = setting(
         False, "Write TensorBoard events too (needs seistomo[tensorboard])."

@@ -1,6 +1,5 @@
 """Checkpoints: all that a run needs to go on as if it had never stopped."""
 
-import io
 import math
 import tomllib
 import zipfile
@@ -79,12 +78,8 @@ class Checkpoint:
     def save(self, path: Path) -> None:
         """Write to ``path``, whole or not at all."""
         content = {**vars(self), "progress": asdict(self.progress)}
-        with written_whole(path) as temporary, _Output(io.FileIO(temporary, "w")) as file:
-            try:
-                torch.save({**content, "format": FORMAT, "version": VERSION}, file)
-            except RuntimeError:
-                # What torch's writer makes of any error of the file.
-                raise file.error or RuntimeError from None
+        with written_whole(path) as temporary, open(temporary, "wb") as file:
+            torch.save({**content, "format": FORMAT, "version": VERSION}, file)
 
     def trimmed(self) -> "Checkpoint":
         """Return what predicting needs, for `BEST`."""
@@ -96,13 +91,7 @@ class Checkpoint:
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
-    """Read a checkpoint; its checksums are compared before, and nothing in it is executed.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged, or no checkpoint of this program.
-    """
+    """Read a checkpoint; its checksums are compared before, and nothing in it is executed."""
     try:
         with zipfile.ZipFile(path) as archive:
             changed = archive.testzip()
@@ -126,11 +115,7 @@ def checkpoint_to_resume(
 ) -> Checkpoint | None:
     """Return the checkpoint that a run goes on from, the same on all processes, if there is one.
 
-    Raises
-    ------
-    InputError
-        If the run was started otherwise, naming the first setting that differs, or the file is
-        damaged or not the one that rank 0 sees.
+    A run that was started otherwise is refused with the first setting that differs.
     """
     path = run / CHECKPOINT
     if not processes.shared(path.is_file):
@@ -189,19 +174,9 @@ def _require_unbegun(
 def first_difference(
     ours: Mapping[str, Any], theirs: Mapping[str, Any], free: Collection[str] = ()
 ) -> tuple[str, Any, Any] | None:
-    """Return the first setting in which two nested configurations differ, or None.
+    """Return the first setting in which two nested configurations differ: key and both values.
 
-    Parameters
-    ----------
-    ours, theirs
-        Sections of keys, as TOML has them.
-    free
-        Dotted keys, or sections, that may differ.
-
-    Returns
-    -------
-    tuple
-        Its dotted key, and both values; None for one that is not stated.
+    ``free`` are dotted keys, or sections, that may differ; a value that is not stated is None.
     """
     for key in dict.fromkeys([*theirs, *ours]):
         one, other = ours.get(key), theirs.get(key)
@@ -215,19 +190,6 @@ def first_difference(
         if found:
             return prefix + found[0], *found[1:]
     return None
-
-
-class _Output(io.BufferedWriter):
-    """A file that remembers why a write failed."""
-
-    error: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        try:
-            return super().write(data)
-        except OSError as error:
-            self.error = error
-            raise
 
 
 def _tensors(content: Any) -> Iterator[torch.Tensor]:

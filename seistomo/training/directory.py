@@ -8,7 +8,8 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from seistomo.errors import InputError
-from seistomo.files import remove_quietly
+from seistomo.files import link_target, remove_quietly
+from seistomo.progress import say
 from seistomo.ranks import LostRankError
 from seistomo.training.history import (
     CHECKPOINT,
@@ -27,24 +28,12 @@ class RunDirectory:
     A lock beside the folder says who may; it is taken before anything is looked at, and its file
     stays. A run that overwrites another one grows in ``.NAME.starting``, until `settle` puts it in
     its place; before that a failure leaves the old run as it was.
-
-    Parameters
-    ----------
-    path
-        The run directory.
-    resume, overwrite
-        Whether a run that is there may be continued, or replaced.
-    leads
-        Whether this process writes; of several processes, the others only know where the run is.
-
-    Raises
-    ------
-    InputError
-        If something is there and neither was asked for, it is no run, or another process is at it.
+    Of several processes those that do not lead only know where the run is.
     """
 
     def __init__(self, path: str | Path, *, resume: bool, overwrite: bool, leads: bool = True):
-        self.path = self.folder = Path(path)
+        self.path, self._place = Path(path), link_target(path)
+        self.folder = self._place
         self._overwrite, self._resume, self._leads = overwrite, resume, leads
         self._lock = FileLock(self._beside("training.lock"), timeout=0)
         if resume and overwrite:
@@ -56,7 +45,7 @@ class RunDirectory:
         if not self._leads:
             return self
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._place.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         except Timeout:
             raise InputError(
@@ -81,6 +70,8 @@ class RunDirectory:
             return
         # An interrupted run can be resumed; one that failed without a checkpoint is of no use.
         failed = kind is not None and not issubclass(kind, KeyboardInterrupt | LostRankError)
+        if not self.settled:
+            say(f"run {self.path}: the run that was there is as it was")
         if not self.settled or (failed and not (self.folder / CHECKPOINT).exists()):
             shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()
@@ -88,7 +79,7 @@ class RunDirectory:
     @property
     def settled(self) -> bool:
         """Whether the files are where they belong."""
-        return self.folder == self.path
+        return self.folder == self._place
 
     def start(self, config_text: str) -> None:
         """Make the folder, with its first file; remove what a killed run left half written."""
@@ -108,18 +99,19 @@ class RunDirectory:
         """Put the new run in the place of the old one; a kill leaves one of them whole."""
         if not self.settled:
             old = self._beside("replaced")
-            os.rename(self.path, old)
-            os.rename(self.folder, self.path)
-            self.folder = self.path
+            os.rename(self._place, old)
+            os.rename(self.folder, self._place)
+            self.folder = self._place
             shutil.rmtree(old)
 
     def _require_free(self) -> bool:
         """Refuse what may not be continued or replaced; return whether a run is there."""
-        if not self.path.exists():
+        place = self._place
+        if not place.exists():
             return False
-        if self.path.is_dir() and set(self.path.iterdir()) <= set(self.path.glob(LEFTOVERS)):
+        if place.is_dir() and set(place.iterdir()) <= set(place.glob(LEFTOVERS)):
             return False
-        if not (self.path / CONFIG).is_file():
+        if not (place / CONFIG).is_file():
             raise InputError(
                 f"run {self.path}: exists and is no run directory; choose another path"
             )
@@ -131,14 +123,13 @@ class RunDirectory:
         return True
 
     def _beside(self, suffix: str) -> Path:
-        absolute = self.path.absolute()
-        return absolute.with_name(f".{absolute.name}.{suffix}")
+        return self._place.with_name(f".{self._place.name}.{suffix}")
 
     def _finish_exchange(self) -> None:
         """Finish or undo what a killed process began."""
         new, old = self._beside("starting"), self._beside("replaced")
-        if old.is_dir() and not self.path.exists():
-            os.rename(new if new.is_dir() else old, self.path)
+        if old.is_dir() and not self._place.exists():
+            os.rename(new if new.is_dir() else old, self._place)
         for left in (old, new):
             if left.is_dir():
                 shutil.rmtree(left)

@@ -1,13 +1,16 @@
 """Loading a run, predicting, and what is told when that cannot work."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from seistomo.dataset import open_dataset
 from seistomo.errors import InputError
-from seistomo.training import load_run, train
+from seistomo.training import TomographyProblem, load_run, score_as_trained, train
+from seistomo.training.run import precision_on
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +43,23 @@ def test_loading_leaves_the_random_state_alone(run_dir):
     before = torch.get_rng_state()
     load_run(run_dir, device="cpu")
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_scored_as_trained(run_dir, dataset, make_config, capsys):
+    run = load_run(run_dir, "last", "cpu")
+    with open_dataset(dataset) as data:
+        problem = TomographyProblem(make_config(), data)
+        scores = score_as_trained(problem, run_dir, "last", "validation", "cpu")
+    for name in ("mse", "ssim"):
+        assert scores[name] == pytest.approx(run.history[-1][name], rel=1e-6)
+    seen = []
+    run.network.register_forward_hook(lambda *_: seen.append(torch.backends.cudnn.allow_tf32))
+    gathers = np.ones((1, 3, 8, 20), dtype=np.float32)
+    for precision in ("tf32", "float32"):
+        replace(run, precision=precision).predict(gathers)
+    assert seen == [True, False]
+    assert precision_on(torch.device("cpu"), "bfloat16", run_dir) == "float32"
+    assert "predicts in float32" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 8, 19), (3, 8, 20), (1, 2, 3, 8, 20)])
