@@ -200,6 +200,7 @@ class _Training:
         self.micro_batch = problem.samples_at_once(
             self.network,
             self.optimizer,
+            method,
             settings.micro_batch,
             batch_size(settings, settings.epochs - 1, count),
             batch_count(settings, 0, count),

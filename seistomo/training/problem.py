@@ -50,6 +50,30 @@ class Samples(Protocol):
         """Return an epoch, counted from 0, whose batches are these rows of the split."""
 
 
+@dataclass(frozen=True)
+class Method:
+    """How a problem is learnt: an optimizer with its settings.
+
+    Attributes
+    ----------
+    name
+        What tables call it.
+    optimizer, learning_rate, options
+        As for `seistomo.optim.make_optimizer`.
+    training
+        Keys of [training] that differ from the problem's.
+    paper
+        Numbers of a publication beside it.
+    """
+
+    name: str
+    optimizer: str
+    learning_rate: float | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    paper: dict[str, Any] = field(default_factory=dict)
+
+
 class Problem(Protocol):
     """What is learnt: data, network, loss and scores.
 
@@ -109,13 +133,15 @@ class Problem(Protocol):
         self,
         network: nn.Module,
         optimizer: torch.optim.Optimizer,
+        method: Method,
         asked: int,
         largest: int,
         batches: int,
     ) -> int:
-        """Return how many samples to forward at once, of ``training.micro_batch``; 0: a batch.
+        """Return how many samples to forward at once; 0: a batch.
 
-        ``largest``: samples of the largest batch; ``batches``: of an epoch.
+        ``asked`` is ``training.micro_batch``; ``largest`` counts the samples of the largest batch,
+        ``batches`` those of an epoch.
         """
         return asked
 
@@ -129,30 +155,6 @@ class Problem(Protocol):
     def scores_in_words(self, row: Mapping[str, Any]) -> str:
         """Return a row's scores, for people."""
         return ", ".join(f"{name} {row[name]:.4g}" for name in self.score_names)
-
-
-@dataclass(frozen=True)
-class Method:
-    """How a problem is learnt: an optimizer with its settings.
-
-    Attributes
-    ----------
-    name
-        What tables call it.
-    optimizer, learning_rate, options
-        As for `seistomo.optim.make_optimizer`.
-    training
-        Keys of [training] that differ from the problem's.
-    paper
-        Numbers of a publication beside it.
-    """
-
-    name: str
-    optimizer: str
-    learning_rate: float | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
-    paper: dict[str, Any] = field(default_factory=dict)
 
 
 class TensorSamples:

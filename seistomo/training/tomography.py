@@ -176,12 +176,13 @@ class TomographyProblem(Problem):
         self,
         network: TomographyNetwork,
         optimizer: torch.optim.Optimizer,
+        method: Method,
         asked: int,
         largest: int,
         batches: int,
     ) -> int:
         """Return how many samples fit cache and memory; see `Problem`."""
-        settings, device, own = self.settings, self._device, self.config.optimizer
+        settings, device, name = self.settings, self._device, method.optimizer
         size = micro_batch_size(asked, network.largest_activation, device)
         share, read_ahead = -(-largest // self._processes.count), 0
         if device.type == "cpu":
@@ -190,8 +191,8 @@ class TomographyProblem(Problem):
             read_ahead = 2 * share * sample_bytes(*shapes, settings.gather_type)
         needed = step_memory(
             network,
-            own.name,
-            optimizer_vectors(optimizer, own.options, batches),
+            name,
+            optimizer_vectors(optimizer, method.options, batches),
             device,
             share,
             read_ahead,
@@ -199,7 +200,7 @@ class TomographyProblem(Problem):
         )
         limit = settings.memory_limit
         if limit is not None:
-            size = needed.most_samples(size, limit, own.name)
+            size = needed.most_samples(size, limit, name)
             say(needed.table(size, limit))
         neighbours, total = self._processes.local_count, needed.total
         self._room |= room_for_samples(

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from seistomo.training import train
+from seistomo.training.averaging import WeightAverage
 from seistomo.training.checkpoint import load_checkpoint
 
 EPOCH = 'optimizer.options={full_gradient_interval = "epoch", curvature_samples = 3}'
@@ -34,8 +35,6 @@ def assert_same_runs(one, other):
         assert rows == others
         for a, b in zip(first, second, strict=True):
             assert torch.equal(a, b)
-    tables = [(run / "history.csv").read_text().splitlines() for run in (one, other)]
-    assert len(tables[0]) == len(tables[1])
     assert not list(other.glob(".*"))
 
 
@@ -48,12 +47,9 @@ def assert_same_runs(one, other):
         ["optimizer.name=sqgn", "optimizer.learning_rate=0.1", EPOCH],
     ],
 )
-@pytest.mark.parametrize("every", [0, 1])
-def test_resumed_after_any_step(dataset, make_config, tmp_path, monkeypatch, overrides, every):
-    config = make_config(*overrides, f"training.checkpoint_iterations={every}")
+def test_resumed_after_any_step(dataset, make_config, tmp_path, monkeypatch, overrides):
+    config = make_config(*overrides, "training.checkpoint_iterations=1")
     train(config, dataset, tmp_path / "whole")
-    from seistomo.training.averaging import WeightAverage
-
     steps, add = [], WeightAverage.add
 
     def stopping(self, epoch):
