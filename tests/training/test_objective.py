@@ -20,9 +20,9 @@ def test_micro_batches_give_the_whole_batch(micro_batch, make_config):
     whole = ModelObjective(network, squared_error, gathers, velocity)
     epoch = TensorSamples(gathers, velocity).epoch(0, [np.arange(11)])
     objective = BatchObjective(network, squared_error, epoch, micro_batch=micro_batch)
-    sizes, expected = [], whole.gradient()
+    sizes, loss, expected = [], float(whole.loss()), whole.gradient()
     hook = network.register_forward_hook(lambda _m, inputs, _o: sizes.append(len(inputs[0])))
-    assert float(objective()) == pytest.approx(float(whole.loss()), rel=1e-6)
+    assert float(objective()) == pytest.approx(loss, rel=1e-6)
     hook.remove()
     assert max(sizes) == min(micro_batch or 11, 11)
     assert sum(sizes) == 11
