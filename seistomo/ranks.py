@@ -32,10 +32,10 @@ TIMEOUT = timedelta(hours=1)
 # Seconds between two looks at the store: of who waits, and of the thread that watches the others.
 POLL, WATCH = 0.05, 0.5
 # So many looks in a row without a sign of life, and a process is taken for dead.
-SILENT_LOOKS = 100
+SILENT_LOOKS = 80
 # Seconds that others leave to rank 0 to speak first where several fail, that rank 0 leaves to the
 # others to learn why it ends (it may hold the store), and that a blocked process has to come out.
-PRECEDENCE, FAREWELL, GRACE = 1.0, 30.0, 30.0
+PRECEDENCE, FAREWELL, GRACE = 1.0, 30.0, 15.0
 FAILED, INTERRUPTED, LOST = "failed", "interrupted", "lost"
 # What a broken connection is called by gloo, NCCL and the store. No other error is one.
 LOST_CONNECTION = re.compile(
@@ -52,31 +52,20 @@ class LostRankError(InputError):
 
 
 class Processes:
-    """The processes that share work, seen from one of them.
-
-    Parameters
-    ----------
-    rank, count
-        Number of this process, from 0, and of all.
-    local_rank, local_count
-        The same among the processes on this machine.
-    store
-        Where they meet, a ``torch.distributed.Store``; left out for a process alone.
-    """
+    """The processes that share work, seen from one of them; left out: a process alone."""
 
     def __init__(
         self,
-        rank: int = 0,
+        rank: int = 0,  # number of this process, from 0
         count: int = 1,
-        local_rank: int = 0,
+        local_rank: int = 0,  # the same among the processes on this machine
         local_count: int = 1,
-        store: "dist.Store | None" = None,
+        store: "dist.Store | None" = None,  # where they meet
     ):
         self.rank, self.count = rank, count
         self.local_rank, self.local_count = local_rank, local_count
         self._store = dist.HashStore() if store is None else store
-        self._told = 0
-        self._connected = False
+        self._told, self._connected = 0, False
         # By whom the work of all has ended before its time, and why, once that is known here; then
         # the store is used no more. (rank, LOST): that one is lost, and it is for this one to say.
         self._end: tuple[int, str] | None = None
@@ -88,21 +77,14 @@ class Processes:
         """Join the processes that torchrun, or another launcher of its kind, has started.
 
         Without WORLD_SIZE in the environment this process is alone.
-
-        Raises
-        ------
-        InputError
-            If the environment is not as torchrun makes it, or the others cannot be reached.
         """
         count, rank = environment_number("WORLD_SIZE", 1), environment_number("RANK", 0)
         if count == 1:
             return cls()
         if "RANK" not in os.environ or not 0 <= rank < count:
             raise InputError(f"WORLD_SIZE = {count} without a RANK from 0 to {count - 1}")
-        local = (
-            environment_number("LOCAL_RANK", rank),
-            environment_number("LOCAL_WORLD_SIZE", count),
-        )
+        local_rank = environment_number("LOCAL_RANK", rank)
+        local_count = environment_number("LOCAL_WORLD_SIZE", count)
         address = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT")
         try:
             store = _store_of(rank, count, *address)
@@ -113,9 +95,8 @@ class Processes:
             ) from None
         # The store outlives a launch that torchrun starts again, and the work of one call.
         attempt = environment_number("TORCHELASTIC_RESTART_COUNT", 0)
-        return cls(
-            rank, count, *local, dist.PrefixStore(f"seistomo/{attempt}/{next(_calls)}", store)
-        )
+        store = dist.PrefixStore(f"seistomo/{attempt}/{next(_calls)}", store)
+        return cls(rank, count, local_rank, local_count, store)
 
     @property
     def leads(self) -> bool:
@@ -127,11 +108,6 @@ class Processes:
 
         More processes than GPUs are refused: NCCL has no two ranks on one GPU, and simulations
         on one GPU take turns at it, each with a copy of everything in its memory.
-
-        Raises
-        ------
-        InputError
-            If the device does not exist, or this machine has fewer GPUs than processes.
         """
         device = choose_device(name, field)
         if device.type != "cuda" or self.count == 1:
@@ -155,19 +131,12 @@ class Processes:
 
     @contextmanager
     def together(self) -> Iterator["Processes"]:
-        """End all within a minute when one fails inside a ``with`` block; one says why.
+        """End all within a minute when one fails inside a ``with`` block; that one says why.
 
-        At the end of the block all wait for each other. A process that is blocked, in an exchange
-        or a computation, and does not come out when another has failed is ended where it is.
-
-        Raises
-        ------
-        LostRankError
-            If another process was killed, or cannot be reached, in the first that notices.
-        OtherRankError
-            In all but the process whose error tells.
-        KeyboardInterrupt
-            In every process, if one was interrupted.
+        In the others an `OtherRankError` is raised, and in all a KeyboardInterrupt where one was
+        interrupted. Of a process that was killed or cannot be reached a `LostRankError` tells in
+        the first to notice. One that is blocked, in an exchange or a computation, and does not
+        come out is ended where it is. At the end of the block all wait for each other.
         """
         if self.count == 1:
             yield self
@@ -211,15 +180,10 @@ class Processes:
         time.sleep(POLL)
 
     def require_all_well(self) -> None:
-        """Raise if another process is known to have ended, or the user has pressed Ctrl-C.
+        """Raise as `together` does if another process has ended, or at the user's Ctrl-C.
 
         To be called before what has come through an exchange is kept: where another process is
         gone, a GPU's exchange ends with anything.
-
-        Raises
-        ------
-        OtherRankError, LostRankError, KeyboardInterrupt
-            As `together`.
         """
         raise_if_interrupted()
         if self._end is not None:
@@ -257,9 +221,7 @@ class Processes:
 
     def agree(self, condition: bool) -> bool:
         """Return whether a condition holds on every rank."""
-        answer = torch.tensor([int(condition)])
-        self._reduce(answer, dist.ReduceOp.MIN)
-        return bool(answer)
+        return not self.any_of(torch.tensor([not condition]))
 
     def barrier(self) -> None:
         """Wait for all ranks."""
@@ -285,12 +247,9 @@ class Processes:
 
     @contextmanager
     def exchange(self) -> Iterator[None]:
-        """Tell a lost process from other errors, where ranks exchange data in a ``with`` block.
+        """Raise as `together` does where another process has ended while ranks exchange data.
 
-        Raises
-        ------
-        LostRankError, OtherRankError, KeyboardInterrupt
-            If another process has ended. Any other error comes through as it is.
+        Any other error comes through as it is.
         """
         try:
             yield
@@ -432,13 +391,7 @@ class Processes:
 
 
 def environment_number(name: str, default: int) -> int:
-    """Return a number that a launcher has put into the environment.
-
-    Raises
-    ------
-    InputError
-        If it is none.
-    """
+    """Return a number that a launcher has put into the environment, or refuse what is none."""
     text = os.environ.get(name, str(default))
     if not text.isdecimal():
         raise InputError(f"{name} = {text}: must be a number, as torchrun sets it")
