@@ -43,6 +43,11 @@ LOST_CONNECTION = re.compile(
     r"|timeout|socket closed|failed to (recv|send)|remote process|ncclRemoteError|aborted",
     re.IGNORECASE,
 )
+# A device's own errors, which some older torch calls RuntimeErrors alone.
+DEVICE_ERRORS = (
+    torch.OutOfMemoryError,
+    getattr(torch, "AcceleratorError", torch.OutOfMemoryError),
+)
 # Calls of `from_environment` in this process; all ranks make them in the same order.
 _calls = count_from(0)
 
@@ -141,7 +146,9 @@ class Processes:
         if self.count == 1:
             yield self
             return
-        watch = threading.Thread(target=self._watch, args=(self._store.clone(),), daemon=True)
+        # A connection of its own, where torch is new enough.
+        clone = getattr(self._store, "clone", lambda: self._store)
+        watch = threading.Thread(target=self._watch, args=(clone(),), daemon=True)
         watch.start()
         try:
             yield self
@@ -253,7 +260,7 @@ class Processes:
         """
         try:
             yield
-        except (torch.OutOfMemoryError, torch.AcceleratorError):
+        except DEVICE_ERRORS:
             raise
         except RuntimeError as error:
             if self.count == 1:

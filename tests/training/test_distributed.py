@@ -4,14 +4,10 @@ All of them are real processes that meet as torchrun makes them meet.
 """
 
 import json
-import multiprocessing
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,20 +15,6 @@ import torch
 from seistomo.training import load_run, train
 from seistomo.training.checkpoint import load_checkpoint
 
-# What a process does; a forked one has what it imports from its parent.
-RUN = """
-import os, signal, sys
-output = os.open(log, os.O_WRONLY | os.O_CREAT)
-os.dup2(output, 1), os.dup2(output, 2)
-signal.signal(signal.SIGINT, signal.default_int_handler)
-os.environ.update(environment)
-import torch
-torch.set_num_threads(1)
-if prepare: exec(prepare)
-sys.argv = ["seistomo", *arguments]
-from seistomo.cli import main
-main()
-"""
 OPTIMIZERS = {
     "adam": ["optimizer.name=adam"],
     "svrg": [
@@ -55,65 +37,6 @@ OPTIMIZERS = {
 PLACES = {"kept": 1.0, "shares": None, "file": 0.0}
 
 
-class Rank:
-    """One process of a run."""
-
-    def __init__(self, process, log):
-        self.process, self.log = process, log
-
-    @property
-    def words(self):
-        return self.log.read_text() if self.log.exists() else ""
-
-    def send(self, number):
-        os.kill(self.process.pid, number)
-
-    def wait(self):
-        self.process.join(120)
-        assert self.process.exitcode is not None, f"the process hangs: {self.words}"
-        return self.process.exitcode
-
-
-@pytest.fixture(scope="session")
-def _processes():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["seistomo.cli", "seistomo.training", "seistomo.evaluation"])
-    return context
-
-
-@pytest.fixture
-def start_ranks(_processes, tmp_path):
-    """Start `seistomo ARGUMENTS` as torchrun does; kill what is left at the end."""
-    ranks = []
-
-    def begin(count, *arguments, prepare=""):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        begun = []
-        for rank in range(count):
-            environment = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count}
-            environment |= {"LOCAL_WORLD_SIZE": count}
-            environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-            names = {
-                "arguments": [str(word) for word in arguments],
-                "environment": {key: str(value) for key, value in environment.items()},
-                "prepare": prepare,
-                "log": str(tmp_path / f"log-{len(ranks)}.txt"),
-            }
-            process = _processes.Process(target=exec, args=(RUN, names))
-            process.start()
-            begun.append(Rank(process, Path(names["log"])))
-            ranks.append(begun[-1])
-        return begun
-
-    yield begin
-    for rank in ranks:
-        if rank.process.is_alive():
-            rank.send(signal.SIGKILL)
-        rank.process.join()
-
-
 @pytest.fixture
 def command(dataset, make_config, tmp_path):
     """Return the arguments that train with some settings changed."""
@@ -124,13 +47,6 @@ def command(dataset, make_config, tmp_path):
         return ["train", path, "--data", dataset, "--out", out, "--quiet"]
 
     return write
-
-
-def wait_until(condition, *ranks):
-    deadline = time.monotonic() + 60
-    while not condition() and any(rank.process.is_alive() for rank in ranks):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def weights(run):
@@ -174,10 +90,7 @@ def alone(dataset, make_config, tmp_path_factory):
         ("svrg", 3, "file"),
         ("sqgn", 3, "shares"),
         ("sgn", 2, "kept"),
-        pytest.param("adam", 3, "file", marks=pytest.mark.slow),
-        pytest.param("svrg", 2, "shares", marks=pytest.mark.slow),
         pytest.param("sqgn", 2, "kept", marks=pytest.mark.slow),
-        pytest.param("sqgn", 3, "file", marks=pytest.mark.slow),
         pytest.param("sgn", 3, "shares", marks=pytest.mark.slow),
     ],
 )
@@ -200,10 +113,11 @@ def test_several_processes_give_what_one_gives(
     assert not list(tmp_path.glob("run/.*"))
 
 
-@pytest.mark.parametrize("name", [pytest.param("adam", marks=pytest.mark.slow), "sqgn"])
-def test_a_killed_rank_ends_all_and_others_finish(name, alone, command, start_ranks, tmp_path):
+def test_a_killed_rank_ends_all_and_others_finish(
+    alone, command, start_ranks, wait_until, tmp_path
+):
     run, every = tmp_path / "run", "training.checkpoint_iterations=1"
-    arguments = command(run, *OPTIMIZERS[name], every)
+    arguments = command(run, *OPTIMIZERS["sqgn"], every)
     # Slow, so that it can be killed on the way.
     slow = "import time; from seistomo.training.fit import _Training\n"
     slow += "step = _Training._step\n"
@@ -221,10 +135,12 @@ def test_a_killed_rank_ends_all_and_others_finish(name, alone, command, start_ra
         if victim:
             assert sum("error:" in word for word in words) == 1, words
             assert "--resume" in "".join(words)
+        else:
+            assert "was started with 3 processes, now 2" in words[0]
         assert iterations(run) < 16
     ranks = start_ranks(2, *arguments, "--resume")
     assert [rank.wait() for rank in ranks] == [0, 0], [rank.words for rank in ranks]
-    assert_same_to_rounding(run, alone(name))
+    assert_same_to_rounding(run, alone("sqgn"))
     assert ranks[0].words.count("results will differ in rounding") == 0
 
 
@@ -233,20 +149,7 @@ def iterations(run):
     return load_checkpoint(path).progress.iteration if path.exists() else 0
 
 
-def test_a_run_of_two_goes_on_with_three_and_says_so(alone, command, start_ranks, tmp_path):
-    run = tmp_path / "run"
-    short = command(run, *OPTIMIZERS["sqgn"], "training.epochs=2")
-    ranks = start_ranks(2, *short)
-    assert [rank.wait() for rank in ranks] == [0, 0], [rank.words for rank in ranks]
-    ranks = start_ranks(3, *command(run, *OPTIMIZERS["sqgn"]), "--resume")
-    assert [rank.wait() for rank in ranks] == [0, 0, 0], [rank.words for rank in ranks]
-    assert "was started with 2 processes, now 3" in ranks[0].words
-    assert not any(rank.words for rank in ranks[1:])
-    assert_same_to_rounding(run, alone("sqgn"))
-
-
-@pytest.mark.parametrize("victim", [0, 2])
-def test_one_failing_rank_ends_all_with_one_message(victim, command, start_ranks, tmp_path):
+def test_one_failing_rank_ends_all_with_one_message(command, start_ranks, tmp_path):
     fail = (
         "from seistomo.training.fit import _Training\n"
         "from seistomo.errors import InputError\n"
@@ -255,14 +158,11 @@ def test_one_failing_rank_ends_all_with_one_message(victim, command, start_ranks
         "    calls.append(1)\n"
         "    if len(calls) == 6: raise InputError('no step today')\n"
         "    return step(*arguments)\n"
-        f"if os.environ['RANK'] == '{victim}': _Training._step = failing\n"
+        "if os.environ['RANK'] == '2': _Training._step = failing\n"
     )
     ranks = start_ranks(3, *command(tmp_path / "run"), prepare=fail)
     assert [rank.wait() for rank in ranks] == [2, 2, 2], [rank.words for rank in ranks]
-    name = f"rank {victim}: " if victim else ""
-    words = ["", "", ""]
-    words[victim] = f"error: {name}no step today\n"
-    assert [rank.words for rank in ranks] == words
+    assert [rank.words for rank in ranks] == ["", "", "error: rank 2: no step today\n"]
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt").progress.epoch == 1
 
 
@@ -272,7 +172,6 @@ def test_what_all_refuse_is_said_once(command, start_ranks, tmp_path):
     (run / "config.toml").write_text("")
     for arguments, words in (
         (command(run), f"run {run}: exists already"),
-        (command(tmp_path / "large", "training.batch_size=31"), "training.batch_size = 31"),
         ([*command(tmp_path / "other"), "--set", "training.epoch=3"], "training.epoch"),
     ):
         ranks = start_ranks(3, *arguments)
@@ -280,16 +179,13 @@ def test_what_all_refuse_is_said_once(command, start_ranks, tmp_path):
         assert words in ranks[0].words
         assert ranks[0].words.count("error:") == 1
         assert not any(rank.words for rank in ranks[1:]), [rank.words for rank in ranks]
-    assert not (tmp_path / "large").exists()
 
 
-@pytest.mark.parametrize("interrupted", [(0, 1, 2), (1,)])
-def test_ctrl_c_ends_all_with_one_message(interrupted, command, start_ranks, tmp_path):
+def test_ctrl_c_of_one_ends_all_with_one_message(command, start_ranks, wait_until, tmp_path):
     run = tmp_path / "run"
     ranks = start_ranks(3, *command(run, "training.epochs=100000"))
     wait_until(lambda: (run / "checkpoint.pt").exists(), *ranks)
-    for number in interrupted:
-        ranks[number].send(signal.SIGINT)
+    ranks[1].send(signal.SIGINT)
     assert [rank.wait() for rank in ranks] == [130, 130, 130], [rank.words for rank in ranks]
     assert "go on with the same command and --resume" in ranks[0].words
     assert not any(rank.words for rank in ranks[1:])

@@ -37,6 +37,8 @@ def test_scaled_training_gathers_are_as_documented(dataset, make_config, kind):
     normalization, gathers = learn(dataset, config)
     scaled = normalization.gathers(gathers)
     assert scaled.dtype == torch.float32
+    # Each sample by itself.
+    assert torch.equal(normalization.gathers(gathers[3:4])[0], scaled[3])
     scaled = scaled.numpy()
     if kind == "none":
         assert np.array_equal(scaled, gathers)
@@ -64,13 +66,6 @@ def test_only_the_training_split_is_read(make_dataset, arrays, make_config, kind
     assert poisoned.gathers.softness == clean.gathers.softness
     assert torch.equal(poisoned.gathers.mean, clean.gathers.mean)
     assert np.array_equal(poisoned.mean_velocity, clean.mean_velocity)
-
-
-def test_each_sample_is_scaled_by_itself(dataset, make_config):
-    normalization, gathers = learn(dataset, make_config())
-    together = normalization.gathers(gathers[:5])
-    for row in range(5):
-        assert torch.equal(normalization.gathers(gathers[row : row + 1])[0], together[row])
 
 
 def test_dead_traces_stay_silent_with_trace_scaling(dataset, make_config):
@@ -123,23 +118,18 @@ def test_gathers_without_information_are_refused(make_dataset, arrays, make_conf
             learn(make_dataset(gathers=useless), make_config(f"training.gather_scaling={kind}"))
 
 
-def test_one_speed_everywhere_is_refused(make_dataset, arrays, make_config):
-    flat = make_dataset(velocity=np.full_like(arrays[0], 2000))
+def test_data_that_cannot_be_scaled_are_refused(make_dataset, arrays, make_config):
+    velocity = arrays[0]
+    flat = make_dataset(velocity=np.full_like(velocity, 2000))
     with pytest.raises(InputError, match="2000 m/s everywhere"):
         learn(flat, make_config("training.velocity_scaling=extremes"))
-
-
-def test_targets_out_of_reach_are_refused(make_dataset, arrays, make_config):
     # The scaled minimum of 0.1 leaves a tenth of 3200 m/s below the lower bound of 1450.
-    slow = make_dataset(velocity=arrays[0].clip(1125, 1125))
     with pytest.raises(InputError, match=r"velocity\.minimum = 1450.*extremes"):
-        learn(slow, make_config())
-    learn(make_dataset(velocity=arrays[0].clip(1135, 1135)), make_config())
-
-
-def test_unscaled_gathers_need_float32(dataset, make_config):
+        learn(make_dataset(velocity=velocity.clip(1125, 1125)), make_config())
+    learn(make_dataset(velocity=velocity.clip(1135, 1135)), make_config())
+    half = "training.gather_scaling=none", "training.gather_type=float16"
     with pytest.raises(InputError, match="gather_type"):
-        learn(dataset, make_config("training.gather_scaling=none", "training.gather_type=float16"))
+        learn(flat, make_config(*half))
 
 
 # The mute.
@@ -182,13 +172,6 @@ def test_window_lies_around_the_direct_wave():
     assert np.abs(np.diff(tapers, axis=-1)).max() < 0.05
 
 
-def test_a_sample_may_have_a_survey_of_its_own():
-    moved = POSITIONS | {"receiver_x": np.array([100.0, 900.0, 1300.0])}
-    weights = a_mute("top").weights(moved)
-    assert np.array_equal(weights, a_mute("top", positions=moved).weights())
-    assert not np.array_equal(weights, a_mute("top").weights())
-
-
 @pytest.fixture(scope="module")
 def two_layers(tmp_path_factory):
     """Return a data set: a reflector under a constant layer of 2000 m/s, and the layer alone."""
@@ -222,18 +205,15 @@ def test_wave_along_the_surface_goes_and_the_reflection_stays(two_layers, kind):
     assert np.abs(kept).max() > 0
 
 
-def test_mute_that_leaves_nothing_is_refused(make_config, arrays, tmp_path):
-    """A record that ends before the wavelet does."""
+def test_a_mute_that_cannot_be_is_refused(dataset, make_config, arrays, tmp_path):
     config = make_config("training.mute=top")
+    with pytest.raises(InputError, match=r"training.mute = 'top': .* holds no wavelet"):
+        train(config, dataset, tmp_path / "run")
+    # A record that ends before the wavelet does.
     path = write_dataset(tmp_path / "data.h5", config, *arrays, wavelet=make_wavelet(config.survey))
     with pytest.raises(InputError, match=r"training.mute_speed = 1480: .* leaves nothing"):
         train(config, path, tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-def test_data_set_without_a_wavelet_is_refused(dataset, make_config, tmp_path):
-    with pytest.raises(InputError, match=r"training.mute = 'top': .* holds no wavelet"):
-        train(make_config("training.mute=top"), dataset, tmp_path / "run")
 
 
 def test_scaling_learns_from_muted_gathers(make_config, arrays, tmp_path):
