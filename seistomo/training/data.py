@@ -123,7 +123,7 @@ class GatherSamples:
             corruption = Corruption(*wanted, settings.seed, number)
         return GatherEpoch(self, groups, mirrored, corruption)
 
-    def parts(self, size: int) -> Iterator[tuple[Rows, Tensor]]:
+    def inputs(self, size: int) -> Iterator[tuple[Rows, Tensor]]:
         """Yield this process's share in parts: rows of the split, and inputs as they are scaled."""
         own = torch.from_numpy(self.processes.share(len(self)))
         plain = GatherEpoch(self, [], None, None)

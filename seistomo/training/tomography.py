@@ -236,7 +236,7 @@ class TomographyProblem(Problem):
         alive = torch.zeros(self.data.velocity_shape, dtype=torch.bool, device=device)
         largest = network.largest_activation
         size = self._micro_batch or micro_batch_size(self.settings.micro_batch, largest, device)
-        for rows, inputs in samples.parts(size):
+        for rows, inputs in samples.inputs(size):
             outputs = network(inputs)
             alive |= (outputs > 0).any(dim=0)
             predicted = self.normalization.velocity.unscale(outputs)

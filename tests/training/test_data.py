@@ -109,7 +109,7 @@ def test_batches_hold_what_was_recorded_changed_then_scaled(
         velocity = held.normalization.velocity.scale(data.read_velocity(indices))
         assert np.array_equal(targets.numpy(), velocity)
         # For scores they are only scaled.
-        ((shown, plain),) = held.parts(30)
+        ((shown, plain),) = held.inputs(30)
         recorded = data.read_gathers(held.indices)
         assert torch.equal(plain[:, 0], held.normalization.gathers(recorded))
         assert np.array_equal(shown, np.arange(30))
