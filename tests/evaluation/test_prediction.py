@@ -26,6 +26,7 @@ def test_every_sample_is_predicted_in_order(fake_run, run_dir, data_path, tmp_pa
     with open_velocity(tmp_path / "out.h5") as models:
         np.testing.assert_array_equal(models.x, np.arange(24) * 25.0)
         np.testing.assert_array_equal(models.read_velocity([3]), expected[[3]])
+        np.testing.assert_array_equal(models.read_salt_mask([1]), expected[[1]] > 4000)
 
 
 @pytest.mark.parametrize("raw", [False, True])

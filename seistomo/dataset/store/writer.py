@@ -458,10 +458,12 @@ def write_predictions(
     depth, x
         Coordinates of the grid, m, evenly spaced.
     attributes
-        Text kept in the root attributes (data set, run, checkpoint ...).
+        Text kept in the root attributes (data set, run, checkpoint ...). What is faster than
+        ``salt_threshold``, m/s, is salt.
     """
-    others = {"salt_mask": np.zeros((len(depth), len(x)), bool), "family": "predicted"}
-    models = ({"velocity": model, **others, "parameters": {}} for model in velocity)
+    threshold = float(attributes.get("salt_threshold", "inf"))
+    others = {"family": "predicted", "parameters": {}}
+    models = ({"velocity": one, "salt_mask": one > threshold, **others} for one in velocity)
     attributes = {"format": schema.PREDICTIONS_FORMAT, **attributes}
     _write_models(Path(path), models, np.asarray(indices), float(x[1] - x[0]), attributes)
 
