@@ -1,36 +1,42 @@
 """The survey on the modelling grid: which nodes are driven and recorded, with which weights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from scipy.sparse import csr_array
+from torch import Tensor
 
 from seistomo.config import Config
 from seistomo.simulation.grid import ModellingGrid
-from seistomo.simulation.interpolation import interpolation_matrix, point_stencil, row_nodes
+from seistomo.simulation.interpolation import (
+    interpolation_matrix,
+    point_stencil,
+    row_nodes,
+    tap_tables,
+)
 from seistomo.simulation.survey import Survey
 
 
 @dataclass(frozen=True, eq=False)
 class Acquisition:
-    """One sample's survey on the grid.
+    """One sample's survey on the grid."""
 
-    Attributes
-    ----------
-    source_nodes
-        int64 [source, tap, 2], row and column.
-    source_weights
-        float64 [source, tap].
-    source_centres
-        int64 [source, 2], row and column of the node nearest to each source.
-    matrix
-        float32 [receiver, recorded node]: turns records of nodes into those of receivers.
-    """
+    source_nodes: np.ndarray  # int64 [source, tap, 2], row and column
+    source_weights: np.ndarray  # float64 [source, tap]
+    source_centres: np.ndarray  # int64 [source, 2], the node nearest to each source
+    matrix: csr_array  # float32 [receiver, recorded node]: from nodes' records to receivers'
+    _tables: dict[torch.device, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
-    source_nodes: np.ndarray
-    source_weights: np.ndarray
-    source_centres: np.ndarray
-    matrix: csr_array
+    def tables(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the matrix for `interpolate_on_device`, uploaded once."""
+        if device not in self._tables:
+            node, weight = tap_tables(self.matrix)
+            self._tables[device] = (
+                torch.from_numpy(node).to(device),
+                torch.from_numpy(weight).to(device),
+            )
+        return self._tables[device]
 
 
 class AcquisitionPlan:

@@ -8,7 +8,6 @@ mirror image of the field below: there, as Hicks has it, the window folds back w
 """
 
 import numpy as np
-import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
@@ -170,26 +169,31 @@ def row_nodes(rows: np.ndarray, columns: tuple[float, float], surface: int | Non
     return np.stack(np.meshgrid(used, across, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
-def interpolate_on_device(matrix: csr_array, records: Tensor) -> Tensor:
+def tap_tables(matrix: csr_array) -> tuple[np.ndarray, np.ndarray]:
+    """Return the columns, int64 [point, tap], and weights, float32, of a matrix's rows."""
+    taps = np.diff(matrix.indptr)
+    used = np.arange(taps.max()) < taps[:, None]
+    node, weight = np.zeros(used.shape, np.int64), np.zeros(used.shape, np.float32)
+    node[used], weight[used] = matrix.indices, matrix.data
+    return node, weight
+
+
+def interpolate_on_device(tables: tuple[Tensor, Tensor], records: Tensor) -> Tensor:
     """Return ``matrix @ records`` for each shot, rounded as on the CPU whatever the batch.
 
     Parameters
     ----------
-    matrix
-        float32 [point, node].
+    tables
+        The matrix as `tap_tables` has it, on the device of ``records``.
     records
         float32 [shot, node, time].
 
     Returns
     -------
     torch.Tensor
-        float32 [shot, point, time], on the device of ``records``.
+        float32 [shot, point, time].
     """
-    taps = np.diff(matrix.indptr)
-    used = np.arange(taps.max()) < taps[:, None]
-    node, weight = np.zeros(used.shape, np.int64), np.zeros(used.shape, np.float32)
-    node[used], weight[used] = matrix.indices, matrix.data
-    node, weight = (torch.from_numpy(table).to(records.device) for table in (node, weight))
+    node, weight = tables
     points = records.new_zeros(len(records), len(node), records.shape[-1])
     for tap in range(node.shape[1]):
         points += weight[:, tap, None] * records[:, node[:, tap]]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from seistomo.config import Config
 from seistomo.device import choose_device
+from seistomo.errors import InputError
 from seistomo.simulation.acquisition import Acquisition, AcquisitionPlan
 from seistomo.simulation.checks import check_velocity
 from seistomo.simulation.density import density_of
@@ -32,26 +33,14 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True, eq=False)
 class _Shoot:
-    """Samples on the modelling grid and on the device; a shot is a sample and one of its sources.
+    """Samples on grid and device; a shot is a sample and one of its sources."""
 
-    Attributes
-    ----------
-    velocity, density
-        float32 [sample, row, column]; no density where it is constant.
-    source_density
-        float32 [sample, source], at the sources.
-    source_nodes, source_weights
-        int64 [sample, source, tap, 2] and float64 [sample, source, tap].
-    acquisitions
-        [sample].
-    """
-
-    velocity: Tensor
-    density: Tensor | None
-    source_density: Tensor | None
-    source_nodes: Tensor
-    source_weights: Tensor
-    acquisitions: list[Acquisition]
+    velocity: Tensor  # float32 [sample, row, column]
+    density: Tensor | None  # the same, None where it is constant
+    source_density: Tensor | None  # float32 [sample, source]
+    source_nodes: Tensor  # int64 [sample, source, tap, 2]
+    source_weights: Tensor  # float64 [sample, source, tap]
+    acquisitions: list[Acquisition]  # [sample]
 
 
 class Simulator:
@@ -211,41 +200,64 @@ class Simulator:
             torch.from_numpy(part).to(self.device)
             for part in np.divmod(np.asarray(call), self.config.survey.sources)
         )
-        at_sources = None if shoot.density is None else shoot.source_density[sample, source]
         with self._solving, torch.inference_mode():
-            started = time.perf_counter()
+            started, begin = time.perf_counter(), self._mark()
             records = self._solver.record(
                 shoot.velocity[sample],
                 None if shoot.density is None else shoot.density[sample],
                 shoot.source_nodes[sample, source],
                 shoot.source_weights[sample, source],
-                at_sources,
+                None if shoot.density is None else shoot.source_density[sample, source],
                 self._recorded.expand(len(call), -1, -1),
             )
-            if self.device.type == "cuda":
-                torch.cuda.current_stream(self.device).synchronize()
+            end = self._mark()
+        if self.device.type == "cpu":
             span = (started, time.perf_counter())
-        self._deliver(records, shoot.acquisitions, call, shots)
+            finite = bool(torch.isfinite(records.sum()))
+            for shot, record in zip(call, records.numpy(), strict=True):
+                shots[shot] = shoot.acquisitions[shot // self.config.survey.sources].matrix @ record
+        else:
+            finite = self._deliver(records, shoot.acquisitions, call, shots, end)
+            span = (0.0, begin.elapsed_time(end) / 1000)
+        if not finite:
+            raise InputError(
+                f"survey.amplitude = {self.config.survey.amplitude:g}: the gathers pass what"
+                " float32 can hold; use a smaller one"
+            )
         return span
 
-    def _deliver(
-        self, records: Tensor, acquisitions: list[Acquisition], call: range, shots: np.ndarray
-    ) -> None:
-        """Turn the nodes' records into the receivers' and write them to the shots of ``call``."""
-        sources = self.config.survey.sources
+    def _mark(self) -> "torch.cuda.Event | None":
+        """Return an event of the GPU's stream as it stands; the host does not wait for it."""
         if self.device.type == "cpu":
-            for shot, record in zip(call, records.numpy(), strict=True):
-                shots[shot] = acquisitions[shot // sources].matrix @ record
-            return
-        # Beside the next shots, where another thread has the next call.
+            return None
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(self.device))
+        return event
+
+    def _deliver(
+        self,
+        records: Tensor,
+        acquisitions: list[Acquisition],
+        call: range,
+        shots: np.ndarray,
+        recorded: "torch.cuda.Event",
+    ) -> bool:
+        """Write the receivers' records from a GPU; return whether all are finite.
+
+        On a stream of its own, beside the next call's shots.
+        """
+        sources = self.config.survey.sources
         with torch.cuda.stream(self._side_stream), torch.inference_mode():
+            self._side_stream.wait_event(recorded)
+            finite = torch.isfinite(records.sum())
             for sample in range(call.start // sources, (call.stop - 1) // sources + 1):
                 first = max(call.start, sample * sources)
                 stop = min(call.stop, (sample + 1) * sources)
                 piece = records[first - call.start : stop - call.start]
-                points = interpolate_on_device(acquisitions[sample].matrix, piece)
+                points = interpolate_on_device(acquisitions[sample].tables(self.device), piece)
                 torch.from_numpy(shots[first:stop]).copy_(points, non_blocking=True)
             self._side_stream.synchronize()
+            return bool(finite)
 
     def _spoil(self, gather: np.ndarray, index: int) -> None:
         """Add the noise and the dead traces of sample ``index`` in place."""

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from seistomo.config import Config
-from seistomo.errors import InputError
 from seistomo.simulation.checks import TOLERANCE
 from seistomo.simulation.grid import ModellingGrid, courant_number
 from seistomo.simulation.wavelet import make_wavelet, ricker_frequency
@@ -34,6 +33,8 @@ class Solver:
     ----------
     fields
         Fields on the grid that a shot takes in memory.
+    driving
+        float64 [inner step]: what a source's node is driven with, times spacing².
 
     Notes
     -----
@@ -48,10 +49,10 @@ class Solver:
         self._grid, self._device = grid, device
         self._varies = config.simulation.density != "constant"
         survey, steps = config.survey, grid.inner_steps
-        self._step, self._amplitude = survey.time_step / steps, survey.amplitude
+        self._step = survey.time_step / steps
         wavelet = make_wavelet(survey, self._step, survey.time_samples * steps)
         driving = np.cumsum(wavelet) * self._step if self._varies else -wavelet
-        self._driving = torch.from_numpy(driving).to(device)
+        self.driving = torch.from_numpy(driving).to(device)
         self.fields = FIELDS_OF_VARIABLE_DENSITY if self._varies else FIELDS
         self._options = wave_options(config, grid)
 
@@ -85,45 +86,49 @@ class Solver:
         -------
         torch.Tensor
             float32 [shot, node, time], at the record's sampling.
-
-        Raises
-        ------
-        InputError
-            If the records overflow.
         """
-        amplitudes = source_weights[:, :, None] * self._driving
+        amplitudes = source_weights[:, :, None] * self.driving
         amplitudes /= self._grid.spacing**2
+        if density is not None:
+            amplitudes /= source_density[:, None, None]
+        records = self.propagate(
+            velocity, density, amplitudes.float(), source_nodes, recorded_nodes
+        )
+        return records[..., :: self._grid.inner_steps].contiguous()
+
+    def propagate(
+        self,
+        velocity: Tensor,
+        density: Tensor | None,
+        amplitudes: Tensor,
+        source_nodes: Tensor,
+        recorded_nodes: Tensor,
+    ) -> Tensor:
+        """Return deepwave's own records, float32 [shot, node, inner step].
+
+        ``amplitudes`` float32 [shot, tap, inner step]: what each source node is driven with.
+        """
+        grid, step = self._grid.spacing, self._step
         if density is None:
-            output = deepwave.scalar(
+            return deepwave.scalar(
                 velocity,
-                self._grid.spacing,
-                self._step,
-                source_amplitudes=amplitudes.float(),
+                grid,
+                step,
+                source_amplitudes=amplitudes,
                 source_locations=source_nodes,
                 receiver_locations=recorded_nodes,
                 **self._options,
-            )
-            records = output.receiver_amplitudes
-        else:
-            amplitudes /= source_density[:, None, None]
-            output = deepwave.acoustic(
-                velocity,
-                density,
-                self._grid.spacing,
-                self._step,
-                source_amplitudes_volume_rate=amplitudes.float(),
-                source_locations_volume_rate=source_nodes,
-                receiver_locations_p=recorded_nodes,
-                **self._options,
-            )
-            records = output.receiver_amplitudes_p
-        records = records[..., :: self._grid.inner_steps].contiguous()
-        if not torch.isfinite(records.sum()):
-            raise InputError(
-                f"survey.amplitude = {self._amplitude:g}: the gathers pass what float32 can hold;"
-                " use a smaller one"
-            )
-        return records
+            ).receiver_amplitudes
+        return deepwave.acoustic(
+            velocity,
+            density,
+            grid,
+            step,
+            source_amplitudes_volume_rate=amplitudes,
+            source_locations_volume_rate=source_nodes,
+            receiver_locations_p=recorded_nodes,
+            **self._options,
+        ).receiver_amplitudes_p
 
 
 def wave_options(config: Config, grid: ModellingGrid) -> dict[str, Any]:
@@ -138,7 +143,7 @@ def wave_options(config: Config, grid: ModellingGrid) -> dict[str, Any]:
         "pml_width": [0 if free else width, width, width, width],
         "boundary": ["free" if free else "pml", "pml", "pml", "pml"],
         "pml_freq": ricker_frequency(config.survey),
-        # Of the records that are kept, `Solver` checks it itself.
+        # `Simulator` checks the records that are kept.
         "check_output_finite": False,
         # Room for speeds at the bound, rounded to float32.
         "max_vel": config.velocity.maximum * (1 + 2 * TOLERANCE),
