@@ -18,19 +18,9 @@ def axis_taps(
 ) -> torch.Tensor:
     """Return which element of a kernel joins which input to which output along an axis.
 
-    Parameters
-    ----------
-    kernel, inputs, outputs
-        Lengths of the kernel, of the patch, and of what comes out of it.
-    before
-        Zeros before the patch that it does not contain; after it there may be any number.
-    valid
-        Outputs from this one on do not exist, but fill a pooling window: nothing joins them.
-
-    Returns
-    -------
-    torch.Tensor
-        Zeros and ones, [kernel, output, input].
+    Zeros and ones, [kernel, output, input]. ``before`` zeros that the patch does not contain come
+    before it, any number after it. Outputs from number ``valid`` on do not exist, but fill a
+    pooling window: nothing joins them.
     """
     k, o, i = torch.meshgrid(*map(torch.arange, (kernel, outputs, inputs)), indexing="ij")
     taps = (i == o + k - before) & (o < (outputs if valid is None else valid))
@@ -38,21 +28,9 @@ def axis_taps(
 
 
 def patch_index(length: int, patch: int, stride: int) -> torch.Tensor:
-    """Return where overlapping patches along an axis take their values from.
+    """Return where overlapping patches along an axis take their values from, [patch, place].
 
     The first starts one before the axis; ``length`` stands for every place outside it.
-
-    Parameters
-    ----------
-    length
-        Length of the axis.
-    patch, stride
-        Length of a patch, and from the start of one to the start of the next.
-
-    Returns
-    -------
-    torch.Tensor
-        int64 [patch, place in it].
     """
     starts = torch.arange(-1, length - 1, stride)
     index = starts.unsqueeze(1) + torch.arange(patch)
@@ -63,21 +41,8 @@ class BandedConvolution(nn.Module):
     """Convolution without bias, 2×2 max pooling and ReLU, of patches.
 
     Where several members of a pooling window are largest, the first has the derivative, as in
-    torch's own pooling.
-
-    Parameters
-    ----------
-    in_channels, out_channels
-        Channels before and after.
-    row_taps, column_taps
-        `axis_taps` of the patch along both axes, with an even number of outputs.
-    generator
-        Source of the Glorot uniform weights.
-
-    Attributes
-    ----------
-    weight
-        The kernel, [out_channel, in_channel, row, column].
+    torch's own pooling. ``weight`` is the kernel, [out_channel, in_channel, row, column]; the taps
+    are `axis_taps` of the patch along both axes, with an even number of outputs.
     """
 
     def __init__(
@@ -110,20 +75,10 @@ class BandedConvolution(nn.Module):
         return matrix.flatten(3).flatten(0, 2)
 
     def forward(self, patches: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        """Map patches to pooled features.
+        """Map patches [patch, (input row, in_channel, input column), sample] to pooled features.
 
-        Parameters
-        ----------
-        patches
-            [patch, (input row, in_channel, input column), sample].
-        mask
-            Factors on the outputs before pooling: zero where a patch has no such output, ignored
-            by the maximum because ReLU follows. [patch, row of `matrix`].
-
-        Returns
-        -------
-        torch.Tensor
-            [patch, (pooled row, out_channel, pooled column), sample].
+        These are [patch, (pooled row, out_channel, pooled column), sample]. ``mask`` [patch, row of
+        `matrix`] is zero where a patch has no such output: the maximum ignores it, as ReLU follows.
         """
         matrix = self.matrix().expand(len(patches), -1, -1)
         if mask is not None:

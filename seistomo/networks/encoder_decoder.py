@@ -111,19 +111,15 @@ class EncoderDecoder(nn.Module):
             before = width
         self.output = Convolution2d(before, 1, 3, padding=1, bias=False)
         self.bias = nn.Parameter(torch.zeros(self.velocity_shape))
-        self._start(generator, output_scale)
+        for layer in [*self.encoder, *self.latent, *(level[0] for level in self.decoder)]:
+            if isinstance(layer, Convolution2d | nn.Linear):
+                he_uniform_(layer, generator)
+        glorot_uniform_(self.output, generator, output_scale)
         self.largest_activation = max(
             *(c * math.prod(n) for c, n in zip(encoder, sizes[1:], strict=True)),
             *(c * math.prod(n) for c, n in zip(decoder, self._images, strict=True)),
         )
         self.to(memory_format=torch.channels_last)
-
-    def _start(self, generator: torch.Generator | None, output_scale: float) -> None:
-        """Draw the weights of all layers but the residual blocks, which draw their own."""
-        for layer in [*self.encoder, *self.latent, *(level[0] for level in self.decoder)]:
-            if isinstance(layer, Convolution2d | nn.Linear):
-                he_uniform_(layer, generator)
-        glorot_uniform_(self.output, generator, output_scale)
 
     def forward(self, gathers: torch.Tensor) -> torch.Tensor:
         """Map scaled gathers [batch, 1, source, receiver, time] to velocity [batch, depth, x]."""
@@ -144,16 +140,9 @@ class EncoderDecoder(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x ↦ σ(x + s · conv(σ(conv(x)))), 3×3 convolutions that keep size and channels.
+    """x ↦ σ(x + conv(σ(conv(x)))), 3×3 convolutions that keep size and channels.
 
-    Parameters
-    ----------
-    channels
-        Channels of the images.
-    scale
-        s, the branch's factor at the start: it is part of the second convolution's weights.
-    generator
-        Source of the start weights.
+    ``scale`` is the branch's factor at the start: a part of the second convolution's weights.
     """
 
     def __init__(self, channels: int, scale: float, generator: torch.Generator | None = None):

@@ -1,4 +1,4 @@
-"""Convolution layers, and the convolution block of the tomography network."""
+"""Layers of the networks that map gathers to velocity, and the start of all weights."""
 
 import math
 
@@ -18,25 +18,8 @@ class ConvolutionBlock(nn.Module):
     the pooling drops the last, incomplete window, nothing reads it. So it is added only along
     axes that the pooling divides, and the rest is left to the convolution.
 
-    ReLU after the pooling gives what ReLU before it gives, on a fraction of the values.
-
-    Parameters
-    ----------
-    in_channels, out_channels
-        Channels before and after.
-    size
-        Input size (source, receiver, time).
-    kernel
-        Kernel (source, receiver, time).
-    pool
-        Pooling window and stride; along an axis shorter than the window, the axis's length.
-    generator
-        Source of the Glorot uniform weights; the bias starts at zero.
-
-    Attributes
-    ----------
-    pool, out_size
-        The pooling in use, and the size (source, receiver, time) after it.
+    ReLU after the pooling gives what ReLU before it gives, on a fraction of the values. Triples
+    are (source, receiver, time); a window longer than an axis shrinks to it.
     """
 
     def __init__(
@@ -99,6 +82,32 @@ class Convolution2d(nn.Conv2d):
         """Map [batch, channel, row, column] to the layer's channels."""
         bias = None if self.bias is None else self.bias.to(x.dtype)
         return functional.conv2d(x, self.weight.to(x.dtype), bias, self.stride, self.padding)
+
+
+class CoarseDense(nn.Module):
+    """Dense layer to every ``coarsening``-th node, linear interpolation between, a bias a node.
+
+    A dense layer to every node gives neighbours weights of their own, hence errors of their own:
+    noise from node to node that waves much longer than the grid spacing cannot correct. Here the
+    part that depends on the gathers is as smooth as the coarse grid; the bias keeps detail that
+    all models share.
+
+    The coarse grid spans the ``shape`` (depth, x), with about ``coarsening`` nodes of the model
+    from one of its nodes to the next. ``weight`` is [coarse node, in_features].
+    """
+
+    def __init__(self, in_features: int, shape: tuple[int, int], coarsening: int):
+        super().__init__()
+        self.in_features, self.shape = in_features, shape
+        self.coarse_shape = tuple(-(-(n - 1) // coarsening) + 1 for n in shape)
+        self.weight = nn.Parameter(torch.zeros(math.prod(self.coarse_shape), in_features))
+        self.bias = nn.Parameter(torch.zeros(math.prod(shape)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map [batch, in_features] to [batch, depth·x]."""
+        coarse = functional.linear(x, self.weight).unflatten(1, (1, *self.coarse_shape))
+        fine = functional.interpolate(coarse, self.shape, mode="bilinear", align_corners=True)
+        return fine.flatten(1) + self.bias
 
 
 def glorot_uniform_(layer: nn.Module, generator: torch.Generator | None, scale: float = 1) -> None:

@@ -21,13 +21,6 @@ class MnistCNN(nn.Module):
     ----------
     generator
         Source of the Glorot uniform weights; left out: torch's global one. Biases start at zero.
-
-    Attributes
-    ----------
-    convolutions
-        Three layers with a ``weight`` [out_channel, in_channel, row, column].
-    dense
-        ``weight`` [10, (channel, row, column)] and ``bias`` [10].
     """
 
     def __init__(self, generator: torch.Generator | None = None):

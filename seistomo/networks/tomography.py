@@ -7,8 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from seistomo.networks.layers import ConvolutionBlock, Triple, glorot_uniform_
-from seistomo.networks.output import CoarseDense
+from seistomo.networks.layers import CoarseDense, ConvolutionBlock, Triple, glorot_uniform_
 
 
 class TomographyNetwork(nn.Module):

@@ -1,7 +1,5 @@
 """The encoder-decoder: any size, cheap, differentiable in every way that curvature asks for."""
 
-import math
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,7 +8,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from seistomo.config import NetworkConfig, load_config
 from seistomo.networks import EncoderDecoder, build_network, parameter_count
-from seistomo.networks.encoder_decoder import ResidualBlock
 from seistomo.optim import ModelObjective
 
 TINY = {"encoder": (2, 3), "latent": 4, "decoder": (3, 2)}
@@ -106,21 +103,6 @@ def test_gauss_newton_products_equal_the_dense_matrix(mode, coarsening):
     torch.testing.assert_close(flat, gradient)
 
 
-def test_silent_survey_gives_nearly_the_start_model():
-    network = tiny_network(output_scale=1e-6)
-    model = torch.rand(5, 4)
-    network.set_output_bias(model)
-    torch.testing.assert_close(network(torch.randn(1, 1, 2, 6, 9))[0], model, atol=1e-4, rtol=0)
-
-
-def test_residual_branch_adds_to_what_passes():
-    block = ResidualBlock(3, 1.0)
-    images = torch.rand(2, 3, 4, 5)
-    with torch.no_grad():
-        block.second.weight.zero_()
-        assert torch.equal(block(images), images)
-
-
 def test_signals_keep_their_strength_on_the_way_to_the_output():
     config = load_config("quickstart").network.model_copy(update={"name": "unet"})
     network = build_network(config, (6, 48, 71), (48, 48), torch.Generator().manual_seed(0))
@@ -142,27 +124,3 @@ def test_coarse_outputs_are_linear_between_their_nodes():
     torch.testing.assert_close(model[1::2], (model[:-1:2] + model[2::2]) / 2)
     torch.testing.assert_close(model[:, 1::2], (model[:, :-1:2] + model[:, 2::2]) / 2)
     assert model.std() > 0
-
-
-def test_largest_activation_is_the_largest_convolution_output():
-    network, sizes = tiny_network((2, 40, 30), (33, 20)), []
-    for module in network.modules():
-        if isinstance(module, torch.nn.Conv2d) and module is not network.output:
-            module.register_forward_hook(
-                lambda _module, _inputs, output: sizes.append(math.prod(output[0].shape))
-            )
-    network(torch.zeros(1, 1, 2, 40, 30))
-    assert network.largest_activation == max(sizes)
-
-
-def test_start_depends_on_its_generator_alone():
-    config = NetworkConfig(name="unet", encoder_channels=(2, 3), latent=4, decoder_channels=(3, 2))
-    before = torch.get_rng_state()
-    one, other, third = (
-        build_network(config, (2, 6, 9), (5, 4), torch.Generator().manual_seed(seed))
-        for seed in (7, 7, 8)
-    )
-    assert torch.equal(before, torch.get_rng_state())
-    for a, b in zip(one.parameters(), other.parameters(), strict=True):
-        assert torch.equal(a, b)
-    assert not torch.equal(one.output.weight, third.output.weight)

@@ -7,14 +7,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.interpolate import RegularGridInterpolator
 from torch import nn
 from torch.func import functional_call, grad, jvp
 from torch.nn import functional
 
 from seistomo.config import NetworkConfig
 from seistomo.networks import TomographyNetwork, build_network, parameter_count
+from seistomo.networks.layers import CoarseDense
 from seistomo.optim import ModelObjective
 from seistomo.training.losses import squared_error
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
 
 
 def small_network(**changes):
@@ -22,7 +28,7 @@ def small_network(**changes):
         "channels": (3, 4),
         "kernels": ((3, 4, 4), (2, 4, 3)),
         "pools": ((1, 3, 3), (2, 2, 2)),
-        "generator": torch.Generator().manual_seed(1),
+        "generator": seeded(1),
     }
     return TomographyNetwork((4, 13, 18), (5, 7), **(arguments | changes))
 
@@ -41,6 +47,70 @@ def test_published_size_has_the_published_number_of_weights():
     network = build_network(NetworkConfig(), (31, 256, 300), (100, 100))
     assert parameter_count(network) == 10_951_700
     assert network.dense.in_features == 1_080
+    network.dense.bias.requires_grad_(False)
+    assert parameter_count(network) == 10_941_700
+
+
+@pytest.mark.parametrize("name", ["tomography", "unet"])
+def test_start_depends_on_its_generator_alone(name):
+    before = torch.get_rng_state()
+    one, other, third = (
+        build_network(NetworkConfig(name=name), (4, 13, 18), (5, 7), seeded(n)) for n in (7, 7, 8)
+    )
+    assert torch.equal(before, torch.get_rng_state())
+    first, second, different = (
+        torch.cat([p.flatten() for p in network.parameters()]) for network in (one, other, third)
+    )
+    assert torch.equal(first, second)
+    assert not torch.equal(first, different)
+
+
+@pytest.mark.parametrize("name", ["tomography", "unet"])
+@pytest.mark.parametrize("coarsening", [1, 4])
+def test_starts_at_the_mean_model_in_full_detail(name, coarsening):
+    config = NetworkConfig(name=name, output_coarsening=coarsening, output_scale=1e-12)
+    network = build_network(config, (3, 16, 40), (20, 24))
+    model = torch.rand(20, 24)
+    network.set_output_bias(model)
+    assert torch.allclose(network(torch.randn(2, 1, 3, 16, 40)), model.expand(2, -1, -1), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["tomography", "unet"])
+def test_largest_activation_is_the_largest_convolution_output(name):
+    network = build_network(NetworkConfig(name=name), (4, 40, 30), (33, 20))
+    sizes = []
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Conv3d) and module is not getattr(
+            network, "output", None
+        ):
+            module.register_forward_hook(lambda _m, _i, output: sizes.append(output[0].numel()))
+    network(torch.zeros(1, 1, 4, 40, 30))
+    assert network.largest_activation == max(sizes)
+
+
+@pytest.mark.parametrize(("shape", "coarsening"), [((13, 22), 3), ((12, 14), 5), ((11, 11), 40)])
+def test_coarse_outputs_are_linear_between_their_nodes(shape, coarsening):
+    layer = CoarseDense(4, shape, coarsening)
+    torch.nn.init.normal_(layer.weight)
+    torch.nn.init.normal_(layer.bias)
+    x = torch.randn(2, 4)
+    coarse = (x @ layer.weight.T).unflatten(1, layer.coarse_shape).detach().numpy()
+    nodes = [np.linspace(0, 1, n) for n in layer.coarse_shape]
+    fine = np.stack(np.meshgrid(*(np.linspace(0, 1, n) for n in shape), indexing="ij"), axis=-1)
+    expected = np.stack([RegularGridInterpolator(nodes, values)(fine) for values in coarse])
+    found = (layer(x) - layer.bias).detach().unflatten(1, shape).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_coarse_output_has_fewer_weights_and_every_one_learns():
+    full, coarse = (
+        build_network(NetworkConfig(output_coarsening=n), (3, 16, 40), (20, 24)) for n in (1, 3)
+    )
+    assert coarse.dense.coarse_shape == (8, 9)
+    assert parameter_count(coarse) < parameter_count(full)
+    coarse.set_output_bias(torch.ones(20, 24))
+    coarse(torch.randn(2, 1, 3, 16, 40)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in coarse.parameters())
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
@@ -57,10 +127,10 @@ def test_any_size_equals_torch_same_convolutions(size, kernels, pool):
         channels=[2] * len(kernels),
         kernels=kernels,
         pools=[pool] * len(kernels),
-        generator=torch.Generator().manual_seed(0),
+        generator=seeded(0),
     ).double()
     network.set_output_bias(torch.ones(3, 2))
-    x = torch.randn(2, 1, *size, generator=torch.Generator().manual_seed(2)).double()
+    x = torch.randn(2, 1, *size, generator=seeded(2)).double()
     ours, theirs = network(x), literal_forward(network, x)
     assert ours.shape == (2, 3, 2)
     torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
@@ -73,12 +143,6 @@ def test_any_size_equals_torch_same_convolutions(size, kernels, pool):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
 
 
-def test_pooling_stops_at_an_axis_of_one():
-    network = small_network(pools=((3, 3, 3), (3, 9, 9)))
-    assert [block.pool for block in network.blocks] == [(3, 3, 3), (1, 4, 6)]
-    assert network(torch.zeros(1, 1, 4, 13, 18)).shape == (1, 5, 7)
-
-
 def test_convolutions_run_in_channels_last_order():
     network = small_network()
     features = network.blocks(torch.randn(2, 1, 4, 13, 18))
@@ -87,7 +151,7 @@ def test_convolutions_run_in_channels_last_order():
 
 def test_weights_are_glorot_uniform():
     config = NetworkConfig(output_scale=0.05)
-    network = build_network(config, (5, 40, 50), (20, 30), torch.Generator().manual_seed(0))
+    network = build_network(config, (5, 40, 50), (20, 30), seeded(0))
     layers = [*(block.convolution for block in network.blocks), network.dense]
     for layer, scale in zip(layers, [1, 1, 1, 1, 0.05], strict=True):
         taps = math.prod(layer.weight.shape[2:])
@@ -99,39 +163,6 @@ def test_weights_are_glorot_uniform():
         # A uniform law on ±b has variance b²/3.
         assert weights.std() == pytest.approx(bound / math.sqrt(3), rel=0.05)
         assert not layer.bias.any()
-
-
-def test_start_depends_on_its_generator_alone():
-    before = torch.get_rng_state()
-    one, other, third = (
-        build_network(NetworkConfig(), (4, 13, 18), (5, 7), torch.Generator().manual_seed(seed))
-        for seed in (7, 7, 8)
-    )
-    assert torch.equal(before, torch.get_rng_state())
-    for a, b in zip(one.parameters(), other.parameters(), strict=True):
-        assert torch.equal(a, b)
-    assert not torch.equal(one.dense.weight, third.dense.weight)
-
-
-def test_output_bias_is_what_a_silent_survey_gives():
-    network = small_network()
-    model = torch.rand(5, 7)
-    network.set_output_bias(model)
-    assert torch.equal(network(torch.zeros(1, 1, 4, 13, 18))[0], model)
-
-
-def test_outputs_are_never_negative():
-    assert (small_network()(torch.randn(8, 1, 4, 13, 18)) >= 0).all()
-
-
-def test_largest_activation_is_the_largest_convolution_output():
-    network, sizes = small_network(), []
-    for block in network.blocks:
-        block.convolution.register_forward_hook(
-            lambda _module, _inputs, output: sizes.append(output[0].numel())
-        )
-    network(torch.zeros(1, 1, 4, 13, 18))
-    assert network.largest_activation == max(sizes)
 
 
 def test_products_in_forward_mode_are_those_in_reverse_mode():
@@ -210,7 +241,7 @@ def test_bfloat16_convolutions_are_near_float32(name):
         pools=((1, 3, 3), (2, 2, 2)),
         encoder_channels=(4, 6),
     )
-    generator = torch.Generator().manual_seed(3)
+    generator = seeded(3)
     network = build_network(config, (9, 26, 40), (12, 14), generator)
     network.set_output_bias(torch.ones(12, 14))
     data = torch.randn(8, 1, 9, 26, 40, generator=generator)
@@ -240,9 +271,3 @@ def test_bfloat16_convolutions_are_near_float32(name):
         assert 0 < distance(product, exact[2]) < 0.05
     # Curvature of what is computed: never negative along the vector.
     assert sum(float((v * g).sum()) for v, g in zip(vector, forward[2], strict=True)) > 0
-
-
-def test_parameter_count_leaves_frozen_weights_out():
-    model = nn.Linear(3, 2)
-    model.bias.requires_grad_(False)
-    assert parameter_count(model) == 6
