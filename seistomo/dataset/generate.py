@@ -33,31 +33,15 @@ SHARDS_A_RANK = 4
 
 @dataclass(frozen=True)
 class SimulationSummary:
-    """What a call of `simulate` did.
+    """What a call of `simulate` did; ``str`` gives one line for people."""
 
-    Attributes
-    ----------
-    path
-        The data set.
-    samples, simulated
-        Samples in the file, and how many of them this call made, on all ranks.
-    seconds
-        Time spent making them.
-    wave_seconds
-        Part of it in the wave equation: the mean over the threads and processes at work.
-    shard
-        Which part of a data set the file is, "i/n"; empty for a whole one.
-    rank
-        Number of this process among those that shared the work.
-    """
-
-    path: Path
-    samples: int
-    simulated: int
+    path: Path  # the data set
+    samples: int  # in the file
+    simulated: int  # by this call, on all ranks
     seconds: float
-    wave_seconds: float
-    shard: str = ""
-    rank: int = 0
+    wave_seconds: float  # of them in the wave equation, the mean over threads and processes
+    shard: str = ""  # "i/n" where the file is part of a data set
+    rank: int = 0  # of this process
 
     def __str__(self) -> str:
         """Return one line for people."""

@@ -142,6 +142,8 @@ class Unfinished:
                     for _ in copy_rows(source, rows, writer, int(run[0]) - plan.samples.start):
                         raise_if_interrupted()
                 writer.flush()
+            if source is not None:
+                source.close()
             handle = self._lock(temporary)
         os.close(self._handle)
         self._handle = handle

@@ -138,11 +138,11 @@ class VelocityReader:
 
     @cached_property
     def _models(self) -> tuple[str, float, float]:
-        file, _ = self._open(0)
+        settings = schema.grid_settings(self.velocity_shape, self.spacing)
         if self.config is None:
             with naming_damage(self.path):
-                low, high = (float(file.attrs[name]) for name in ("minimum", "maximum"))
-            settings = schema.grid_settings(self.velocity_shape, self.spacing)
+                attributes = self._open(0)[0].attrs
+                low, high = (float(attributes[name]) for name in ("minimum", "maximum"))
             return schema.identity_of(settings, self.checksums), low, high
         # A data set does not keep them apart.
         sums, extremes = [], []
@@ -151,7 +151,6 @@ class VelocityReader:
             values = {name: column[0] for name, column in stored.items()}
             sums.append(schema.checksum(values, schema.MODEL_VARIABLES))
             extremes += [float(values["velocity"].min()), float(values["velocity"].max())]
-        settings = schema.grid_settings(self.velocity_shape, self.spacing)
         return schema.identity_of(settings, np.array(sums)), min(extremes), max(extremes)
 
     def read_velocity(self, indices: Iterable[int]) -> np.ndarray:
@@ -178,14 +177,11 @@ class VelocityReader:
     @cached_property
     def widths(self) -> dict[str, int]:
         """Return the bytes that text takes at most in the files."""
-        with naming_damage(self.path):
-            names = ("family", "parameters")
-            return {
-                name: max(
-                    self._variable(part, name).dtype.itemsize for part in range(len(self.files))
-                )
-                for name in names
-            }
+        parts = range(len(self.files))
+        return {
+            name: max(self._variable(part, name).dtype.itemsize for part in parts)
+            for name in ("family", "parameters")
+        }
 
     def stored(
         self, rows: Iterable[int], names: Iterable[str] | None = None
