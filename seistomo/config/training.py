@@ -142,7 +142,7 @@ class TrainingConfig(LoopConfig):
     cache_memory: float | None = setting(
         None,
         "Memory to keep scaled gathers in, GiB; 0: read them anew each epoch; left out: half of"
-        " what is free.",
+        " what is free, on a GPU what a step leaves.",
         ge=0,
         le=1e6,
     )
