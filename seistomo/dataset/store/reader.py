@@ -307,12 +307,15 @@ class DatasetReader(VelocityReader):
         gathers = np.empty((len(rows), *self.gather_shape), dtype=np.float32)
         for place, (part, start, stop) in _runs(rows, self._starts):
             with naming_damage(self.files[part]):
-                values = gathers[place : place + stop - start]
-                values[...] = self._variable(part, "gathers")[start:stop]
-                if self.config.dataset.storage == "float16":
-                    scale = self._variable(part, "gathers_scale")[start:stop]
-                    values *= scale[:, None, None, None]
+                stored = self._variable(part, "gathers")[start:stop]
+            gathers[place : place + stop - start] = stored
+        if self.config.dataset.storage == "float16":
+            gathers *= self._scales[rows][:, None, None, None]
         return gathers
+
+    @cached_property
+    def _scales(self) -> np.ndarray:
+        return self._read("gathers_scale", range(self.samples))
 
     def read_dead_traces(self, indices: Iterable[int]) -> np.ndarray:
         """Return which traces record nothing, bool [sample, source, receiver]."""
