@@ -1,6 +1,5 @@
 """Smooth random curves in one dimension, and tables for evaluating them on many points."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,26 +31,20 @@ class Waves:
         count: int = 4,
         smoothness: float = 1.0,
     ) -> "Waves":
-        """Draw a curve.
+        """Draw a curve that is never beyond ``peak``, in the unit of the curve.
 
-        Parameters
-        ----------
-        rng
-            Source of randomness.
-        peak
-            Bound on the curve's absolute value, in the unit of the curve.
-        wavelengths
-            Shortest and longest wavelength, m; drawn log-uniformly, one from each of
-            ``count`` equal parts, so that every scale is there.
-        count
-            Number of sinusoids.
-        smoothness
-            Amplitudes grow as wavelength to this power (1: self-similar roughness).
+        Its ``count`` wavelengths between the two (m) are drawn log-uniformly, one from each of as
+        many equal parts, so that every scale is there. Amplitudes grow as wavelength to the power
+        ``smoothness`` (1: self-similar roughness).
         """
         parts = (np.arange(count) + rng.random(count)) / count
         wavelength = wavelengths[0] * (wavelengths[1] / wavelengths[0]) ** parts
         weight = wavelength**smoothness * rng.uniform(0.5, 1.0, count)
         return cls(peak * weight / weight.sum(), wavelength, rng.uniform(0, 2 * np.pi, count))
+
+    def times(self, factor: float) -> "Waves":
+        """Return the curve with all amplitudes multiplied by ``factor``."""
+        return Waves(self.amplitude * factor, self.wavelength, self.phase)
 
 
 @dataclass(frozen=True)
@@ -73,18 +66,6 @@ class Table:
         """Return the node nearest to each ``x``."""
         nearest = np.rint((x - self.start) * (1 / self.step))
         return np.clip(nearest, 0, len(self.values) - 1).astype(np.int32)
-
-    @classmethod
-    def of(
-        cls,
-        function: Callable[[np.ndarray], np.ndarray],
-        start: float,
-        stop: float,
-        nodes: int = 2048,
-    ) -> "Table":
-        """Tabulate ``function`` between ``start`` and ``stop``."""
-        axis = np.linspace(start, stop, nodes)
-        return cls.on(axis, function(axis))
 
     @classmethod
     def on(cls, axis: np.ndarray, values: np.ndarray) -> "Table":

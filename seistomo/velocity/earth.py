@@ -4,13 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seistomo.velocity.cells import mean_speed, salt_cells, without_specks
-from seistomo.velocity.extent import FINENESS, Extent
+from seistomo.velocity.extent import FINENESS, Extent, mean_speed, salt_cells, without_specks
 from seistomo.velocity.faults import Fault
-from seistomo.velocity.folds import Folding
+from seistomo.velocity.folds import Folding, Unconformity
 from seistomo.velocity.layers import LayerStack, SeaFloor
 from seistomo.velocity.salt import Salt
-from seistomo.velocity.unconformity import Unconformity
 
 # Relief of the sea floor is felt by the beds down to about this depth, m.
 DRAPE = 250.0

@@ -1,25 +1,68 @@
-"""Families of earth models: which events happen to them, in geological order."""
+"""Draw the models of a family: which events happen to the earth, in geological order."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from seistomo.config import VelocityConfig
 from seistomo.config.velocity import OPENFWI_FAMILIES
-from seistomo.velocity.blocks import Blocks
 from seistomo.velocity.earth import Earth
 from seistomo.velocity.extent import Extent
 from seistomo.velocity.faults import draw_faults, subsidence
-from seistomo.velocity.folds import Folding
+from seistomo.velocity.folds import Folding, Unconformity
 from seistomo.velocity.layers import LayerStack, SeaFloor
-from seistomo.velocity.openfwi import draw_openfwi
+from seistomo.velocity.openfwi import Blocks, draw_openfwi
 from seistomo.velocity.salt import draw_salt
 from seistomo.velocity.style import Style
-from seistomo.velocity.unconformity import Unconformity
 
 # Sets these draws apart from others that start from the same seed and index.
 STREAM = 0x5E15
 
-
 AnyEarth = Earth | Blocks | Style
+
+
+@dataclass(frozen=True)
+class VelocityModel:
+    """A velocity model and what it was drawn from.
+
+    Attributes
+    ----------
+    velocity
+        P-wave speed, float32 [depth, x], m/s.
+    salt_mask
+        Whether a cell is salt, bool [depth, x].
+    family
+        One of ``seistomo.config.velocity.FAMILIES``.
+    parameters
+        Everything drawn, as JSON-able values with units in their names.
+    """
+
+    velocity: np.ndarray
+    salt_mask: np.ndarray
+    family: str
+    parameters: dict
+
+
+def draw_model(config: VelocityConfig, seed: int, index: int) -> VelocityModel:
+    """Draw velocity model number ``index`` of the set with this ``seed``.
+
+    The result depends on (config, seed, index) alone: not on the models drawn before, nor on
+    the process.
+
+    Parameters
+    ----------
+    config
+        Grid and ranges of everything drawn.
+    seed, index
+        Seed of the data set and number of the sample, both at least 0.
+
+    Returns
+    -------
+    The model, all speeds within ``config.minimum`` and ``config.maximum``.
+    """
+    family, earth, parameters = draw_earth(config, seed, index)
+    velocity, salt_mask = earth.sample(config.shape, config.spacing)
+    return VelocityModel(velocity, salt_mask, family, parameters)
 
 
 def draw_earth(config: VelocityConfig, seed: int, index: int) -> tuple[str, AnyEarth, dict]:

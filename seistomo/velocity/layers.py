@@ -7,10 +7,11 @@ import numpy as np
 from seistomo.config import VelocityConfig
 from seistomo.velocity.curves import Table, Waves, draw_between
 from seistomo.velocity.extent import Extent
-from seistomo.velocity.speeds import rising_speeds
 
 # Below this jump in speed (m/s) two neighbouring layers would look like one.
 LEAST_CONTRAST = 120.0
+# Speeds that rise from layer to layer are at least as far apart, m/s.
+LEAST_RISE = 50.0
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,7 @@ class SeaFloor:
         relief = min(draw_between(rng, config.sea_floor_relief), depth / 2)
         waves = Waves.draw(rng, 1.0, (extent.width / 10, 2 * extent.width), 6, smoothness=1.2)
         speed = draw_between(rng, config.water_velocity)
-        height = relief if wet else 0.0
-        waves = Waves(waves.amplitude * height, waves.wavelength, waves.phase)
-        return cls(depth if wet else 0.0, waves, speed)
+        return cls(depth if wet else 0.0, waves.times(relief if wet else 0.0), speed)
 
     def parameters(self) -> dict:
         """Return what was drawn."""
@@ -97,19 +96,9 @@ class LayerStack:
         spare: float,
         floor: float,
     ) -> "LayerStack":
-        """Draw a stack.
+        """Draw layers that fill ``depth`` m of sediments, none slower than ``floor`` (m/s).
 
-        Parameters
-        ----------
-        rng, config, extent
-            Source of randomness, ranges and size of the model.
-        depth
-            Mean thickness of the sediments in the model, m, which the drawn number of
-            layers fills.
-        spare
-            How far below that layers go on, m, to be brought up by deformation.
-        floor
-            Lowest speed of sediment, m/s.
+        More follow for ``spare`` m below, to be brought up by deformation.
         """
         thickness = _draw_thickness(rng, config, depth, spare)
         tops = np.concatenate([[0.0], np.cumsum(thickness)])[:-1]
@@ -237,3 +226,22 @@ def _draw_jitter(
         last = bottom + jitter[j]
         fastest = max(fastest, last)
     return jitter
+
+
+def rising_speeds(rng: np.random.Generator, count: int, ends: tuple[float, float]) -> np.ndarray:
+    """Draw ``count`` speeds between ``ends`` (m/s), each faster than the one before.
+
+    They are uniform but for a gap of `LEAST_RISE`, or of half of what the range gives each.
+    """
+    low, high = ends
+    gap = min(LEAST_RISE, 0.5 * (high - low) / max(count - 1, 1))
+    drawn = np.sort(rng.uniform(low, high - gap * (count - 1), count))
+    return np.minimum(drawn + gap * np.arange(count), high)
+
+
+def out_of_order(rng: np.random.Generator, speeds: np.ndarray) -> np.ndarray:
+    """Shuffle rising ``speeds`` [layer], at least two, into any order that does not rise."""
+    shuffled = rng.permutation(speeds)
+    while np.all(np.diff(shuffled) > 0):
+        shuffled = rng.permutation(speeds)
+    return shuffled

@@ -7,8 +7,7 @@ import numpy as np
 from seistomo.config import VelocityConfig
 from seistomo.velocity.curves import Waves, draw_between
 from seistomo.velocity.extent import Extent
-from seistomo.velocity.sheet import Sheet
-from seistomo.velocity.stock import Side, Stock
+from seistomo.velocity.salt_shapes import Sheet, Side, Stock
 
 Body = Stock | Sheet
 
@@ -22,20 +21,9 @@ LEAST_FOR_TWO, LEAST_FOR_FEEDER = 0.06, 0.06
 def draw_bodies(
     rng: np.random.Generator, config: VelocityConfig, extent: Extent, top: float, area: float
 ) -> tuple[Body, ...]:
-    """Draw salt bodies.
+    """Draw bodies below ``top`` (m) of about ``area`` (fraction of the model) together.
 
-    Parameters
-    ----------
-    rng, config, extent
-        Source of randomness, ranges and size of the model.
-    top
-        Depth that the highest crest may reach, m.
-    area
-        Area of all bodies together, as a fraction of the model's.
-
-    Returns
-    -------
-    The bodies; a canopy consists of several, a sheet may bring its feeder.
+    A canopy consists of several, a sheet may bring its feeder.
     """
     kinds = _draw_kinds(rng, config, area)
     first = rng.uniform(0.35, 0.65)

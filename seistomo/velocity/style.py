@@ -111,17 +111,7 @@ class Style:
     extremes: tuple[float, float] = (0.0, 1.0)
 
     def sample(self, shape: tuple[int, int], spacing: float) -> tuple[np.ndarray, np.ndarray]:
-        """Lay a grid on the earth.
-
-        Parameters
-        ----------
-        shape, spacing
-            Number of nodes [depth, x] and their distance, m.
-
-        Returns
-        -------
-        Speed float32 [depth, x] in m/s and salt mask bool [depth, x], which is False.
-        """
+        """Lay a grid on the earth, as `Earth.sample`."""
         least, most = self.extremes
         low, high = self.ends
         part = (self._structure(shape, spacing) - least) / (most - least)

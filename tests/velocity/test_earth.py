@@ -3,7 +3,13 @@ import pytest
 
 from seistomo.config import VelocityConfig
 from seistomo.velocity import draw_earth
-from seistomo.velocity.extent import Extent
+from seistomo.velocity.extent import (
+    FINENESS,
+    Extent,
+    mean_speed,
+    salt_cells,
+    without_small_pieces,
+)
 
 
 @pytest.mark.parametrize("family", ["folds", "faults", "salt", "mixture"])
@@ -59,3 +65,108 @@ def test_there_is_no_water_on_land():
         velocity, _ = earth.sample((100, 100), 15.0)
         assert parameters["water"] is None
         assert np.abs(velocity[0] - velocity[1]).max() < 25
+
+
+def families(config, count, seed=0):
+    return [draw_earth(config, seed, index) for index in range(count)]
+
+
+def test_families_obey_their_weights():
+    config = VelocityConfig(shape=(11, 11), families={"layers": 1, "faults": 3}, folds=(0, 0))
+    drawn = [family for family, _, _ in families(config, 400)]
+    assert set(drawn) == {"layers", "faults"}
+    assert 260 < drawn.count("faults") < 340  # mean 300, standard deviation 9
+
+
+def test_salt_is_missing_from_one_in_twenty_of_its_family():
+    config = VelocityConfig(shape=(11, 11), families={"salt": 1}, salt_shapes={"dome": 1})
+    free = sum(earth.salt is None for _, earth, _ in families(config, 400))
+    assert 6 <= free <= 36  # mean 20, standard deviation 4.4
+
+
+@pytest.mark.parametrize(
+    ("family", "events"),
+    [
+        ("layers", set()),
+        ("folds", {"folding"}),
+        ("faults", {"folding", "faults"}),
+        ("salt", {"folding", "salt"}),
+        ("mixture", {"folding", "faults", "salt", "unconformity"}),
+    ],
+)
+def test_each_family_has_its_events(family, events):
+    config = VelocityConfig(families={family: 1}, unconformity_probability=0.5)
+    happened = set()
+    for name, earth, parameters in families(config, 20):
+        assert name == family
+        for event in ("folding", "faults", "salt", "unconformity"):
+            if getattr(earth, event):
+                happened.add(event)
+        assert len(parameters["faults"]) == len(earth.faults)
+        assert (family != "faults") or earth.faults
+    assert happened == events | ({"unconformity"} if family == "folds" else set())
+
+
+def test_changing_one_event_leaves_the_others_alone():
+    plain = VelocityConfig(families={"mixture": 1}, salt_in_mixture=1)
+    other = VelocityConfig(families={"mixture": 1}, salt_in_mixture=1, faults=(3, 3))
+    for index in range(5):
+        first, second = (draw_earth(config, 0, index)[2] for config in (plain, other))
+        for key in ("water", "layers", "folds", "salt", "unconformity"):
+            assert first[key] == second[key]
+        assert len(second["faults"]) == 3
+
+
+def test_subsidence_by_faulting_is_taken_back():
+    config = VelocityConfig(
+        families={"faults": 1}, reverse_probability=0, faults=(4, 4), growth_probability=0
+    )
+    for index in range(5):
+        _, earth, _ = draw_earth(config, 0, index)
+        x, depth = np.linspace(0, 1500, 65), np.zeros(65)
+        for fault in reversed(earth.faults):
+            x, depth = fault.restore(x, depth)
+        assert abs(float(depth.mean()) + earth.level) < 1e-6
+        assert earth.level > 0
+
+
+def refined(cells):
+    return np.kron(cells, np.ones((FINENESS, FINENESS), dtype=cells.dtype))
+
+
+def test_mean_speed_keeps_travel_time():
+    speed = np.full((FINENESS, FINENESS), 2000.0)
+    speed[-1] = 4000.0
+    crossing = (FINENESS - 1) / 2000 + 1 / 4000
+    assert mean_speed(1 / speed)[0, 0] == pytest.approx(FINENESS / crossing)
+
+
+def test_mean_speed_leaves_points_out():
+    speed = refined(np.array([[2000.0, 3000.0]]))
+    counted = np.ones(speed.shape, dtype=bool)
+    speed[0, 0], counted[0, 0] = 4500.0, False
+    counted[:, FINENESS:] = False
+    assert mean_speed(1 / speed, counted) == pytest.approx(np.array([[2000.0, 3000.0]]))
+
+
+def test_salt_cells_drop_spurs_notches_pieces_and_holes():
+    cells = np.zeros((20, 20), dtype=bool)
+    cells[10:] = True
+    tidy = cells.copy()
+    cells[9, 4] = True  # a spur
+    cells[10, 12] = False  # a notch
+    cells[2:4, 2:4] = True  # a piece of four
+    cells[15, 8:10] = False  # a hole
+    assert np.array_equal(salt_cells(refined(cells)), tidy)
+
+
+def test_small_pieces_take_the_layer_beside_them():
+    layer = np.repeat(np.arange(3), 4)[:, None].repeat(12, axis=1)
+    ragged = layer.copy()
+    ragged[2, 5] = 2  # a speck
+    ragged[5, 0:2] = 0  # a piece of two at the edge
+    ragged[8, 3] = 1  # a spur, which hangs on
+    clean = without_small_pieces(ragged)
+    layer[8, 3] = 1
+    assert np.array_equal(clean, layer)
+    assert np.array_equal(without_small_pieces(clean), clean)

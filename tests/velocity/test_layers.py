@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from seistomo.config import VelocityConfig
+from seistomo.velocity.curves import Waves
 from seistomo.velocity.extent import Extent
-from seistomo.velocity.layers import LayerStack, SeaFloor
-from seistomo.velocity.speeds import LEAST_CONTRAST
+from seistomo.velocity.layers import LEAST_RISE, LayerStack, SeaFloor, out_of_order, rising_speeds
 
 DEPTH = 1500.0
 
@@ -41,24 +41,12 @@ def test_horizons_never_cross(seed):
     assert np.diff(depth, axis=0).min() > 0
 
 
-def test_index_counts_the_horizons_above():
-    stack = draw(layer_waviness=(0, 0), layer_dip=(0, 0))
-    middle = (stack.tops[:-1] + stack.tops[1:]) / 2
-    index = stack.index(np.array([[10.0, 900.0]]), middle[:, None])
-    assert np.array_equal(index, np.arange(len(middle))[:, None].repeat(2, axis=1))
-
-
 def test_speed_is_trend_plus_jitter_in_the_middle_of_a_layer():
     stack = draw(seed=4, velocity_cap=4000)
     middle = (stack.tops[:-1] + stack.tops[1:]) / 2
     index = np.arange(len(middle))
     expected = stack.trend[0] + stack.trend[1] * middle + stack.jitter[:-1]
     assert stack.speed(index, middle) == pytest.approx(np.clip(expected, 1500, 4000), rel=1e-5)
-
-
-def test_layers_without_gradient_are_constant():
-    stack = draw(layer_gradient=(0, 0))
-    assert np.ptp(stack.speed(np.full(5, 2), np.linspace(0, 900, 5))) == 0
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -78,7 +66,7 @@ def test_rising_layers_are_constant_and_each_faster_than_the_one_above(seed):
     speed = stack.intercept
     assert stack.slope == 0
     assert np.diff(speed).min() >= 0
-    assert np.diff(speed[:shown]).min() >= LEAST_CONTRAST - 0.01
+    assert np.diff(speed[:shown]).min() >= LEAST_RISE - 0.01
     assert speed[0] >= 2000
     assert speed[-1] <= 4000
     trend = stack.trend[0] + stack.trend[1] * (stack.tops[:-1] + stack.tops[1:])[:shown] / 2
@@ -93,11 +81,6 @@ def test_rising_layers_use_the_whole_range():
     ]
     assert min(speed[0] for speed in speeds) < 1660
     assert max(speed[-1] for speed in speeds) > 3940
-
-
-def test_a_trend_and_rising_speeds_have_the_same_layers():
-    trend, rising = draw(3), draw(3, layer_speeds="rising")
-    assert np.array_equal(trend.tops, rising.tops)
 
 
 def test_sea_floor_is_flat_zero_on_land_and_below_the_surface_at_sea():
@@ -115,3 +98,55 @@ def test_sea_floor_is_flat_zero_on_land_and_below_the_surface_at_sea():
         assert np.abs(sea(x) - sea.depth).max() <= min(40, sea.depth / 2) + 1e-9
         assert sea(x).std() > 0
         assert 1480 <= sea.water_velocity <= 1530
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+@pytest.mark.parametrize(("peak", "smoothness"), [(0.0, 0.5), (1.0, 1.0), (40.0, 1.2)])
+def test_waves_keep_within_their_peak_and_cover_all_wavelengths(rng, peak, smoothness):
+    waves = Waves.draw(rng, peak, (50.0, 800.0), 8, smoothness)
+    assert np.abs(waves(np.linspace(0, 5000, 4001))).max() <= peak * (1 + 1e-12)
+    assert np.abs(waves.amplitude).sum() == pytest.approx(peak)
+    assert np.all(np.diff(waves.wavelength) > 0)
+    assert 50 <= waves.wavelength[0] < 75
+    assert 500 < waves.wavelength[-1] <= 800
+
+
+def test_speeds_rise_with_contrast_within_the_range(rng):
+    for count in range(1, 12):
+        for _ in range(50):
+            speeds = rising_speeds(rng, count, (1500.0, 4500.0))
+            assert len(speeds) == count
+            assert speeds.min() >= 1500
+            assert speeds.max() <= 4500
+            assert count == 1 or np.diff(speeds).min() >= LEAST_RISE - 1e-6
+
+
+def test_a_narrow_range_still_holds_all_layers(rng):
+    speeds = rising_speeds(rng, 11, (2000.0, 2100.0))
+    assert np.diff(speeds).min() >= 5 - 1e-6
+    assert speeds[0] >= 2000
+    assert speeds[-1] <= 2100
+    assert np.array_equal(rising_speeds(rng, 3, (2000.0, 2000.0)), [2000.0] * 3)
+
+
+def test_speeds_are_uniform_over_the_range(rng):
+    drawn = np.concatenate([rising_speeds(rng, 4, (1500.0, 4500.0)) for _ in range(3000)])
+    counts, _ = np.histogram(drawn, 10, (1500, 4500))
+    # 1200 a bin but for the contrast; the standard deviation of a bin's count is 33.
+    assert np.abs(counts - 1200).max() < 150
+    # The mean of the k-th of n ordered uniform numbers is k / (n + 1).
+    mean = drawn.reshape(-1, 4).mean(axis=0)
+    assert mean == pytest.approx([2100, 2700, 3300, 3900], abs=60)
+
+
+def test_shuffled_speeds_are_the_same_but_never_rise(rng):
+    speeds = np.array([1.0, 2.0, 3.0])
+    orders = {tuple(out_of_order(rng, speeds)) for _ in range(200)}
+    assert len(orders) == 5
+    assert (1.0, 2.0, 3.0) not in orders
+    assert all(sorted(order) == speeds.tolist() for order in orders)
+    assert np.array_equal(out_of_order(rng, np.array([1.0, 2.0])), [2.0, 1.0])

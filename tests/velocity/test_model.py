@@ -1,7 +1,5 @@
 import hashlib
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -35,33 +33,34 @@ def test_types_and_bounds(models):
         assert np.isfinite(model.velocity).all()
         assert model.velocity.min() >= CONFIG.minimum
         assert model.velocity.max() <= CONFIG.maximum
-
-
-def test_parameters_survive_json(models):
-    for model in models:
         assert json.loads(json.dumps(model.parameters, allow_nan=False)) == model.parameters
 
 
-def test_a_model_depends_on_seed_and_index_alone(models):
+def test_a_model_depends_on_seed_and_index_alone_and_no_two_are_alike(models):
     for index in reversed(range(0, COUNT, 17)):
         assert digest(draw_model(CONFIG, 11, index)) == digest(models[index])
-
-
-def test_another_process_draws_the_same_bytes(models):
-    code = (
-        "import hashlib; from seistomo.config import VelocityConfig;"
-        "from seistomo.velocity import draw_model;"
-        "print(*(hashlib.sha256(draw_model(VelocityConfig(), 11, i).velocity.tobytes()).hexdigest()"
-        " for i in (7, 2)))"
-    )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    here = [hashlib.sha256(models[i].velocity.tobytes()).hexdigest() for i in (7, 2)]
-    assert shown.stdout.split() == here
-
-
-def test_no_two_models_are_alike(models):
     others = [draw_model(CONFIG, seed, 0) for seed in (0, 12, 2**62, 2**62 + 1)]
     assert len({digest(model) for model in models + others}) == COUNT + 4
+
+
+def test_extreme_ranges_work():
+    config = VelocityConfig(
+        families={"mixture": 1},
+        salt_in_mixture=1,
+        salt_cover=(0, 0),
+        salt_rugosity=(300, 300),
+        salt_drag=(1000, 1000),
+        fold_amplitude=(400, 400),
+        fault_throw=(600, 600),
+        faults=(6, 6),
+        water_depth=(0.9, 0.9),
+        layer_waviness=(0.8, 0.8),
+        layer_dip=(30, 30),
+    )
+    for index in range(10):
+        model = draw_model(config, 0, index)
+        assert np.isfinite(model.velocity).all()
+        assert model.velocity.min() >= config.minimum
 
 
 def test_salt_mask_is_what_the_salt_threshold_finds(models):
@@ -117,16 +116,6 @@ def test_speed_rises_with_depth_up_to_the_jitter(models):
         assert fall <= allowed
 
 
-def test_speed_follows_the_compaction_trend(models):
-    for model in models:
-        sediment = ~model.salt_mask & (model.velocity > 1540)
-        depth = np.broadcast_to(np.arange(100)[:, None] * 15.0, sediment.shape)
-        slope = np.polyfit(depth[sediment], model.velocity[sediment], 1)[0]
-        gradient = model.parameters["layers"]["velocity_gradient_per_s"]
-        assert slope > 0
-        assert slope < 2 * gradient + 0.5
-
-
 def test_contacts_have_no_staircase():
     """A gently dipping contact moves through intermediate speeds, not in whole cells."""
     config = VelocityConfig(
@@ -161,23 +150,3 @@ def test_any_grid_works(depth, width, spacing, family, index):
     if depth * width >= 1500 and model.salt_mask.any():
         outline = 4 / np.sqrt(depth * width)
         assert 0.04 - outline / 4 <= model.salt_mask.mean() <= 0.20 + outline / 4
-
-
-def test_extreme_ranges_work():
-    config = VelocityConfig(
-        families={"mixture": 1},
-        salt_in_mixture=1,
-        salt_cover=(0, 0),
-        salt_rugosity=(300, 300),
-        salt_drag=(1000, 1000),
-        fold_amplitude=(400, 400),
-        fault_throw=(600, 600),
-        faults=(6, 6),
-        water_depth=(0.9, 0.9),
-        layer_waviness=(0.8, 0.8),
-        layer_dip=(30, 30),
-    )
-    for index in range(10):
-        model = draw_model(config, 0, index)
-        assert np.isfinite(model.velocity).all()
-        assert model.velocity.min() >= config.minimum
