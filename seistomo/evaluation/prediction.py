@@ -11,7 +11,7 @@ from seistomo.dataset.store import file_format
 from seistomo.dataset.store.schema import PREDICTIONS_FORMAT
 from seistomo.errors import InputError
 from seistomo.progress import bar, say, warn
-from seistomo.simulation.noise import add_noise, draw_dead_traces, random_stream
+from seistomo.simulation.survey import add_noise, draw_dead_traces, random_stream
 from seistomo.training import Run, load_run
 from seistomo.training.gather_statistics import gather_statistics
 

@@ -17,8 +17,7 @@ from seistomo.dataset.models import StoredModels
 from seistomo.errors import InputError
 from seistomo.experiments import records
 from seistomo.experiments.study import Condition, Section
-from seistomo.simulation.own_wavelet import read_own_wavelet
-from seistomo.simulation.wavelet import wavelet_delay
+from seistomo.simulation.wavelet import read_own_wavelet, wavelet_delay
 from seistomo.training.history import write_text
 from seistomo.velocity import VelocityModel
 

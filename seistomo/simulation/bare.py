@@ -13,8 +13,7 @@ from torch import Tensor
 
 from seistomo.config import Config
 from seistomo.device import choose_device
-from seistomo.simulation.density import density_of
-from seistomo.simulation.grid import ModellingGrid
+from seistomo.simulation.grid import ModellingGrid, density_of
 from seistomo.simulation.solver import Solver
 from seistomo.simulation.survey import Survey
 
@@ -39,17 +38,6 @@ class BareLoop:
 
     Equation, grid, time step and edges are those of `Simulator`. Sources and receivers are at the
     nearest nodes, and receivers that share one are recorded once: the least that can be asked.
-
-    Parameters
-    ----------
-    config
-        The configuration.
-    velocity
-        float32 [model, depth, x], m/s.
-    indices
-        The samples' indices [model].
-    device
-        auto, cpu, cuda or cuda:N.
     """
 
     def __init__(

@@ -8,10 +8,13 @@ import numpy as np
 from seistomo.config import Config, VelocityConfig
 from seistomo.errors import InputError
 from seistomo.progress import counted, warn
-from seistomo.simulation.density import density_range
-from seistomo.simulation.grid import ModellingGrid
-from seistomo.simulation.own_wavelet import read_own_wavelet
-from seistomo.simulation.wavelet import make_wavelet, ricker_frequency, wavelet_delay
+from seistomo.simulation.grid import ModellingGrid, density_range
+from seistomo.simulation.wavelet import (
+    make_wavelet,
+    read_own_wavelet,
+    ricker_frequency,
+    wavelet_delay,
+)
 
 # Cells per wavelength of the peak frequency at the slowest speed: {order: (good, least)}.
 # 3.3 wavelengths from the source the gathers differ from the analytic ones by 4, 3, 2 and 2 % at
@@ -68,22 +71,7 @@ def check_simulation(config: Config) -> list[str]:
 
 
 def check_velocity(velocity: np.ndarray, indices: Sequence[int], bounds: VelocityConfig) -> None:
-    """Refuse models that the simulation was not checked for.
-
-    Parameters
-    ----------
-    velocity
-        [model, depth, x], m/s.
-    indices
-        The samples' indices [model], to name them.
-    bounds
-        Shape, lowest and highest speed.
-
-    Raises
-    ------
-    InputError
-        For another shape, NaN, or speeds outside the bounds; names the sample, value and place.
-    """
+    """Refuse models [model, depth, x] of another shape, with NaN or speeds outside the bounds."""
     if velocity.shape != (len(indices), *bounds.shape):
         raise InputError(
             f"velocity shape {list(velocity.shape)}: must be [{len(indices)} models,"
@@ -174,7 +162,7 @@ def _check_dispersion(config: Config, grid: ModellingGrid) -> str:
         key = f"survey.frequency = {frequency:g}" if ricker else survey.wavelet_name
         raise InputError(f"{key}: {found}, at least {least} are needed; use {remedy}")
     if cells < good:
-        warn(f"dispersion: {found}, {good} keep the error near 3 % at 3 wavelengths; use {remedy}")
+        warn(f"dispersion: {found}, {good} keep the error near 3 %; use {remedy}")
     return f"dispersion: {found}; {good} or more are good, below {least} refused"
 
 

@@ -14,14 +14,15 @@ from torch import Tensor
 from seistomo.config import Config
 from seistomo.device import choose_device
 from seistomo.errors import InputError
-from seistomo.simulation.acquisition import Acquisition, AcquisitionPlan
+from seistomo.simulation.acquisition import (
+    Acquisition,
+    AcquisitionPlan,
+    interpolate_on_device,
+)
 from seistomo.simulation.checks import check_velocity
-from seistomo.simulation.density import density_of
-from seistomo.simulation.grid import ModellingGrid
-from seistomo.simulation.interpolation import interpolate_on_device
-from seistomo.simulation.noise import NOISE, add_noise, random_stream
+from seistomo.simulation.grid import ModellingGrid, density_of
 from seistomo.simulation.solver import Solver
-from seistomo.simulation.survey import Survey
+from seistomo.simulation.survey import NOISE, Survey, add_noise, random_stream
 
 # Shots are propagated at once up to this estimate, bytes, whatever simulation.models_per_call asks.
 MEMORY_LIMIT = 2**28

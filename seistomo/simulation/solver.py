@@ -20,24 +20,9 @@ FIELDS, FIELDS_OF_VARIABLE_DENSITY = 10, 16
 class Solver:
     """Propagate shots over models on the modelling grid and record nodes.
 
-    Parameters
-    ----------
-    config
-        The configuration.
-    grid
-        The modelling grid.
-    device
-        Where to compute.
+    ``driving``, float64 [inner step], is what a source's node is driven with, times spacing²; a
+    shot takes ``fields`` fields on the grid in memory.
 
-    Attributes
-    ----------
-    fields
-        Fields on the grid that a shot takes in memory.
-    driving
-        float64 [inner step]: what a source's node is driven with, times spacing².
-
-    Notes
-    -----
     A point source of strength s(t) is s(t) / spacing² in one cell. For constant density deepwave
     solves ∇²u - (1/c²) ∂²u/∂t² = f: hence the minus sign. For variable density it takes the
     volume q injected in unit time and volume, and (1/c²) ∂²p/∂t² - ρ ∇·(∇p / ρ) = ρ ∂q/∂t: so
@@ -65,27 +50,10 @@ class Solver:
         source_density: Tensor | None,
         recorded_nodes: Tensor,
     ) -> Tensor:
-        """Return what nodes record of some shots.
+        """Return what nodes record of some shots, float32 [shot, node, time] of the record.
 
-        Parameters
-        ----------
-        velocity
-            float32 [shot, row, column], m/s.
-        density
-            float32 [shot, row, column], in any unit; None where constant.
-        source_nodes
-            int64 [shot, tap, 2], row and column.
-        source_weights
-            float64 [shot, tap].
-        source_density
-            float32 [shot], at the sources, in that unit; None where constant.
-        recorded_nodes
-            int64 [shot, node, 2], row and column.
-
-        Returns
-        -------
-        torch.Tensor
-            float32 [shot, node, time], at the record's sampling.
+        Models are [shot, row, column], density in any unit and None where constant; nodes int64
+        [shot, tap or node, 2].
         """
         amplitudes = source_weights[:, :, None] * self.driving
         amplitudes /= self._grid.spacing**2

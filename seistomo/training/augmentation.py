@@ -5,7 +5,7 @@ same batch, which variance reduction, line search and trust region take for gran
 drawn on the batch's own device, so a GPU draws other numbers than a CPU.
 
 Noise and dead traces are those that ``seistomo evaluate --noise-snr --dead-traces`` adds
-(`seistomo.simulation.noise`), to the gathers as recorded, before they are scaled. Mirroring turns
+(`seistomo.simulation.survey`), to the gathers as recorded, before they are scaled. Mirroring turns
 the earth around: it swaps left and right in the model, and the order of sources and of receivers
 in the gathers; where the survey is symmetric, each pair has such a twin for free.
 """

@@ -26,11 +26,6 @@ def test_tomography_preset_passes_with_one_warning_at_most(capsys):
     assert warnings.count("warning:") <= 1
 
 
-def test_good_settings_do_not_warn(capsys):
-    check(LONG, "simulation.noise_snr=20.0")
-    assert capsys.readouterr().err == ""
-
-
 def test_dispersion_warns_below_twelve_cells_and_names_what_would_do(capsys):
     check(LONG, "survey.frequency=9.0")
     warning = capsys.readouterr().err
@@ -57,9 +52,6 @@ def test_dispersion_refuses_below_eight_cells():
     with pytest.raises(InputError, match=r"survey\.frequency = 15: 6\.44 grid cells.*at least 8"):
         check(LONG, "survey.frequency=15.0")
     check(LONG, "survey.frequency=15.0", "simulation.grid_spacing=8.05")
-
-
-def test_second_order_needs_more_cells():
     with pytest.raises(InputError, match="at least 20 are needed"):
         check(LONG, "simulation.accuracy=2")
 
@@ -72,11 +64,7 @@ def test_recording_time_refuses_what_sees_no_bottom_and_names_what_does(capsys):
     # 445.5 m at 1480 m/s, then 1039.5 m at 1600 m/s + 0.4 z: 0.301 + 0.578 s down; twice that
     # and 1.5 / 8 Hz make 1.945 s, 325 steps of 6 ms.
     assert "survey.time_samples = 326 do" in capsys.readouterr().err
-    check("survey.time_samples=374")
-    assert capsys.readouterr().err == ""
-
-
-def test_recording_time_counts_from_source_and_receiver(capsys):
+    check("survey.time_samples=374", "simulation.noise_snr=20.0")
     check("survey.time_samples=340", "survey.source_depth=150.0", "survey.receiver_depth=150.0")
     assert capsys.readouterr().err == ""
 
@@ -141,13 +129,6 @@ def test_bad_velocities_are_refused_by_sample_value_and_bounds(bad):
     assert "velocity.minimum = 1450" in message
     assert "velocity.maximum = 4650" in message
     assert "\n" not in message
-
-
-def test_bounds_themselves_are_allowed():
-    config = load_config("", ["velocity.minimum=1450.1", "velocity.maximum=4650.3"]).velocity
-    velocity = np.full((2, 100, 100), 1450.1, np.float32)
-    velocity[1] = 4650.3
-    check_velocity(velocity, [0, 1], config)
 
 
 def test_models_of_another_shape_are_refused():

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from seistomo.config import load_config
-from seistomo.errors import InputError
-from seistomo.simulation.grid import COURANT, MARGIN, ModellingGrid
+from seistomo.simulation.grid import COURANT, MARGIN, ModellingGrid, density_of, density_range
 from seistomo.simulation.survey import Survey
 
 
@@ -71,7 +70,7 @@ def test_a_free_surface_is_the_top_of_the_model(density, surface, spacing):
     np.testing.assert_allclose(found, model[0, below], rtol=1e-6)
 
 
-def test_density_is_interpolated_between_the_models_nodes():
+def test_density_is_interpolated_between_nodes_and_native_models_are_kept():
     _, grid = make_grid("simulation.grid_spacing=7.5")
     model = np.random.default_rng(0).uniform(1000, 2600, (1, 100, 100)).astype(np.float32)
     top, left = grid.origin
@@ -79,14 +78,9 @@ def test_density_is_interpolated_between_the_models_nodes():
     np.testing.assert_allclose(fine[::2, ::2], model[0], rtol=1e-6)
     np.testing.assert_allclose(fine[1::2, ::2], (model[0, 1:] + model[0, :-1]) / 2, rtol=1e-6)
     _, native = make_grid()
-    assert np.array_equal(native.carry_density(model), native.carry(model))
-
-
-def test_native_grid_keeps_the_model_and_continues_its_edges():
-    _, grid = make_grid()
-    model = np.random.default_rng(0).uniform(1500, 4600, (2, 100, 100)).astype(np.float32)
     expected = np.pad(model, ((0, 0), (MARGIN, 0), (MARGIN, MARGIN)), mode="edge")
-    assert np.array_equal(grid.carry(model), expected)
+    assert np.array_equal(native.carry_density(model), expected)
+    assert np.array_equal(native.carry(model), expected)
 
 
 def test_finer_grid_keeps_nodes_and_travel_times():
@@ -122,6 +116,54 @@ def test_inner_step_is_the_largest_within_the_courant_number(spacing):
     assert courant(grid.inner_steps - 1) > COURANT
 
 
-def test_coarser_grid_is_refused():
-    with pytest.raises(InputError, match=r"simulation\.grid_spacing = 20: must be at most"):
-        make_grid("simulation.grid_spacing=20.0")
+def density(speeds, *overrides):
+    config = load_config("", ['simulation.density="gardner"', *overrides])
+    return density_of(np.array(speeds, np.float32)[None, None], config)[0, 0], config
+
+
+def test_gardner_relation_in_its_own_units():
+    """0.23 v^0.25 in g/cm³ with v in feet a second; the two forms differ by rounding."""
+    speeds = np.array([1600.0, 2500.0, 4000.0])
+    expected = 1000 * 0.23 * (speeds / 0.3048) ** 0.25
+    np.testing.assert_allclose(density(speeds)[0], expected, rtol=0.003)
+
+
+def test_water_and_salt_have_their_own():
+    speeds = [1500.0, 1539.9, 1540.0, 4200.0, 4500.0]
+    found, _ = density(speeds)
+    assert found[:2].tolist() == [1025.0, 1025.0]
+    assert found[2] == pytest.approx(310 * 1540**0.25)
+    assert found[4] == pytest.approx(310 * 4500**0.25)
+    found, config = density(
+        speeds,
+        "simulation.water_speed=1520.0",
+        "simulation.water_density=1000.0",
+        "simulation.salt_density=2160.0",
+    )
+    assert found[0] == 1000.0
+    assert found[1] == pytest.approx(310 * 1539.9**0.25)
+    assert found[3] == pytest.approx(310 * 4200**0.25)
+    assert config.evaluation.salt_threshold < 4500
+    assert found[4] == 2160.0
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["velocity.minimum=1600.0", "velocity.water_velocity=[1600.0, 1600.0]"],
+        ["simulation.salt_density=2160.0"],
+        ["simulation.salt_density=1000.0"],
+        ["simulation.water_speed=3000.0", "simulation.water_density=2300.0"],
+    ],
+)
+def test_range_holds_every_speed_within_the_bounds(overrides):
+    speeds = np.linspace(1450, 4650, 3201)
+    found, config = density(speeds, *overrides)
+    bounds = config.velocity
+    found = found[(speeds >= bounds.minimum) & (speeds <= bounds.maximum)]
+    low, high = density_range(config)
+    assert low == pytest.approx(found.min(), rel=1e-3)
+    assert high == pytest.approx(found.max(), rel=1e-3)
+    assert low <= found.min()
+    assert high >= found.max()

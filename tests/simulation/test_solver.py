@@ -8,8 +8,7 @@ import torch
 from seistomo.config import load_config
 from seistomo.errors import InputError
 from seistomo.simulation import Simulator, Survey, check_simulation, make_wavelet
-from seistomo.simulation.density import density_of
-from seistomo.simulation.grid import COURANT, courant_number
+from seistomo.simulation.grid import COURANT, courant_number, density_of
 
 ON_NODE = [
     "velocity.shape=[50, 100]",

@@ -12,8 +12,7 @@ from seistomo.config import load_config, parse_config, with_overrides
 from seistomo.dataset import open_dataset, write_dataset
 from seistomo.errors import InputError
 from seistomo.ranks import Processes
-from seistomo.simulation import Simulator, make_wavelet
-from seistomo.simulation.noise import add_noise, draw_dead_traces
+from seistomo.simulation import Simulator, add_noise, draw_dead_traces, make_wavelet
 from seistomo.training import load_run, train
 from seistomo.training.augmentation import Corruption, mirror, mirrored_rows
 from seistomo.training.batches import epoch_groups

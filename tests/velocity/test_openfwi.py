@@ -262,34 +262,3 @@ def test_the_preset_has_the_published_amplitudes():
     assert most[0] < 52.77 < most[-1]
     fastest = np.interp(52.77, most, speeds)
     assert np.interp(fastest, speeds, least) == pytest.approx(-26.95, rel=0.002)
-
-
-def published_scheme(velocity, source, steps, pad=60):
-    """Gather [receiver, time] of OpenFWI's scheme: order 2 in time, 4 in space, edges far away."""
-    spacing, time_step, frequency, peak = 10.0, 1e-3, 15.0, 73
-    speed = np.pad(velocity.astype(np.float64), pad, mode="edge")
-    squared = (np.pi * frequency * time_step * (np.arange(steps) - peak)) ** 2
-    wavelet = (1 - 2 * squared) * np.exp(-squared) * (np.arange(steps) <= 2 * peak)
-    before, now, record = np.zeros_like(speed), np.zeros_like(speed), []
-    for sample in wavelet:
-        near, far = (
-            sum(np.roll(now, shift, axis) for shift in (-by, by) for axis in (0, 1))
-            for by in (1, 2)
-        )
-        laplacian = (-5 * now + 4 / 3 * near - far / 12) / spacing**2
-        after = 2 * now - before + (speed * time_step) ** 2 * laplacian
-        place = pad + 1, pad + source
-        after[place] += (speed[place] * time_step) ** 2 * sample
-        before, now = now, after
-        record.append(now[pad + 1, pad:-pad])
-    return np.stack(record, axis=1)
-
-
-def test_the_preset_simulates_the_published_scheme():
-    config = load_config("openfwi", ["velocity.families=curvefault_b"])
-    velocity = draw_model(config.velocity, 0, 1).velocity
-    gathers = Simulator(config, "cpu")(velocity[None], [1])
-    # No wave comes back from 60 cells away within 0.26 s.
-    expected = published_scheme(velocity, source=34, steps=260)
-    error = np.linalg.norm(gathers[0, 2, :, :260] - expected) / np.linalg.norm(expected)
-    assert error < 1e-3
