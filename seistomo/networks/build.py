@@ -34,29 +34,18 @@ def build_network(
         scaled. ``set_output_bias(mean_velocity)`` starts it at a model, and
         ``largest_activation`` is the number of values a sample in its largest layer.
     """
+    output = {
+        "output_scale": config.output_scale,
+        "output_coarsening": config.output_coarsening,
+        "generator": generator,
+    }
     # Torch's layers draw from the global generator first: with one of our own, unseen.
     with torch.random.fork_rng(devices=[], enabled=generator is not None):
         if config.name == "unet":
-            return EncoderDecoder(
-                gather_shape,
-                velocity_shape,
-                encoder=config.encoder_channels,
-                latent=config.latent,
-                decoder=config.decoder_channels,
-                output_scale=config.output_scale,
-                output_coarsening=config.output_coarsening,
-                generator=generator,
-            )
-        return TomographyNetwork(
-            gather_shape,
-            velocity_shape,
-            channels=config.channels,
-            kernels=config.kernels,
-            pools=config.pools,
-            output_scale=config.output_scale,
-            output_coarsening=config.output_coarsening,
-            generator=generator,
-        )
+            channels = config.encoder_channels, config.latent, config.decoder_channels
+            return EncoderDecoder(gather_shape, velocity_shape, *channels, **output)
+        layers = config.channels, config.kernels, config.pools
+        return TomographyNetwork(gather_shape, velocity_shape, *layers, **output)
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -1,7 +1,5 @@
 """deepwave, asked for the records of some shots on the modelling grid."""
 
-from typing import Any
-
 import deepwave
 import numpy as np
 import torch
@@ -39,7 +37,19 @@ class Solver:
         driving = np.cumsum(wavelet) * self._step if self._varies else -wavelet
         self.driving = torch.from_numpy(driving).to(device)
         self.fields = FIELDS_OF_VARIABLE_DENSITY if self._varies else FIELDS
-        self._options = wave_options(config, grid)
+        width, free = config.simulation.pml_width, grid.surface is not None
+        # Time step and edges follow the configuration's bounds, never the models of a call.
+        self._options = {
+            "accuracy": config.simulation.accuracy,
+            "pml_width": [0 if free else width, width, width, width],
+            "boundary": ["free" if free else "pml", "pml", "pml", "pml"],
+            "pml_freq": ricker_frequency(survey),
+            # `Simulator` checks the records that are kept.
+            "check_output_finite": False,
+            # Room for speeds at the bound, rounded to float32.
+            "max_vel": config.velocity.maximum * (1 + 2 * TOLERANCE),
+            "courant_number": courant_number(config) * (1 + 4 * TOLERANCE),
+        }
 
     def record(
         self,
@@ -97,23 +107,3 @@ class Solver:
             receiver_locations_p=recorded_nodes,
             **self._options,
         ).receiver_amplitudes_p
-
-
-def wave_options(config: Config, grid: ModellingGrid) -> dict[str, Any]:
-    """Return the scheme and the edges of the grid, as deepwave's propagators name them.
-
-    Time step and edges follow the configuration's bounds, never the models of a call.
-    """
-    width = config.simulation.pml_width
-    free = grid.surface is not None
-    return {
-        "accuracy": config.simulation.accuracy,
-        "pml_width": [0 if free else width, width, width, width],
-        "boundary": ["free" if free else "pml", "pml", "pml", "pml"],
-        "pml_freq": ricker_frequency(config.survey),
-        # `Simulator` checks the records that are kept.
-        "check_output_finite": False,
-        # Room for speeds at the bound, rounded to float32.
-        "max_vel": config.velocity.maximum * (1 + 2 * TOLERANCE),
-        "courant_number": courant_number(config) * (1 + 4 * TOLERANCE),
-    }

@@ -39,19 +39,15 @@ class Fault:
         """Depth of the fault below the sea floor at ``x``, m; negative before its outcrop."""
         return self._depth((x - self.x_surface) * self.direction)
 
-    def grown(self, depth: np.ndarray) -> np.ndarray | float:
-        """Share of the full throw reached at ``depth`` (m): 0 at the tip, 1 below the growth."""
-        if self.growth == 0:
-            return 1.0
-        return smooth_step((depth - self.tip) / self.growth)
-
     def restore(self, x: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Positions (m) before the fault moved of points now at ``x`` and ``depth``."""
         down_dip = (x - self.x_surface) * self.direction
         surface = self._depth(down_dip)
         # Heave is negative, up the dip, for a reverse fault.
         hanging = (depth < surface).astype(depth.dtype)
-        heave = hanging * (self.grown(depth) * (self.throw / self.slope))
+        # The full throw is reached at the end of the growth, none of it at the tip.
+        grown = smooth_step((depth - self.tip) / self.growth) if self.growth else 1.0
+        heave = hanging * (grown * (self.throw / self.slope))
         drop = surface - self._depth(down_dip - heave)
         return x - heave * self.direction, depth - drop
 

@@ -326,6 +326,6 @@ def test_amplitude_sign_and_delay_are_those_of_a_plain_code(simulate, error):
     assert error(simulate(config, velocity), expected) < 1e-4
     # Measured: 0.03 % with the preset's thinner edges.
     preset = load_config("openfwi", [f"survey.time_samples={SAMPLES}"])
-    assert error(simulate(preset, velocity), expected) < 1e-3
+    assert error(simulate(preset, velocity), expected) < 4e-4
     late = with_overrides(config, [f"survey.delay={PEAK * STEP}"])
     assert error(simulate(late, velocity), expected) > 0.05

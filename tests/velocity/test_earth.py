@@ -7,8 +7,6 @@ from seistomo.velocity.extent import (
     FINENESS,
     Extent,
     mean_speed,
-    salt_cells,
-    without_small_pieces,
 )
 
 
@@ -147,26 +145,3 @@ def test_mean_speed_leaves_points_out():
     speed[0, 0], counted[0, 0] = 4500.0, False
     counted[:, FINENESS:] = False
     assert mean_speed(1 / speed, counted) == pytest.approx(np.array([[2000.0, 3000.0]]))
-
-
-def test_salt_cells_drop_spurs_notches_pieces_and_holes():
-    cells = np.zeros((20, 20), dtype=bool)
-    cells[10:] = True
-    tidy = cells.copy()
-    cells[9, 4] = True  # a spur
-    cells[10, 12] = False  # a notch
-    cells[2:4, 2:4] = True  # a piece of four
-    cells[15, 8:10] = False  # a hole
-    assert np.array_equal(salt_cells(refined(cells)), tidy)
-
-
-def test_small_pieces_take_the_layer_beside_them():
-    layer = np.repeat(np.arange(3), 4)[:, None].repeat(12, axis=1)
-    ragged = layer.copy()
-    ragged[2, 5] = 2  # a speck
-    ragged[5, 0:2] = 0  # a piece of two at the edge
-    ragged[8, 3] = 1  # a spur, which hangs on
-    clean = without_small_pieces(ragged)
-    layer[8, 3] = 1
-    assert np.array_equal(clean, layer)
-    assert np.array_equal(without_small_pieces(clean), clean)

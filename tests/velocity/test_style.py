@@ -37,16 +37,6 @@ def test_an_ellipse_has_its_area_and_place():
     assert np.abs(shades[inside] - 1.0).max() == pytest.approx(BEDDING, rel=0.01)
 
 
-def test_the_last_ellipse_is_the_foremost():
-    pair = Ellipses(
-        **{
-            name: np.concatenate([getattr(one_ellipse(shade=shade), name) for shade in (0.2, 0.8)])
-            for name in Ellipses.__dataclass_fields__
-        }
-    )
-    assert pair.shades(np.array([300.0]), np.array([200.0]))[0, 0] == pytest.approx(0.8, abs=0.1)
-
-
 def test_ellipses_cover_most_of_the_model_at_all_sizes():
     rng = np.random.default_rng(2)
     bare = []
