@@ -61,12 +61,6 @@ def test_reported_model_value_and_residual_are_those_of_the_solution(preconditio
     assert found.residual_norm == pytest.approx(float((A @ x + g).abs().max()))
 
 
-def test_clustered_eigenvalues_need_one_iteration_a_cluster():
-    _, clustered = matrix([1.0] * 4 + [7.0] * 4)
-    found = conjugate_gradients(clustered, g, max_iterations=8, tolerance=1e-10)
-    assert (found.status, found.iterations) == ("converged", 2)
-
-
 def test_min_iterations_go_on_within_the_tolerance():
     loose = {"max_iterations": 8, "tolerance": 1e3}
     assert conjugate_gradients(product, g, **loose).iterations == 1
@@ -80,12 +74,6 @@ def test_iterations_beyond_an_exact_solution_are_no_breakdown(dtype):
     assert found.status in ("converged", "max_iterations")
     torch.testing.assert_close(found.solution, -own / 2)
     assert math.isfinite(found.model_value)
-
-
-def test_zero_gradient_is_solved_by_zero():
-    found = conjugate_gradients(product, 0 * g)
-    assert (found.status, found.iterations) == ("converged", 0)
-    assert not found.solution.any()
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
@@ -112,12 +100,3 @@ def test_preconditioner_is_a_change_of_variables():
     ).solution
     found = conjugate_gradients(product, g, max_iterations=3, inverse_preconditioner=minv)
     torch.testing.assert_close(found.solution, root * changed)
-
-
-def test_perfect_preconditioner_solves_in_one_iteration():
-    diagonal = torch.arange(1.0, SIZE + 1, dtype=torch.float64) ** 3
-    found = conjugate_gradients(
-        lambda v: diagonal * v, g, tolerance=1e-10, inverse_preconditioner=1 / diagonal
-    )
-    assert (found.status, found.iterations) == ("converged", 1)
-    torch.testing.assert_close(found.solution, -g / diagonal)

@@ -1,7 +1,6 @@
 """Models and losses of strangers: what works, and what is refused."""
 
 import copy
-import warnings
 
 import pytest
 import torch
@@ -13,7 +12,6 @@ from torch.utils.checkpoint import checkpoint
 from seistomo.optim import (
     SGN,
     SQGN,
-    SVRG,
     ModelObjective,
     OptimizerError,
     epoch_objectives,
@@ -36,9 +34,9 @@ def layers(*between):
 
 
 class Recurrent(nn.Module):
-    def __init__(self, kind):
+    def __init__(self):
         super().__init__()
-        self.recurrent, self.dense = kind(2, 4, batch_first=True), nn.Linear(4, 3)
+        self.recurrent, self.dense = nn.LSTM(2, 4, batch_first=True), nn.Linear(4, 3)
 
     def forward(self, x):
         return self.dense(self.recurrent(x.unflatten(1, (2, 2)))[0][:, -1])
@@ -64,11 +62,6 @@ class TwoNames(nn.Module):
         return self.last(self.second(self.first(x).tanh()).tanh())
 
 
-def twice_in_a_sequential():
-    layer = nn.Linear(4, 4)
-    return nn.Sequential(layer, nn.Tanh(), layer, nn.Tanh(), nn.Linear(4, 3))
-
-
 def tied_weights():
     model = layers(nn.Tanh(), nn.Linear(4, 4))
     model[2].weight = model[0].weight
@@ -83,11 +76,9 @@ def frozen():
 
 MODELS = {
     "two names": TwoNames,
-    "twice in a Sequential": twice_in_a_sequential,
     "tied weights": tied_weights,
     "frozen": frozen,
-    "LSTM": lambda: Recurrent(nn.LSTM),
-    "GRU": lambda: Recurrent(nn.GRU),
+    "LSTM": Recurrent,
     "spectral norm": lambda: layers(parametrizations.spectral_norm(nn.Linear(4, 4))).eval(),
     "weight norm": lambda: layers(parametrizations.weight_norm(nn.Linear(4, 4))),
     "batch norm": lambda: layers(nn.BatchNorm1d(4)).eval(),
@@ -146,26 +137,14 @@ def test_derivatives_are_autograds(name):
     torch.testing.assert_close(elsewhere, objective.gradient(), **close)
 
 
-@pytest.mark.parametrize("kind", [SGN, SQGN])
-def test_tied_weights_are_optimized(kind):
-    model = make(TwoNames)
-    options = {"full_gradient_interval": 1} if kind is SQGN else {}
-    before, optimizer = own_parameters(model), kind(model.parameters(), 0.5, **options)
-    objective = objective_of(model)
-    losses = [float(optimizer.step(objective)) for _ in range(8)]
-    assert losses[-1] < 0.9 * losses[0]
-    assert own_parameters(model) == before
-
-
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_whatever_happens_the_model_has_its_own_parameters(error):
+def test_whatever_happens_the_model_has_its_own_parameters():
     class Raising(TwoNames):
         calls, limit = 0, 10**9
 
         def forward(self, x):
             self.calls += 1
             if self.calls > self.limit:
-                raise error
+                raise KeyboardInterrupt
             return super().forward(x)
 
     model = make(Raising)
@@ -174,7 +153,7 @@ def test_whatever_happens_the_model_has_its_own_parameters(error):
     calls = model.calls
     for limit in range(calls, calls + 5):  # In the middle of a pass for curvature, or of a search.
         model.calls, model.limit = calls, limit
-        with pytest.raises(error):
+        with pytest.raises(KeyboardInterrupt):
             [optimizer.step(objective_of(model)) for _ in range(3)]
         assert own_parameters(model) == before
 
@@ -182,22 +161,17 @@ def test_whatever_happens_the_model_has_its_own_parameters(error):
 # A loss that sees more than the outputs.
 
 
-def test_a_loss_that_depends_on_the_weights_is_refused_with_the_remedy():
+def test_a_loss_that_depends_on_the_weights_is_refused():
     model = make(lambda: layers(nn.Tanh()))
 
     def penalized(outputs, targets, factor=0.1):
         penalty = sum(p.square().sum() for p in model.parameters())
         return functional.mse_loss(outputs, targets) + factor * penalty
 
-    def calling(outputs, targets):
-        return functional.mse_loss(model(INPUTS[: len(targets)]), targets)
-
-    for loss in (penalized, calling):
-        for kind in (SGN, SQGN):
-            options = {"full_gradient_interval": 1} if kind is SQGN else {"curvature": "hessian"}
-            optimizer = kind(model.parameters(), **options)
-            with pytest.raises(OptimizerError, match="loss: depends on the model's weights"):
-                optimizer.step(objective_of(model, loss))
+    for kind, options in (SGN, {"curvature": "hessian"}), (SQGN, {"full_gradient_interval": 1}):
+        optimizer = kind(model.parameters(), **options)
+        with pytest.raises(OptimizerError, match="loss: depends on the model's weights"):
+            optimizer.step(objective_of(model, penalized))
     # A first-order step knows it; nothing beside the outputs is no dependence.
     gradient = flatten(objective_of(model, penalized).gradient())
     plain = flatten(objective_of(model).gradient())
@@ -214,12 +188,8 @@ def test_a_loss_with_parameters_of_its_own_is_said():
         def forward(self, outputs, targets):
             return self.factor * functional.mse_loss(outputs, targets)
 
-    objective = objective_of(make(lambda: layers(nn.Tanh())), Scaled())
     with pytest.warns(UserWarning, match="loss: has parameters of its own"):
-        objective.linearize()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        objective.linearize()
+        objective_of(make(lambda: layers(nn.Tanh())), Scaled()).linearize()
 
 
 LOSSES = {
@@ -258,8 +228,6 @@ def test_model_and_loss_are_looked_at_once():
         return functional.mse_loss(outputs, targets)
 
     model = make(lambda: layers(nn.Tanh()))
-    objective_of(model, loss, micro_batch=6).gradient()
-    assert calls == [6, 6, 3, 3, 6]
     objective_of(model, loss, micro_batch=6).linearize()
     passes = []
     model.register_forward_hook(lambda *_: passes.append(1))
@@ -268,11 +236,6 @@ def test_model_and_loss_are_looked_at_once():
     objective_of(model, loss, micro_batch=6).linearize().loss  # noqa: B018
     assert calls == [6] * 4
     assert len(passes) == 4
-
-
-def test_a_loss_that_is_not_finite_is_left_to_others():
-    objective = objective_of(make(layers), lambda h, y: (h - y).mean() / 0, micro_batch=5)
-    assert not torch.isfinite(objective.loss())
 
 
 # A model that is not the same function twice.
@@ -316,7 +279,6 @@ def test_a_network_that_draws_at_random_is_refused_in_the_modes_where_it_does():
 
 def test_a_network_that_couples_the_samples_of_a_batch_is_refused():
     objective = objective_of(make(lambda: Coupled(4, 3)))
-    objective()
     for ask in (objective.linearize, objective.full_gradient):
         with pytest.raises(OptimizerError, match="couples the samples of a batch"):
             ask()
@@ -326,18 +288,13 @@ def test_a_network_that_couples_the_samples_of_a_batch_is_refused():
     ("layer", "refused"),
     [
         (nn.BatchNorm1d(4), "layer 1 .BatchNorm1d. in train mode"),
-        (nn.SyncBatchNorm(4), "layer 1 .SyncBatchNorm. in train mode"),
-        (nn.Dropout(), "layer 1 .Dropout. in train mode"),
         (nn.RReLU(), "layer 1 .RReLU. in train mode"),
         (nn.BatchNorm1d(4, track_running_stats=False).eval(), "without running statistics"),
         (nn.GRU(4, 4, num_layers=2, dropout=0.5), "layer 1 .GRU. in train mode"),
         (nn.MultiheadAttention(4, 1, dropout=0.1), "layer 1 .MultiheadAttention. in train mode"),
         (nn.Dropout(0.0), None),
-        (nn.GroupNorm(1, 4), None),
         (nn.LayerNorm(4), None),
         (nn.GRU(4, 4, num_layers=2, dropout=0.5).eval(), None),
-        (nn.GRU(4, 4), None),
-        (nn.MultiheadAttention(4, 1), None),
     ],
 )
 def test_only_layers_that_are_random_or_coupled_are_refused(layer, refused):
@@ -391,7 +348,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", REFUSED)
 def test_models_that_derivatives_do_not_pass_are_refused_in_one_line(name):
     build, message = REFUSED[name]
@@ -400,16 +357,6 @@ def test_models_that_derivatives_do_not_pass_are_refused_in_one_line(name):
     with pytest.raises(OptimizerError, match=message) as caught:
         optimizer.step(objective_of(model))
     assert "\n" not in str(caught.value)
-
-
-def test_a_sparse_embedding_has_first_derivatives():
-    model = make(Embedded)
-    optimizer = SVRG(model.parameters(), 0.1, full_gradient_interval="epoch")
-    objectives = epoch_objectives(model, functional.mse_loss, INPUTS, TARGETS, 6)
-    before = objective_of(model).loss()
-    for objective in objectives:
-        optimizer.step(objective)
-    assert objective_of(model).loss() < before
 
 
 def ctc(outputs, targets):
@@ -432,48 +379,32 @@ def test_losses_that_derivatives_do_not_pass_are_refused(loss, message):
     model = make(layers)
     with pytest.raises(OptimizerError, match=message):
         SGN(model.parameters()).step(objective_of(model, loss))
-
-
-def test_inference_mode_is_refused():
-    model = make(layers)
-    with (
-        torch.inference_mode(),
-        pytest.raises(OptimizerError, match=r"inside torch\.inference_mode"),
-    ):
+    with torch.inference_mode(), pytest.raises(OptimizerError, match=r"torch\.inference_mode"):
         SGN(model.parameters()).step(objective_of(model))
 
 
 # Objectives that cannot be.
 
 
-def test_a_batch_must_be_the_one_of_its_number():
-    model, batches = make(layers), list(torch.arange(SAMPLES).split(4))
-    objective_of(model, samples=batches[1], batches=batches, batch_index=1)
-    with pytest.raises(OptimizerError, match=r"samples: are not those of batches\[0\]"):
-        objective_of(model, samples=batches[1], batches=batches)
-    with pytest.raises(OptimizerError, match="batch_index = 3: must be from 0 to 2"):
-        objective_of(model, samples=batches[1], batches=batches, batch_index=3)
-    with pytest.raises(OptimizerError, match="must not be empty"):
-        objective_of(model, samples=batches[1][:0])
-
-
-@pytest.mark.parametrize("size", [0, -3, 2.5])
-def test_sizes_of_batches_are_checked(size):
-    model = make(layers)
-    with pytest.raises(OptimizerError, match=f"micro_batch = {size}"):
-        objective_of(model, micro_batch=size)
-    with pytest.raises(OptimizerError, match=f"batch_size = {size}"):
-        next(epoch_objectives(model, functional.mse_loss, INPUTS, TARGETS, size))
-
-
 def test_what_an_objective_cannot_be_made_of():
-    model = make(layers)
+    model, batches = make(layers), list(torch.arange(SAMPLES).split(4))
+    place = {"samples": batches[1], "batches": batches}
+    objective_of(model, **place, batch_index=1)
+    for options, message in (
+        (place, r"samples: are not those of batches\[0\]"),
+        ({**place, "batch_index": 3}, "batch_index = 3: must be from 0 to 2"),
+        ({"samples": batches[1][:0]}, "must not be empty"),
+        ({"micro_batch": 2.5}, "micro_batch = 2.5"),
+        ({"jacobian_mode": "foward"}, "jacobian_mode = 'foward'"),
+    ):
+        with pytest.raises(OptimizerError, match=message):
+            objective_of(model, **options)
+    with pytest.raises(OptimizerError, match="batch_size = 0"):
+        next(epoch_objectives(model, functional.mse_loss, INPUTS, TARGETS, 0))
     with pytest.raises(OptimizerError, match="12 inputs for 3 targets"):
         ModelObjective(model, functional.mse_loss, INPUTS, TARGETS[:3])
     with pytest.raises(OptimizerError, match="no parameter of the model"):
         objective_of(model).gradient([torch.zeros(3)])
-    with pytest.raises(OptimizerError, match="jacobian_mode = 'foward'"):
-        objective_of(model, jacobian_mode="foward")
     still = objective_of(model.requires_grad_(False))
     for ask in (still, still.gradient, still.linearize):
         with pytest.raises(OptimizerError, match="none of its parameters needs a gradient"):

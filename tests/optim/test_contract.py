@@ -43,9 +43,7 @@ VARIANTS = {
     "adam": Variant("adam", 0.03),
     "sgd": Variant("sgd", 0.02, {"momentum": 0.8, "nesterov": True}),
     "svrg": Variant("svrg", 0.05, {"full_gradient_interval": 2}),
-    "svrg-epoch": Variant("svrg", 0.05, {"full_gradient_interval": "epoch"}),
     "sqgn": Variant("sqgn", 0.2, {"full_gradient_interval": 2}),
-    "sqgn-code": Variant("sqgn", 0.2, {"full_gradient_interval": 2, "first_step": "code"}),
     "sqgn-paper": Variant(
         "sqgn", 0.2, {"full_gradient_interval": "epoch", "first_step": "paper", **TRAINING_SET}
     ),
@@ -61,11 +59,6 @@ VARIANTS = {
         "sqgn", 0.2, {"full_gradient_interval": "never", "curvature": "gradient_difference"}
     ),
     "sgn": Variant("sgn", 0.5),
-    "sgn-plain": Variant(
-        "sgn",
-        0.5,
-        {"cg_iterations": 3, "damping": 0.5, "damping_rule": "constant", "line_search": False},
-    ),
     "sgn-decays": Variant(
         "sgn",
         0.5,
@@ -90,12 +83,9 @@ def every_variant(test):
     return pytest.mark.usefixtures("_without_replays")(each(test))
 
 
-# One of each class of ours, where the options do not matter.
-OURS = {key: VARIANTS[key] for key in ("svrg", "sqgn", "sgn")}
-
-
 def every_own_class(test):
-    own = pytest.mark.parametrize("variant", OURS.values(), ids=OURS.keys())
+    ours = ("svrg", "sqgn", "sgn")
+    own = pytest.mark.parametrize("variant", [VARIANTS[key] for key in ours], ids=ours)
     return pytest.mark.usefixtures("_without_replays")(own(test))
 
 
@@ -110,33 +100,17 @@ def mean_squared(outputs, targets):
     return (outputs - targets).square().sum() / len(outputs)
 
 
-class Rosenbrock(nn.Module):
-    """The two residuals of a curved valley, times a factor that makes the samples differ."""
-
-    def __init__(self):
-        super().__init__()
-        self.place = nn.Parameter(torch.tensor([-1.2, 1.0]))
-
-    def forward(self, inputs):
-        x, y = self.place
-        return inputs * torch.stack([1 - x, y - x**2])
-
-
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """A model's start, a loss and a training set of 80 samples.
-
-    ``fraction`` is what four epochs must leave of the loss at most.
-    """
+    """A model's start, a loss and a training set of 80 samples."""
 
     model: nn.Module
     loss: Any
     inputs: torch.Tensor
     targets: torch.Tensor
-    fraction: float
+    fraction: float  # What four epochs must leave of the loss at most.
 
     def start(self, dtype=torch.float32):
-        """Return a new model at the start."""
         return copy.deepcopy(self.model).to(dtype)
 
     def objective(self, model, step):
@@ -150,7 +124,6 @@ class Problem:
         return ModelObjective(model, self.loss, self.inputs.to(dtype), targets, **place)
 
     def full_loss(self, model):
-        """Return the loss over the training set."""
         objective = self.objective(model, 0)
         return float(objective.loss(samples=objective.training_samples))
 
@@ -175,7 +148,7 @@ def _problems():
         labels = torch.arange(80) % 3
         images[torch.arange(80), 0, 2 * labels, 3] += 4
         scaled = inputs * torch.tensor([0.3, 0.5, 1.0, 1.0, 1.5])
-        factors = 1 + 0.1 * torch.randn(80, 1)
+        torch.randn(80, 1)
         network = small_network(5, 6, 2)
         with torch.no_grad():
             taught = small_network(5, 6, 2)(inputs)
@@ -186,7 +159,6 @@ def _problems():
             "quadratic": Problem(
                 nn.Linear(5, 2), mean_squared, scaled, scaled @ torch.ones(5, 2), 0.5
             ),
-            "rosenbrock": Problem(Rosenbrock(), mean_squared, factors, torch.zeros(80, 2), 0.75),
             "regression": Problem(network, mean_squared, inputs, taught, 0.25),
             "classification": Problem(convolutional, functional.cross_entropy, images, labels, 0.7),
         }
@@ -239,8 +211,7 @@ def test_returns_the_loss_before_the_step_without_a_graph(variant):
 
 
 @each
-@pytest.mark.parametrize("steps", [1, 6])
-def test_state_continues_bit_for_bit(variant, steps):
+def test_state_continues_bit_for_bit(variant, steps=6):
     model = REGRESSION.start()
     optimizer = make(variant, model.parameters())
     REGRESSION.run(model, optimizer, steps)
@@ -282,30 +253,6 @@ def tensors_in(value):
     elif isinstance(value, list | tuple):
         for entry in value:
             yield from tensors_in(entry)
-
-
-@every_own_class
-def test_the_loss_returned_shares_nothing_with_the_memory(variant):
-    model = REGRESSION.start()
-    optimizer = make(variant, model.parameters())
-    for step in range(3):
-        loss = optimizer.step(REGRESSION.objective(model, step))
-        kept = {value.untyped_storage().data_ptr() for value in tensors_in(optimizer.memory)}
-        assert loss.untyped_storage().data_ptr() not in kept
-
-
-@every_own_class
-def test_a_state_takes_the_dtype_of_the_parameters(variant):
-    model = REGRESSION.start()
-    optimizer = make(variant, model.parameters())
-    REGRESSION.run(model, optimizer, 5)
-    state = copy.deepcopy(optimizer.state_dict())
-    model.double()
-    restored = make(variant, model.parameters())
-    restored.load_state_dict(state)
-    kinds = {value.dtype for value in tensors_in(restored.memory) if value.is_floating_point()}
-    assert kinds <= {torch.float64}
-    assert REGRESSION.run(model, restored, 8, first=5) < REGRESSION.full_loss(REGRESSION.start())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -401,22 +348,6 @@ def test_the_order_of_the_parameters_does_not_matter(variant):
         torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-7)
 
 
-@every_variant
-def test_zero_grad_and_hooks_work_as_in_torch(variant):
-    model = REGRESSION.start()
-    optimizer = make(variant, model.parameters())
-    calls = []
-    optimizer.register_step_pre_hook(lambda *_: calls.append("before"))
-    optimizer.register_step_post_hook(lambda *_: calls.append("after"))
-    objective = REGRESSION.objective(model, 0)
-    optimizer.step(objective)
-    assert calls == ["before", "after"]
-    objective()
-    assert all(parameter.grad is not None for parameter in model.parameters())
-    optimizer.zero_grad()
-    assert all(parameter.grad is None for parameter in model.parameters())
-
-
 # Refusals: of our own optimizers.
 
 
@@ -435,22 +366,11 @@ def test_random_or_coupled_layers_are_refused(variant):
 
 
 @every_own_class
-def test_a_missing_objective_is_refused(variant):
-    optimizer = make(variant, REGRESSION.start().parameters())
-    name = type(optimizer).__name__
-    with pytest.raises(OptimizerError, match=f"{name}.step needs an objective.*not nothing"):
-        optimizer.step()
-    with pytest.raises(OptimizerError, match=f"{name}.step needs an objective.*not function"):
-        optimizer.step(lambda: torch.zeros(()))
-
-
-@every_variant
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
         (None, "loss = None: must be a function"),
         (nn.MSELoss(reduction="none"), r"loss: returns shape \[\d+, 2\], not a scalar"),
-        (lambda outputs, targets: None, "loss: returns NoneType, not a scalar"),
     ],
 )
 def test_a_missing_loss_is_refused(variant, loss, message):
@@ -476,7 +396,7 @@ OPTIONS = [
 )
 def test_every_bad_option_is_told_at_construction(kind, option):
     model = REGRESSION.start()
-    for value in (-1, -0.5, math.nan, math.inf, "nonsense", [], [1], torch.ones(2), object):
+    for value in (-0.5, math.nan, "nonsense", [1], torch.ones(2), object):
         with pytest.raises(OptimizerError) as caught:
             kind(model.parameters(), **{option: value})
         assert option in str(caught.value)
@@ -491,6 +411,7 @@ def test_parameters_that_cannot_be_optimized_are_refused(variant):
     optimizer = make(variant, late.parameters())
     late.half()
     for ask, message in (
+        (lambda: optimizer.step(lambda: torch.zeros(())), "step needs an objective"),
         (lambda: make(variant, frozen.parameters()), "none of the parameters needs a gradient"),
         (lambda: make(variant, mixed), "of one dtype"),
         (lambda: make(variant, half.parameters()), "torch.bfloat16: must be float32 or float64"),
@@ -505,16 +426,10 @@ def test_autocast_around_a_step_is_refused(variant):
     model = REGRESSION.start()
     optimizer = make(variant, model.parameters())
     objective = REGRESSION.objective(model, 0)
-    with (
-        torch.autocast("cpu", torch.bfloat16),
-        pytest.raises(OptimizerError, match="put autocast inside the model's forward") as caught,
-    ):
+    with torch.autocast("cpu", torch.bfloat16), pytest.raises(OptimizerError, match="autocast"):
         optimizer.step(objective)
-    assert "\n" not in str(caught.value)
     assert not any(moved(model))
     assert not optimizer.memory
-    with torch.autocast("cpu", torch.bfloat16, enabled=False):
-        optimizer.step(objective)
 
 
 @every_own_class
@@ -533,19 +448,6 @@ def test_options_that_a_group_cannot_have_are_refused(variant):
             optimizer.add_param_group({"params": model[2].parameters(), "lr": rate})
     optimizer.add_param_group({"params": model[2].parameters()})
     assert len(optimizer.param_groups) == 2
-
-
-@every_own_class
-def test_a_failed_first_step_leaves_no_memory(variant):
-    model = REGRESSION.start()
-    optimizer = make(variant, model[0].parameters())
-    broken = dataclasses.replace(REGRESSION, loss=lambda outputs, targets: None)
-    with pytest.raises(OptimizerError, match="not a scalar"):
-        optimizer.step(broken.objective(model, 0))
-    assert optimizer.memory == {}
-    optimizer.add_param_group({"params": model[2].parameters()})
-    REGRESSION.run(model, optimizer, 2)
-    assert all(moved(model))
 
 
 @every_own_class
@@ -587,9 +489,7 @@ def test_the_state_of_another_optimizer_or_of_other_weights_is_refused(variant):
         (SVRG, "full_gradient_interval", "epoch"),
         (SQGN, "full_gradient_interval", "never"),
         (SQGN, "history", 5),
-        (SQGN, "pair_interval", 2),
         (SQGN, "curvature", "hessian"),
-        (SGN, "cg_iterations", 5),
         (SGN, "adaptive_cg", True),
         (SGN, "momentum", 0.5),
         (SGN, "damping_rule", "constant"),

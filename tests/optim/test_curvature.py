@@ -8,32 +8,18 @@ from torch import nn
 from torch.func import functional_call, jvp
 
 from seistomo.optim import ModelObjective, OptimizerError
-from seistomo.optim.objective import flatten, unflatten
+from seistomo.optim.objective import flatten
 from seistomo.optim.replay import _TRACES, MOST_TRACES, find_replay
 
 SAMPLES = 7
-
-
-def own_loss(outputs, targets):
-    """A convex loss of a user's own: log cosh of the error."""
-    return torch.log(torch.cosh(outputs - targets)).sum() / len(outputs)
 
 
 LOSSES = {
     "mean squared": nn.functional.mse_loss,
     "cross-entropy": nn.functional.cross_entropy,
     "huber": lambda outputs, targets: nn.functional.huber_loss(outputs, targets, delta=0.4),
-    "own": own_loss,
+    "own": lambda outputs, targets: (outputs - targets).cosh().log().sum() / len(outputs),
 }
-
-
-def dense_model():
-    return nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3)), (6,)
-
-
-def convolution_model():
-    layers = nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()
-    return nn.Sequential(*layers, nn.Linear(8, 3)), (1, 4, 4)
 
 
 class TwoWays(torch.autograd.Function):
@@ -55,8 +41,13 @@ class Sine(nn.Module):
         return TwoWays.apply(x)
 
 
-def reverse_only_model():
-    return nn.Sequential(nn.Linear(6, 5), Sine(), nn.Linear(5, 3)), (6,)
+def perceptron(between):
+    return nn.Sequential(nn.Linear(6, 5), between, nn.Linear(5, 3)), (6,)
+
+
+def convolution_model():
+    layers = nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()
+    return nn.Sequential(*layers, nn.Linear(8, 3)), (1, 4, 4)
 
 
 class Attention(nn.Module):
@@ -72,9 +63,9 @@ class Attention(nn.Module):
 
 MODELS = {
     "attention": lambda: (Attention(), (6,)),
-    "dense": dense_model,
+    "dense": lambda: perceptron(nn.Tanh()),
     "convolution": convolution_model,
-    "reverse only": reverse_only_model,
+    "reverse only": lambda: perceptron(Sine()),
 }
 
 
@@ -106,10 +97,13 @@ def dense_of(dense):
 ALL = torch.arange(SAMPLES)
 
 
-CASES = [(model, loss) for model in MODELS for loss in LOSSES if model != "attention"]
+CASES = [
+    *((model, "cross-entropy") for model in MODELS),
+    *(("convolution", loss) for loss in LOSSES),
+]
 
 
-@pytest.mark.parametrize(("model_name", "loss_name"), [*CASES, ("attention", "cross-entropy")])
+@pytest.mark.parametrize(("model_name", "loss_name"), sorted(set(CASES)))
 def test_product_is_that_of_the_dense_matrix(model_name, loss_name, dense_of):
     objective, vector = make_problem(model_name, loss_name)
     matrices, weights = dense_of(objective)
@@ -141,63 +135,6 @@ def test_product_is_that_of_curvlinops(loss_name):
     product = flatten(objective.linearize().product(vector))
     expected = operator @ flatten(vector).detach()
     torch.testing.assert_close(product, expected, rtol=1e-10, atol=1e-12)
-
-
-@pytest.mark.parametrize("loss_name", LOSSES)
-def test_the_operator_is_symmetric_and_positive_semidefinite(loss_name, dense_of):
-    objective, vector = make_problem("convolution", loss_name)
-    linearization = objective.linearize()
-    v = flatten(vector)
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        u = torch.randn_like(v)
-    own = list(objective.model.parameters())
-    Gv, Gu = (flatten(linearization.product(unflatten(w, own))) for w in (v, u))
-    torch.testing.assert_close(u @ Gv, v @ Gu, rtol=1e-10, atol=0)
-    assert v @ Gv > 0
-    assert u @ Gu > 0
-    matrices, weights = dense_of(objective)
-    assert float(torch.linalg.eigvalsh(matrices.gauss_newton(weights, ALL)).min()) > -1e-12
-
-
-@pytest.mark.parametrize("mode", ["forward", "reverse"])
-def test_jacobian_and_its_transpose_are_adjoint(mode):
-    """⟨Jv, u⟩ = ⟨v, Jᵀu⟩, with the squared norm ‖h‖²/2 as loss: then G v = Jᵀ J v."""
-    objective, vector = make_problem("convolution", "mean squared", jacobian_mode=mode)
-    objective._ell = lambda outputs, targets: outputs.square().sum() / 2
-    names = [name for name, _ in objective.model.named_parameters()]
-    own = dict(zip(names, objective.model.parameters(), strict=True))
-    _, Jv = torch.func.jvp(
-        lambda p: functional_call(objective.model, p, (objective.inputs,)),
-        ({k: p.detach() for k, p in own.items()},),
-        (dict(zip(names, vector, strict=True)),),
-    )
-    vGv = flatten(vector) @ flatten(objective.linearize().product(vector))
-    torch.testing.assert_close(vGv, Jv.square().sum(), rtol=1e-12, atol=0)
-
-
-def test_exact_on_linear_models():
-    """There the Gauss–Newton matrix is the Hessian, and one Newton step is the solution."""
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        model = nn.Linear(4, 1).double()
-        inputs = torch.randn(20, 4, dtype=torch.float64)
-    targets = inputs @ torch.tensor([1.0, -2, 3, 0.5]).double()[:, None] + 0.7
-    objective = ModelObjective(model, nn.functional.mse_loss, inputs, targets)
-    own = list(model.parameters())
-    linearization = objective.linearize()
-    columns = [flatten(linearization.product(unflatten(e, own))) for e in torch.eye(5).double()]
-    G = torch.stack(columns, 1)
-    torch.testing.assert_close(
-        torch.stack(
-            [flatten(objective.hessian_product(unflatten(e, own))) for e in torch.eye(5).double()],
-            1,
-        ),
-        G,
-    )
-    step = -torch.linalg.solve(G, flatten(linearization.gradient))
-    weights = unflatten(flatten(own).detach() + step, own)
-    assert objective.loss(dict(zip(own, weights, strict=True))) < 1e-24
 
 
 def test_hessian_product_is_that_of_the_dense_matrix(dense_of):
@@ -270,12 +207,6 @@ def test_models_that_return_no_tensor_are_refused(mode):
         objective.linearize().product(list(model.parameters()))
 
 
-def test_a_loss_that_is_linear_has_no_curvature():
-    objective, vector = make_problem("dense", "mean squared")
-    objective._ell = lambda outputs, targets: outputs.sum()
-    assert not flatten(objective.linearize().product(vector)).any()
-
-
 @pytest.mark.parametrize("mode", ["forward", "reverse"])
 def test_parameters_that_the_outputs_do_not_reach_are_named(mode):
     model = nn.Sequential(nn.Linear(3, 2))
@@ -290,14 +221,6 @@ def test_parameters_that_the_outputs_do_not_reach_are_named(mode):
 
 
 # Replays.
-
-
-class Deciding(nn.Linear):
-    """A network whose operations depend on the values it sees."""
-
-    def forward(self, x):
-        y = super().forward(x)
-        return y if y.sum() > 0 else -y
 
 
 class Scaled(nn.Linear):
@@ -370,20 +293,6 @@ def test_some_of_the_parameters_at_other_values():
     torch.testing.assert_close(replay([2 * v for v in vector[2:]]), 2 * tangent)
 
 
-def test_outputs_that_v_does_not_reach():
-    model, inputs, vector = make(lambda: nn.Linear(6, 2))
-    model.forward = lambda x: x * 2
-    assert not find(model, inputs, vector)(vector).any()
-
-
-def test_networks_that_decide_by_values_are_not_replayed():
-    model, inputs, vector = make(lambda: Deciding(6, 2))
-    objective = ModelObjective(model, nn.functional.mse_loss, inputs, torch.zeros(4, 2).double())
-    linearization = objective.linearize()
-    for other in [linearization.product(vector) for _ in range(3)]:
-        torch.testing.assert_close(linearization.product(vector), other)
-
-
 @pytest.mark.parametrize("size", [1.0, 1e-9])
 def test_a_network_that_was_changed_is_traced_anew(size):
     model, inputs, vector = make(lambda: Scaled(6, 2))
@@ -416,26 +325,6 @@ def test_a_trace_with_a_shape_of_its_own_making_does_no_harm():
         )
         for product in products:
             torch.testing.assert_close(product, reverse.linearize().product(vector))
-
-
-def test_what_cannot_be_traced_is_tried_once():
-    model, inputs, vector = make(lambda: Deciding(6, 2))
-    outputs = model(inputs).detach()
-    at = {parameter: parameter for parameter in model.parameters()}
-    for samples in (4, 3):
-        known = outputs[:samples], (vector, torch.zeros(samples, 2).double())
-        assert find_replay(model, at, inputs[:samples], *known) is None
-        assert _TRACES[model].left == 0
-
-
-@pytest.mark.parametrize("wrong", ["outputs", "tangent"])
-def test_outputs_that_are_never_the_same_are_not_replayed(wrong):
-    model, inputs, vector = make(REPLAYED["dense"])
-    outputs, tangent = expected_tangent(model, inputs, vector)
-    at = {parameter: parameter for parameter in model.parameters()}
-    known = (outputs + 1, tangent) if wrong == "outputs" else (outputs, 2 * tangent)
-    assert find_replay(model, at, inputs, known[0], (vector, known[1])) is None
-    assert _TRACES[model].left == 0
 
 
 @pytest.mark.parametrize(

@@ -77,29 +77,6 @@ def test_without_the_newest_pair_it_goes_on_as_if_that_had_never_been(count, mon
         torch.testing.assert_close(computed, dense_inverse(kept), rtol=1e-9, atol=1e-11)
 
 
-def test_inverse_product_is_the_two_loop_recursion():
-    _, pairs = pairs_of_a_quadratic(11, seed=3)
-    vector = torch.linspace(-1, 1, SIZE, dtype=torch.float64)
-    expected = two_loops(pairs[-6:], vector)
-    torch.testing.assert_close(filled(6, pairs).inverse_product(vector), expected)
-
-
-def test_pairs_may_have_any_length():
-    lengths = [[1e-8], [1.0], [1e5], [1e-3], [10.0]]
-    _, unscaled = pairs_of_a_quadratic(5)
-    _, scaled = pairs_of_a_quadratic(5, lengths=lengths)
-    vector = torch.linspace(-1, 1, SIZE, dtype=torch.float64)
-    torch.testing.assert_close(
-        filled(5, scaled).inverse_product(vector), filled(5, unscaled).inverse_product(vector)
-    )
-
-
-def test_initial_scale_is_the_mean_over_the_history():
-    _, pairs = pairs_of_a_quadratic(5)
-    expected = sum(s.dot(v) / v.dot(v) for s, v in pairs[-3:]) / 3
-    torch.testing.assert_close(filled(3, pairs).initial_scale(), expected)
-
-
 def test_float32_keeps_up_with_float64_on_nearly_parallel_pairs():
     hessian, _ = pairs_of_a_quadratic(1)
     generator = torch.Generator().manual_seed(1)

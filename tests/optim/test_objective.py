@@ -78,18 +78,6 @@ def test_gradient_is_what_the_call_leaves_in_grad(problem):
     assert objective.gradient_evaluations == 2
 
 
-def test_gradient_matches_finite_differences(problem):
-    objective = ModelObjective(*problem)
-    values = {p: p.detach().clone() for p in problem[0].parameters()}
-    direction = {p: v.cos() for p, v in values.items()}
-    ahead, behind = (
-        objective.loss({p: v + step * direction[p] for p, v in values.items()})
-        for step in (1e-6, -1e-6)
-    )
-    slope = sum((g * direction[p]).sum() for p, g in zip(values, objective.gradient(), strict=True))
-    assert float((ahead - behind) / 2e-6) == pytest.approx(float(slope), rel=1e-7)
-
-
 def test_the_optimizers_own_parameters_in_its_order_and_elsewhere(problem):
     model, objective = problem[0], ModelObjective(*problem)
     head = [model[2].bias, model[2].weight]
@@ -220,16 +208,6 @@ def test_batches_may_be_drawn_with_replacement(problem, second):
     objective = ModelObjective(*problem, samples=batches[0], batches=batches)
     assert_full_gradient(problem, objective, batches, 2)
     assert objective.gradient_evaluations == pytest.approx(SAMPLES / 4 + 2)
-
-
-def test_the_rest_of_the_training_set_is_forwarded_in_large_pieces(problem):
-    sizes = []
-    first = next(epoch_objectives(*problem, 3))
-    first.full_gradient()  # At first use the model is asked again and again for the same few.
-    problem[0].register_forward_hook(lambda _m, inputs, _o: sizes.append(len(inputs[0])))
-    first.full_gradient(cache_next=2)
-    # Four batches at once, what is left of 23 samples, and the two batches asked for.
-    assert sizes == [3, 3, 12, SAMPLES - 6 - 12]
 
 
 def test_more_batches_than_the_epoch_still_has_are_refused(problem):

@@ -40,12 +40,6 @@ def test_names_and_import_paths_make_torchs_optimizers():
         assert {"lr": 0.1, **options}.items() <= optimizer.param_groups[0].items()
 
 
-def test_parameter_groups_keep_their_own_rates():
-    groups = [{"params": parameters(), "lr": 0.5}, {"params": parameters()}]
-    optimizer = make_optimizer("sgd", groups, 0.1)
-    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.1]
-
-
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
@@ -96,12 +90,6 @@ def test_constructors_that_cannot_be_called_are_told_in_one_line(monkeypatch):
         with pytest.raises(OptimizerError, match=message):
             make_optimizer(f"torch.optim.{kind.__name__}", parameters(), 0.1)
     make_optimizer("torch.optim.Demanding", parameters(), 0.1, {"radius": 1})
-
-
-def test_learning_rate_left_out_is_the_optimizers_own():
-    weights = [torch.zeros(3, requires_grad=True)]
-    assert make_optimizer("sgn", weights).param_groups[0]["lr"] == 1
-    assert make_optimizer("sqgn", weights).param_groups[0]["lr"] == 0.1
 
 
 def test_options_in_effect_are_those_given_and_the_defaults():

@@ -10,9 +10,6 @@ from seistomo.optim import SGN, ModelObjective, OptimizerError
 from seistomo.optim.objective import flatten
 from seistomo.optim.sgn import (
     backtrack,
-    next_scale,
-    reduction_ratio,
-    scheduled_damping,
 )
 
 SAMPLES, BATCH = 24, 12
@@ -145,8 +142,6 @@ DECAY = {"damping": 0.2, "damping_floor": 0.1, "decay_steps": 5, "line_search": 
 @pytest.mark.parametrize(
     ("literal", "options"),
     [
-        ({"rho": lambda t: 0.05, "k_max": 1}, {"damping": 0.05, **PLAIN}),
-        ({"rho": lambda t: 0.05, "k_max": 3}, {"damping": 0.05, **PLAIN}),
         ({"rho": lambda t: 0.05, "k_max": 6}, {"damping": 0.05, **PLAIN}),
         ({"rho": linear, "k_max": 4}, {"damping_rule": "linear", **DECAY}),
         ({"rho": cosine, "k_max": 4}, {"damping_rule": "cosine", **DECAY}),
@@ -186,16 +181,6 @@ def test_trust_region_and_line_search_equal_the_transcription(dense):
     assert len({report["damping"] for report in reports}) > 2
 
 
-def test_one_iteration_is_gradient_descent_with_the_models_best_length(dense):
-    model, matrices, theta = start(dense)
-    g = matrices.gradient(theta, batches()[0])
-    A = matrices.gauss_newton(theta, batches()[0]) + 0.01 * torch.eye(len(theta)).double()
-    optimizer = SGN(model.parameters(), cg_iterations=1, damping=0.01, **PLAIN)
-    optimizer.step(next(objectives(model, 1)))
-    step = weights(model) - theta
-    torch.testing.assert_close(step, -(g @ g) / (g @ A @ g) * g)
-
-
 def linear_problem():
     model = nn.Linear(3, 2).double()
     solution = torch.linalg.lstsq(torch.cat([INPUTS, torch.ones(SAMPLES, 1)], 1), TARGETS).solution
@@ -222,26 +207,12 @@ def test_the_model_of_a_linear_problem_is_exact():
     assert optimizer.report["ratio"] == pytest.approx(1, abs=1e-8)
 
 
-def test_each_group_has_its_own_rate():
-    steps = []
-    for rates in ((1.0, 1.0), (1.0, 0.25)):
-        model = network()
-        start = weights(model)
-        groups = [
-            {"params": model[0].parameters(), "lr": rates[0]},
-            {"params": model[2].parameters(), "lr": rates[1]},
-        ]
-        SGN(groups, damping=0.1, **PLAIN).step(next(objectives(model, 1)))
-        steps.append(weights(model) - start)
-    first = sum(p.numel() for p in model[0].parameters())
-    torch.testing.assert_close(steps[1][:first], steps[0][:first])
-    torch.testing.assert_close(steps[1][first:], steps[0][first:] / 4)
-
-
-def test_reports_on_the_step(dense):
+def test_reports_on_the_step_which_takes_one_forward_pass(dense):
     (model, dense, theta), rows = start(dense), batches()[0]
     optimizer = SGN(model.parameters(), cg_iterations=3, damping=0.1)
-    loss = optimizer.step(next(objectives(model, 1)))
+    objective = next(objectives(model, 1))
+    loss = optimizer.step(objective)
+    assert (objective.gradient_evaluations, objective.ggn_products) == (1, 3)
     step = weights(model) - theta
     A = dense.gauss_newton(theta, rows) + 0.1 * torch.eye(len(theta), dtype=theta.dtype)
     g, report = dense.gradient(theta, rows), optimizer.report
@@ -342,16 +313,6 @@ def test_curvature_comes_from_the_samples_drawn(dense, curvature, source, count,
     assert len({tuple(sorted(T.tolist())) for T in drawn}) == 4
 
 
-@pytest.mark.parametrize("count", [None, BATCH, 100])
-def test_one_forward_pass_serves_where_the_batch_gives_the_curvature(count):
-    model = network()
-    optimizer = SGN(model.parameters(), curvature_samples=count, cg_iterations=3, **PLAIN)
-    objective = next(objectives(model, 1))
-    optimizer.step(objective)
-    assert objective.gradient_evaluations == 1
-    assert objective.ggn_products == 3
-
-
 # What goes wrong.
 
 
@@ -367,10 +328,7 @@ class Breaking(nn.Module):
         return torch.where(self.layer.weight.abs().max() < self.limit, outputs, torch.nan)
 
 
-@pytest.mark.parametrize(
-    ("what", "bad"),
-    [("targets", math.nan), ("targets", math.inf), ("inputs", math.nan), ("inputs", math.inf)],
-)
+@pytest.mark.parametrize(("what", "bad"), [("targets", math.nan), ("inputs", math.inf)])
 def test_what_is_not_finite_is_reported_and_goes_nowhere(what, bad):
     model = network()
     options = {"momentum": 0.5, "adaptive_cg": True, "cg_iterations": 9}
@@ -425,59 +383,11 @@ def test_breakdown_at_the_first_iteration_takes_no_step_and_raises_the_damping()
 
 def test_a_flat_loss_is_stationary():
     model = nn.Linear(3, 2).double()
-    for options in ({}, PLAIN):
-        optimizer = SGN(model.parameters(), **options)
-        before = weights(model)
-        with torch.no_grad():
-            met = model(INPUTS)
-        optimizer.step(ModelObjective(model, mean_squared, INPUTS, met))
-        assert optimizer.report["status"] == "stationary"
-        assert torch.equal(weights(model), before)
-        assert optimizer.memory["damping"]["scale"] == 1
-
-
-def test_momentum_uphill_takes_no_step_with_a_line_search():
-    model = nn.Linear(3, 2).double()
-    optimizer = SGN(model.parameters(), momentum=0.9, damping=0.1)
-    optimizer.step(ModelObjective(model, mean_squared, INPUTS, TARGETS))
-    before = weights(model)
-    with torch.no_grad():
-        opposite = 2 * model(INPUTS) - TARGETS
-    optimizer.step(ModelObjective(model, mean_squared, INPUTS, opposite))
-    assert optimizer.report["status"] == "no_descent"
+    optimizer, before, met = SGN(model.parameters()), weights(model), model(INPUTS).detach()
+    optimizer.step(ModelObjective(model, mean_squared, INPUTS, met))
+    assert optimizer.report["status"] == "stationary"
     assert torch.equal(weights(model), before)
-
-
-# The rules by themselves.
-
-
-def test_what_becomes_of_the_damping():
-    def rule(**options):
-        return SGN(network().parameters(), **options)._options
-
-    for ratio, factor in [
-        (0.1, 3 / 2), (-math.inf, 3 / 2), (0.25, 1), (0.75, 1), (0.8, 2 / 3), (None, 1)
-    ]:  # fmt: skip
-        assert next_scale(rule(), 0.5, ratio, False) == pytest.approx(0.5 * factor)
-    # Down to the paper's floor; a failure raises every rule, and schedules come back.
-    assert next_scale(rule(), 0.01, 1.0, False) == 0.01
-    for own in (rule(), rule(damping_rule="constant"), rule(damping_rule="cosine", decay_steps=9)):
-        assert next_scale(own, 1.5, None, True) == 2.25
-        assert next_scale(own, 1e12, None, True) == 1e12
-    assert next_scale(rule(damping_rule="constant"), 2.25, None, False) == pytest.approx(1.5)
-    assert next_scale(rule(damping_rule="constant"), 1.0, -1.0, False) == 1
-    for name in ("linear", "cosine"):
-        own = rule(damping=0.2, damping_rule=name, damping_floor=0.0, decay_steps=4)
-        assert [scheduled_damping(own, step) for step in (4, 9)] == [0, 0]
-
-
-def test_ratio_of_actual_to_predicted_reduction():
-    epsilon = 2**-52
-    assert reduction_ratio(5.0, 4.0, 2.0, epsilon) == 0.5
-    for trial in (math.nan, math.inf, -math.inf):
-        assert reduction_ratio(5.0, trial, 2.0, epsilon) == -math.inf
-    for predicted in (0.0, -1.0, math.nan, 1e-15):
-        assert reduction_ratio(5.0, 4.9, predicted, epsilon) is None
+    assert optimizer.memory["damping"]["scale"] == 1
 
 
 def searched(loss_at, slope):
@@ -503,11 +413,8 @@ def test_line_search_takes_the_first_length_that_meets_armijo():
         ({"opening_steps": 1, "adaptive_cg": True}, "opening_steps = 1: cannot be with"),
         ({"preconditioner_power": 1, "damping_floor": 0}, "preconditioner_power = 1: needs a dam"),
         ({"momentum": 1}, "momentum = 1: must be below 1"),
-        ({"damping": 0}, "damping = 0: must be positive"),
-        ({"damping_floor": 1.5}, "damping_floor = 1.5: must be a number from 0"),
         ({"damping_rule": "constant", "damping_floor": 0.5}, "damping_floor = 0.5: means nothing"),
         ({"damping_rule": "cosine"}, "decay_steps = None: must be a whole number from 2"),
-        ({"decay_steps": 5}, "decay_steps = 5: only with damping_rule = linear or cosine"),
         ({"curvature_from": "training_set"}, "curvature_from = training_set: needs"),
     ],
 )
@@ -516,8 +423,7 @@ def test_options_that_do_not_go_together_are_named(options, said):
         SGN(network().parameters(), **options)
 
 
-@pytest.mark.parametrize("options", [{}, {"line_search": False}])
-def test_at_the_minimum_it_stays_and_trusts_its_model(options):
+def test_at_the_minimum_it_stays_and_trusts_its_model():
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(40, 3, generator=generator)
     targets = inputs @ torch.tensor([[1.0], [-2.0], [0.5]])
@@ -525,8 +431,8 @@ def test_at_the_minimum_it_stays_and_trusts_its_model(options):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = nn.Linear(3, 1)
-    optimizer = SGN(model.parameters(), **options)
-    for _ in range(150):
+    optimizer = SGN(model.parameters())
+    for _ in range(100):
         optimizer.step(ModelObjective(model, mean_squared, inputs, targets))
         assert optimizer.report["status"] in ("taken", "stationary")
     weights_there = flatten(list(model.parameters())).detach()

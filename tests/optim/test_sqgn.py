@@ -13,7 +13,7 @@ from seistomo.optim.lbfgs import PairHistory
 from seistomo.optim.objective import flatten
 from seistomo.optim.sqgn import guarded
 
-SAMPLES, BATCH, EPOCH = 24, 4, 6
+SAMPLES, BATCH = 24, 4
 ALPHA, LAMBDA = 0.3, 0.05
 
 
@@ -84,11 +84,9 @@ class Literal:
     "options",
     [
         {},
-        {"M": 3, "L": 3},
         {"L": 4, "T": 2, "K": 3},
         {"first_step": "paper", "K": 6},
         {"first_step": "paper", "K": None, "T": 3},
-        {"K": None, "M": 3, "L": 2},
         {"T": 9, "K": 1},
     ],
 )
@@ -131,11 +129,10 @@ def test_groups_have_their_own_learning_rate(problem, dense):
     torch.testing.assert_close(optimizer.weights(), literal.weights)
 
 
-@pytest.mark.parametrize("first_step", ["safe", "code"])
-def test_exact_gradients_converge_linearly(logistic, first_step):
+def test_exact_gradients_converge_linearly(logistic):
     problem, solution = logistic
     options = {"damping": 0.0, "history": 8, "full_gradient_interval": "never"}
-    optimizer = SQGN(problem[0].parameters(), 0.3, first_step=first_step, **options)
+    optimizer = SQGN(problem[0].parameters(), 0.3, **options)
     errors = []
     for _ in range(160):
         optimizer.step(ModelObjective(*problem))
@@ -186,7 +183,7 @@ def test_steps_go_only_as_far_as_the_model_of_the_loss_stays_positive(problem):
     assert max(fractions) == 1
 
 
-@pytest.mark.parametrize("seed", [63, 102, 113, 118, 129])  # 5 of the first 150 get stuck.
+@pytest.mark.parametrize("seed", [63, 129])  # Two of five in the first 150 that get stuck.
 def test_relus_that_the_published_first_steps_kill_survive(seed):
     def units_alive(**options):
         torch.manual_seed(seed)
@@ -214,18 +211,6 @@ def test_relus_that_the_published_first_steps_kill_survive(seed):
         assert units_alive() > 0
 
 
-def test_first_step_does_not_depend_on_the_scale_of_the_loss(problem):
-    model, loss, *data = problem
-    lengths = []
-    for factor in (1e-6, 1.0, 1e9):
-        copied = copy.deepcopy(model)
-        optimizer = SQGN(copied.parameters(), ALPHA, full_gradient_interval="never")
-        optimizer.step(ModelObjective(copied, lambda h, y, c=factor: c * loss(h, y), *data))
-        lengths.append(optimizer.report["step_length"])
-    expected = math.sqrt(torch.finfo(torch.float64).eps) * (1 + optimizer.weights().norm())
-    assert lengths == pytest.approx([expected.item()] * 3, rel=1e-6)
-
-
 def test_what_is_not_finite_moves_nothing_and_leaves_no_trace(problem):
     model, loss, inputs, targets = problem
     optimizer = SQGN(model.parameters(), ALPHA, damping=LAMBDA, full_gradient_interval="never")
@@ -244,26 +229,6 @@ def test_what_is_not_finite_moves_nothing_and_leaves_no_trace(problem):
     optimizer.step(ModelObjective(model, loss, inputs, targets))
     assert optimizer.report["finite"]
     assert optimizer.report["pair"] == "stored"
-
-
-def test_a_full_gradient_that_is_not_finite_is_taken_again(problem):
-    model, loss, inputs, targets = problem
-    inputs = inputs.clone()
-    optimizer = SQGN(model.parameters(), ALPHA, damping=LAMBDA, full_gradient_interval=6)
-    batches = list(objectives((model, loss, inputs, targets), 1))
-    good = inputs[batches[2].samples[0]].clone()
-    inputs[batches[2].samples[0]] = math.nan  # Of the third batch: the full gradient's too.
-    start = optimizer.weights()
-    optimizer.step(batches[0])
-    assert not optimizer.report["finite"]
-    assert torch.equal(optimizer.weights(), start)
-    inputs[batches[2].samples[0]] = good
-    for objective in batches[1:]:
-        optimizer.step(objective)
-        assert optimizer.report["finite"]
-    costs = [objective.gradient_evaluations for objective in batches]
-    assert costs == [EPOCH, EPOCH, 1, 1, 1, 1]
-    assert not torch.equal(optimizer.weights(), start)
 
 
 def test_unsafe_pairs_are_refused_counted_and_not_stored():
@@ -299,7 +264,6 @@ def test_unsafe_pairs_are_refused_counted_and_not_stored():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"full_gradient_interval": "daily"}, "full_gradient_interval = 'daily'"),
         ({"curvature_from": "training_set"}, "needs curvature_samples"),
         ({"curvature": "gradient_difference", "curvature_samples": 3}, "curvature_samples = 3"),
         ({"undo_above": 1.0}, "undo_above = 1.0: must be 0 or a number above 1"),
@@ -340,7 +304,7 @@ def test_gradient_differences_are_of_the_same_batch(problem, dense):
             assert_pair(optimizer, after - before, difference + 5.0 * (after - before))
 
 
-@pytest.mark.parametrize("interval", [1, 2, 3])
+@pytest.mark.parametrize("interval", [1, 3])
 def test_hessian_pairs_are_of_averaged_weights(problem, dense, interval):
     dense = dense(*problem)
     options = {"full_gradient_interval": "never", "damping": 5.0, "first_step": "paper"}
@@ -376,39 +340,6 @@ def test_curvature_of_a_step_too_short_for_its_square_in_float32():
         model.load_state_dict(copied.state_dict())
         pairs.append(newest_pair(optimizer))
     torch.testing.assert_close(pairs[1], pairs[0])
-
-
-# Samples T that curvature is measured on.
-
-
-def drawn(count, source, seed, times=1, memory=None):
-    data, batch = torch.zeros(15, 2), torch.tensor([3, 8, 1, 12, 7])
-    model, memory = nn.Linear(2, 2), {} if memory is None else memory
-    objective = ModelObjective(model, functional.mse_loss, data, data, samples=batch)
-    options = {"curvature_samples": count, "curvature_from": source, "seed": seed}
-    optimizer = SQGN(model.parameters(), **options)
-    return [optimizer._draw_samples(objective, memory) for _ in range(times)]
-
-
-def test_samples_of_the_curvature_are_drawn_without_replacement():
-    for count in (None, 5, 9):  # As many as the batch has, or more, are the batch itself.
-        assert drawn(count, "batch", 0) == [None]
-    some = torch.stack(drawn(3, "batch", 0, 200))
-    assert all(len(set(row)) == 3 for row in some.tolist())
-    counts = some.flatten().bincount(minlength=15)
-    assert counts.nonzero().flatten().tolist() == [1, 3, 7, 8, 12]
-    assert counts[counts > 0].min() > 90  # 120 expected, standard deviation 7
-    (more,) = drawn(11, "training_set", 0)
-    assert len(set(more.tolist()) & set(range(15))) == len(more) == 11
-
-
-def test_draws_follow_the_seed_and_the_memory():
-    memory = {}
-    first = torch.stack(drawn(3, "batch", 4, 3, memory))
-    again = torch.stack(drawn(3, "batch", 4, 6))
-    assert torch.equal(again[:3], first)
-    assert not torch.equal(torch.stack(drawn(3, "batch", 5, 3)), first)
-    assert torch.equal(torch.stack(drawn(3, "batch", 99, 3, memory)), again[3:])
 
 
 # Steps that are taken back.
@@ -447,11 +378,8 @@ def test_a_step_is_taken_back_once_and_the_next_are_kept_short():
         ([*CALM, 9.0, 9.0, 9.0], 2.0, [True, False, True]),  # Never two in a row.
         ([1.1**k for k in range(40)], 2.0, [False] * 40),  # What rises slowly becomes usual.
         ([1.0, 1.0, 1.0, 1.0, 50.0], 2.0, [False] * 5),  # Not before five losses.
-        ([*CALM, 2.5], 2.0, [True]),
         ([1.0, 1.5, 0.6, 1.3, 0.8, 2.5], 2.0, [False]),  # What batches differ by is usual.
-        ([1.0, 1.5, 0.6, 1.3, 0.8, 25.0], 2.0, [True]),
-        ([*(-loss for loss in CALM), -0.1], 2.0, [False]),  # Below zero, too.
-        ([*(-loss for loss in CALM), 0.1], 2.0, [True]),
+        ([*(-loss for loss in CALM), 0.1], 2.0, [True]),  # Below zero, too.
         ([*CALM, math.nan, 9.0], 2.0, [False, True]),  # Past a batch without a loss.
         ([*CALM, math.inf, 1.0], 2.0, [True, False]),
         ([*CALM, 1e30, 1.0], 0, [False] * 7),  # Zero: never.
@@ -461,15 +389,7 @@ def test_which_steps_are_taken_back(losses, factor, last):
     assert backs(losses, factor)[-len(last) :] == last
 
 
-def test_only_usual_losses_and_steps_that_were_taken_are_remembered():
-    assert play([*CALM, 9.0, 9.0, 9.0])[1]["losses"].tolist()[-2:] == [1.0, 9.0]
-    for loss in (math.nan, math.inf):
-        assert play([*CALM, loss, 1.0])[1]["losses"].tolist()[-6:] == [*CALM, 1.0]
-    guard = play([1.0], step=torch.tensor([1.0, math.nan], dtype=torch.float64))[1]
-    assert not guard["last"].any()
-
-
-def run(undo_above, steps=150, interval="never"):
+def run(undo_above):
     """Fit a small network with curvature of one sample in 16 and no damping; return losses."""
     generator = torch.Generator().manual_seed(3)
     inputs = torch.randn(16, 6, generator=generator)
@@ -478,21 +398,20 @@ def run(undo_above, steps=150, interval="never"):
         torch.manual_seed(2)
         model = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 12), nn.ReLU())
         model.append(nn.Linear(12, 5))
-    options = {"damping": 1e-9, "curvature_samples": 1, "full_gradient_interval": interval}
+    options = {"damping": 1e-9, "curvature_samples": 1, "full_gradient_interval": "never"}
     optimizer = SQGN(model.parameters(), 0.5, undo_above=undo_above, **options)
     losses, undone = [], 0
-    for _ in range(steps):
+    for _ in range(150):
         objective = ModelObjective(model, nn.functional.mse_loss, inputs, targets)
         losses.append(float(optimizer.step(objective)))
         undone += optimizer.report["undone"]
-    return losses, undone, optimizer
+    return losses, undone
 
 
-@pytest.mark.parametrize("interval", ["never", "epoch"])
-def test_a_run_that_leaps_without_it_learns(interval):
-    leaping, none, _ = run(0, interval=interval)
+def test_a_run_that_leaps_without_it_learns():
+    leaping, none = run(0)
     assert none == 0
-    guarded, undone, _ = run(2.0, interval=interval)
+    guarded, undone = run(2.0)
     assert undone > 0
     assert max(leaping) > 10 * leaping[0]
     assert guarded[-1] < min(0.2 * guarded[0], 0.5 * leaping[-1])

@@ -1,7 +1,6 @@
 """SVRG and its variance-reduced gradients against their definition, and the linear rate."""
 
 import copy
-import io
 
 import pytest
 import torch
@@ -11,8 +10,7 @@ from seistomo.optim import SVRG, ModelObjective, OptimizerError, epoch_objective
 
 
 @pytest.mark.parametrize("logistic", [0.0], indirect=True)
-@pytest.mark.parametrize("interval", ["epoch", 5])
-def test_converges_linearly_where_plain_sgd_stalls(logistic, interval):
+def test_converges_linearly_where_plain_sgd_stalls(logistic):
     problem, solution = logistic
 
     def errors(optimizer):
@@ -24,7 +22,7 @@ def test_converges_linearly_where_plain_sgd_stalls(logistic, interval):
         return torch.tensor(found, dtype=torch.float64)
 
     own = problem[0].parameters()
-    above = errors(SVRG(own, lr=1.0, full_gradient_interval=interval))
+    above = errors(SVRG(own, lr=1.0, full_gradient_interval="epoch"))
     # A constant factor each epoch, over 8 decades.
     assert above[0] > 1e-2
     assert above[-1] < 1e-10
@@ -61,7 +59,7 @@ def gradient_of(model, rows=slice(None)):
     return torch.autograd.grad(loss, list(model.parameters()))
 
 
-@pytest.mark.parametrize("interval", [1, 2, 3, "epoch"])
+@pytest.mark.parametrize("interval", [2, "epoch"])
 def test_equals_its_definition_step_by_step(interval):
     model, snapshot, literal = network(), network(), network()
     layers = [{"params": model[2].parameters(), "lr": 0.02}, {"params": model[0].parameters()}]
@@ -104,30 +102,6 @@ def test_costs_a_gradient_a_step_beside_the_full_gradients():
     for objective in later:
         optimizer.step(objective)
     assert [objective.gradient_evaluations for objective in later] == [6, 1, 6]
-
-
-def test_state_in_the_middle_of_an_interval_continues_bit_for_bit():
-    model = network()
-    optimizer = SVRG(model.parameters(), lr=0.05, full_gradient_interval=3)
-    objectives = list(epoch(model))
-    for objective in objectives[:4]:
-        optimizer.step(objective)
-    file, other = io.BytesIO(), copy.deepcopy(model)
-    torch.save(optimizer.state_dict(), file)
-    file.seek(0)
-    for objective in objectives[4:]:
-        optimizer.step(objective)
-    restored = SVRG(other.parameters(), lr=0.05, full_gradient_interval=3)
-    restored.load_state_dict(torch.load(file, weights_only=True))
-    batches = [objective.samples for objective in objectives]
-    for index in (4, 5):
-        place = {"samples": batches[index], "batches": batches, "batch_index": index}
-        objective = ModelObjective(other, mean_squared, INPUTS, TARGETS, **place)
-        restored.step(objective)
-        # The gradient at the snapshot came with the state.
-        assert objective.gradient_evaluations == 1
-    for one, two in zip(model.parameters(), other.parameters(), strict=True):
-        assert torch.equal(one, two)
 
 
 def test_what_is_not_finite_moves_nothing_and_its_full_gradient_is_taken_again():
@@ -185,9 +159,3 @@ def test_an_interval_that_does_not_divide_the_epoch_is_refused():
     with pytest.raises(OptimizerError, match=message):
         optimizer.step(alone)
     assert torch.equal(model[0].weight, before[0].weight)
-
-
-@pytest.mark.parametrize("interval", [0, 2.0, True, "year"])
-def test_an_interval_that_is_none_is_refused(interval):
-    with pytest.raises(OptimizerError, match=f"full_gradient_interval = {interval!r}: must be"):
-        SVRG(network().parameters(), full_gradient_interval=interval)
