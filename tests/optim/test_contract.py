@@ -211,7 +211,8 @@ def test_returns_the_loss_before_the_step_without_a_graph(variant):
 
 
 @each
-def test_state_continues_bit_for_bit(variant, steps=6):
+def test_state_continues_bit_for_bit(variant):
+    steps = 6
     model = REGRESSION.start()
     optimizer = make(variant, model.parameters())
     REGRESSION.run(model, optimizer, steps)
