@@ -4,7 +4,7 @@ import math
 import shutil
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -32,6 +32,7 @@ from seistomo.optim import options_in_effect
 from seistomo.progress import say
 from seistomo.training import fit
 from seistomo.training.batches import batch_count
+from seistomo.training.checkpoint import FREE_KEYS, first_difference
 from seistomo.training.fit import build_optimizer, effective_settings
 from seistomo.training.history import CHECKPOINT, write_text
 from seistomo.training.problem import Method
@@ -148,7 +149,7 @@ class Work:
 
     def _fit(self, problem: Any, method: Method, seed: int, path: Path, stop: Stop) -> None:
         try:
-            fit(problem, method, seed, path, resume=True, stop=stop)
+            fit(problem, method, seed, path, resume=path.exists(), stop=stop)
         except TrainingDivergedError as error:
             message = " ".join(str(error).partition(": ")[2].partition(";")[0].split())
             path.mkdir(parents=True, exist_ok=True)
@@ -281,7 +282,7 @@ def run_study(
         raise InputError(
             "--shard: this study's target is what a method's trials reach: run it whole"
         )
-    _prepare(study, out)
+    _prepare(study, out, [entry.name for entry in study.trained if overwrite])
     deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
     work = Work(study, out, deadline)
     for entry in study.trained if overwrite else ():
@@ -337,18 +338,44 @@ def _share(shard: tuple[int, int]) -> Callable[[int], bool]:
     return lambda number: number % parts == part - 1
 
 
-def _prepare(study: Study, out: Path) -> None:
-    """Make the folder of a study, or check that it is one of the same study."""
+def _prepare(study: Study, out: Path, anew: Collection[str]) -> None:
+    """Make the folder of a study, or check that its runs, but those made ``anew``, are the same."""
     path = out / STUDY
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is no folder")
     if path.is_file():
-        before = tomllib.loads(path.read_text(encoding="utf-8")).get("name")
-        if before != study.name:
-            raise InputError(f"--out {out}: holds the study {before}; choose another folder")
+        before, now = tomllib.loads(path.read_text(encoding="utf-8")), study.model_dump()
+        held = before.get("name")
+        if held != study.name:
+            raise InputError(f"--out {out}: holds the study {held}; choose another folder")
+        known = {one["name"] for one in before.get("methods", ())} - {*anew}
+        for entry in study.methods:
+            runs = (out / RUNS).glob(f"{entry.name}-s[0-9]*")
+            if entry.name not in known or entry.runs_of or not any(runs):
+                continue
+            made = (_made_by(content, entry.name) for content in (now, before))
+            found = first_difference(*made, FREE_KEYS)
+            if found:
+                key, ours, theirs = found
+                raise InputError(
+                    f"{key} = {ours}: the runs of {entry.name} in {out} were made with {theirs};"
+                    " choose another folder, or --overwrite"
+                )
     elif out.is_dir() and any(out.iterdir()):
         raise InputError(f"--out {out}: exists and holds no study; choose another name")
     write_text(path, study.to_toml())
+
+
+def _made_by(study: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return what makes a method's runs what they are, by the content of a study's file."""
+    entry = next(one for one in study["methods"] if one["name"] == name)
+    own = entry.get("problem", {})
+    found = {key: entry.get(key) for key in ("optimizer", "learning_rate")}
+    return found | {
+        "options": entry.get("options", {}),
+        "training": {**study.get("training", {}), **entry.get("training", {})},
+        "problem": own if "name" in own else _merged(study.get("problem", {}), own),
+    }
 
 
 def _forget(work: Work, entry: MethodEntry) -> None:

@@ -262,6 +262,10 @@ def test_folder_of_something_else_and_other_settings_are_refused(tmp_path, line_
         run_study(other, out)
     with pytest.raises(InputError, match="scale"):
         run_study(line_study(seeds=1, epochs=4, problem__scale=2.0), out)
+    with pytest.raises(InputError, match=r"training\.batch_size"):
+        run_study(line_study(seeds=1, training__batch_size=2), out)
+    run_study(line_study(seeds=1, training__threads=1, title="Another"), out)
+    run_study(line_study(seeds=1, training__batch_size=2), out, overwrite=True)
 
 
 def test_problem_that_cannot_be_is_refused(tmp_path, line_study):

@@ -154,6 +154,8 @@ def draw_models(
         axes.set_title(titles[number], fontsize=size, pad=10 if columns <= 3 else 6)
         if surveys is not None:
             draw_survey(axes, surveys[number], 72 * width)
+        if columns > 4:
+            axes.locator_params(axis="x", nbins=2)
         label_axes(axes, x=number + columns >= len(velocity), depth=number % columns == 0)
     figure.colorbar(image, ax=grid, label=SPEED, fraction=0.04, pad=0.02)
     if surveys is not None:
