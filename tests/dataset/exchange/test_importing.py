@@ -7,9 +7,6 @@ import tarfile
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from seistomo.dataset import open_velocity
 from seistomo.dataset.exchange import (
@@ -47,9 +44,6 @@ def imported(folder, values, **options):
         return [StoredModels(reader).model(index) for index in range(reader.samples)], reader
 
 
-# Formats and folders
-
-
 @pytest.mark.parametrize(
     ("name", "write", "options"),
     [
@@ -77,34 +71,17 @@ def test_files_of_a_folder_stand_in_the_order_of_their_numbers(tmp_path):
     assert [file.path for file in open_files(paths, FileOptions())] == paths
 
 
-def test_openfwis_own_folders_are_found(tmp_path):
-    (tmp_path / "model").mkdir()
-    np.save(tmp_path / "model" / "model1.npy", VALUES)
-    assert len(open_files([tmp_path], FileOptions())) == 1
-    np.save(tmp_path / "vel4_1_0.npy", VALUES)
-    assert opened(tmp_path).path.name == "vel4_1_0.npy"
-
-
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
         ("none.npy", {}, "none.npy: no such file"),
         ("a.mat", {}, r"numpy.save\('a.npy', scipy.io.loadmat\('a.mat'\)\['NAME'\]\)"),
         ("new.mat", {}, r"numpy.save\('new.npy', h5py.File\('new.mat'\)\['NAME'\]\[...\].T\)"),
-        ("a", {}, "says no format; give --format, one of openfwi, segy"),
         ("a.npy", {"format": "mat"}, "--format mat: must be one of openfwi, segy, npz, raw"),
         ("empty", {}, "holds no known files"),
-        ("empty", {"format": "npz"}, r"holds no npz files of velocity models \(\*.npz\)"),
-        ("empty", {"format": "raw"}, "give the files themselves"),
         ("mixed", {}, "holds openfwi and npz files; give --format"),
         ("a.npy", {"key": "vp"}, "--key: is for npz files, not openfwi"),
-        ("a.npy", {"shape": (4, 5)}, "--shape: is for raw files, not openfwi"),
-        ("a.npy", {"byte_order": "big"}, "--byte-order: is for raw files, not openfwi"),
         ("a.npy", {"units": "mph"}, r"--units mph: must be one of m/s, km/s, ft/s, s/m, s2/m2"),
-        ("a.npy", {"byte_order": "middle"}, "--byte-order middle: must be one of little, big"),
-        ("a.npy", {"fastest": "y"}, "--fastest y: must be one of x, depth"),
-        ("a.npy", {"inline": 3}, "--inline: is for segy files, not openfwi"),
-        ("a.segy", {"fastest": "depth"}, "--fastest: is for openfwi and npz and raw files"),
     ],
 )
 def test_what_is_unclear_is_refused(tmp_path, name, options, words):
@@ -120,13 +97,9 @@ def test_what_is_unclear_is_refused(tmp_path, name, options, words):
         open_files([tmp_path / name], FileOptions(**options))
 
 
-# Arrays
-
-
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("values", [VALUES[:, None], VALUES, VALUES[1]])
-def test_axes_of_models(tmp_path, values, order):
-    np.save(tmp_path / "a.npy", np.asarray(values, order=order))
+@pytest.mark.parametrize("values", [VALUES[:, None], VALUES, np.asarray(VALUES[1], order="F")])
+def test_axes_of_models(tmp_path, values):
+    np.save(tmp_path / "a.npy", values)
     stack = values.reshape(-1, 7, 9)
     for fastest, expected in (("x", stack), ("depth", stack.transpose(0, 2, 1))):
         file = opened(tmp_path / "a.npy", fastest=fastest)
@@ -139,12 +112,8 @@ def test_axes_of_models(tmp_path, values, order):
     ("values", "words"),
     [
         (np.ones(7), r"has shape \[7\]"),
-        (np.ones(()), "has shape"),
-        (np.ones((1, 1, 2, 3, 4)), "velocity models are"),
         (np.ones((5, 5, 10, 7)), "5 channels: these look like gathers"),
         (np.ones((0, 4, 5)), "not empty"),
-        (np.array(["a", "b"]), "not real numbers"),
-        (np.ones((4, 5), complex), "not real numbers"),
         (np.ones((4, 5), bool), "not real numbers"),
         (np.array([{}], object), "damaged, or of another format"),
     ],
@@ -205,8 +174,7 @@ def test_the_only_array_or_the_one_named(tmp_path):
         opened(tmp_path / "two.npz", key="v")
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "uint16", "float16"])
-@pytest.mark.parametrize("byte_order", ["little", "big"])
+@pytest.mark.parametrize(("dtype", "byte_order"), [("float32", "little"), ("int16", "big")])
 @pytest.mark.parametrize("fastest", ["x", "depth"])
 def test_every_raw_layout_is_read(tmp_path, dtype, byte_order, fastest):
     expected = VALUES.astype(dtype)
@@ -227,19 +195,13 @@ def test_every_raw_layout_is_read(tmp_path, dtype, byte_order, fastest):
         ({}, "give --shape"),
         ({"shape": (4, 6)}, r"756 bytes, not a multiple of --shape 4x6 values of --dtype float32"),
         ({"shape": (7, 9), "dtype": "float16", "byte_order": "big"}, "--byte-order little fits"),
-        ({"shape": (7, 9), "byte_order": "big"}, "--byte-order little fits"),
         ({"shape": (7, 9), "dtype": "flaot32"}, "--dtype flaot32: must be a type of numbers"),
-        ({"shape": (7, 9), "dtype": "U4"}, "--dtype U4"),
-        ({"shape": (7, 9), "dtype": "complex64"}, "--dtype complex64"),
     ],
 )
 def test_raw_bytes_that_do_not_fit_are_refused(tmp_path, options, words):
     VALUES.astype("f2" if options.get("dtype") == "float16" else "f4").tofile(tmp_path / "v.bin")
     with pytest.raises(InputError, match=words):
         opened(tmp_path / "v.bin", **options)
-
-
-# Files whose structure is odd: one line with the file's name, whatever happens
 
 
 def compressed(path, **content):
@@ -250,26 +212,15 @@ def compressed(path, **content):
     ("name", "write"),
     [
         ("a.npy", lambda path: path.write_bytes(b"no array")),
-        ("a.npy", lambda path: path.write_bytes(b"")),
         ("a.npy", lambda path: np.savez(path.open("wb"), velocity=VALUES)),
         ("a.npy", lambda path: np.save(path, VALUES) or cut(path)),
-        ("a.npz", lambda path: path.write_bytes(b"no archive")),
         ("a.npz", lambda path: compressed(path) or cut(path)),
-        ("a.npz", lambda path: compressed(path) or spoil(path)),
         ("a.npz", lambda path: np.savez(path, velocity=VALUES) or spoil(path, 40)),
-        ("a.npz", lambda path: compressed(path, spacing=[1, 2, 3])),
         ("a.npz", lambda path: compressed(path, spacing="ten")),
-        ("a.npz", lambda path: compressed(path, spacing=np.nan)),
-        ("a.npz", lambda path: compressed(path, spacing=-10)),
-        ("a.npz", lambda path: compressed(path, spacing=0)),
-        ("a.npz", lambda path: compressed(path, spacing=0.01)),
         ("a.npz", lambda path: compressed(path, parameters=["[1]"] * 3)),
-        ("a.npz", lambda path: compressed(path, parameters=["{"] * 3)),
-        ("a.npz", lambda path: compressed(path, parameters=np.arange(3))),
         ("a.npz", lambda path: compressed(path, family=np.array(b"\xff\xfe"))),
         ("a.h5", lambda path: path.write_bytes(b"no HDF5")),
         ("a.h5", lambda path: h5py.File(path, "w").close()),
-        ("a.bin", lambda path: path.write_bytes(b"")),
         ("a.bin", lambda path: path.write_bytes(b"123")),
     ],
 )
@@ -293,32 +244,14 @@ def spoil(path, start=200):
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("name", ["samples.csv", "export.json"])
-def test_a_damaged_export_is_named(tmp_path, name):
-    np.save(tmp_path / "model1.npy", VALUES)
-    (tmp_path / "export.json").write_text('{"spacing_m": 10}')
-    (tmp_path / "samples.csv").write_text("velocity,place,row,family\nmodel1.npy,0,2,a\n")
-    assert opened(tmp_path).spacing == (10, 10)
-    (tmp_path / name).write_bytes(b"velocity,place\n\xff,first")
-    with pytest.raises(InputError, match=r"samples\.csv: damaged|model1\.npy: damaged"):
-        opened(tmp_path)
-
-
-# What is made of models
-
-
 @pytest.mark.parametrize("kind", ["openfwi", "segy", "npz", "hdf5"])
-@pytest.mark.parametrize("indices", [None, [9, 2, 5]])
-def test_export_then_import_is_the_identity_on_velocity(
-    data_path, samples, tmp_path, kind, indices
-):
+def test_export_then_import_is_the_identity_on_velocity(data_path, samples, tmp_path, kind):
+    indices = [9, 2, 5]
     out = tmp_path / {"npz": "v.npz", "hdf5": "part.h5"}.get(kind, "out")
     export_dataset(data_path, out, kind, indices=indices)
     import_velocity([out], tmp_path / "v.h5")
-    rows = list(range(16)) if indices is None else indices
-    if kind in ("openfwi", "segy"):
-        # A folder comes back in the order of the data set.
-        rows = sorted(rows)
+    # A folder comes back in the order of the data set.
+    rows = sorted(indices) if kind in ("openfwi", "segy") else indices
     with open_velocity(tmp_path / "v.h5") as back:
         assert back.spacing == 12.5
         np.testing.assert_array_equal(
@@ -328,16 +261,6 @@ def test_export_then_import_is_the_identity_on_velocity(
         if kind in ("npz", "hdf5"):
             masks = [samples[row].salt_mask for row in rows]
             np.testing.assert_array_equal(back.read_salt_mask(range(back.samples)), masks)
-
-
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(arrays(np.float32, (2, 4, 5), elements=st.floats(300, 9000, width=32)), st.floats(0.5, 100))
-def test_velocity_is_kept_bit_for_bit_without_resampling(tmp_path, values, spacing):
-    models, reader = imported(tmp_path, values, spacing=spacing)
-    assert reader.spacing == spacing
-    np.testing.assert_array_equal([model.velocity for model in models], values)
 
 
 def test_what_is_noted_of_a_model(tmp_path):
@@ -375,22 +298,7 @@ def test_crops_without_contrast_are_left_out(tmp_path):
     assert min(np.ptp(model.velocity) for model in models) >= 50
 
 
-def test_salt_is_what_is_faster_than_the_threshold(tmp_path):
-    models, _ = imported(tmp_path, RAMP, salt_threshold=2500.0)
-    np.testing.assert_array_equal(models[0].salt_mask, RAMP > 2500)
-    models, _ = imported(tmp_path, RAMP + 3000)
-    np.testing.assert_array_equal(models[0].salt_mask, RAMP + 3000 > 4225)
-    models, _ = imported(tmp_path, RAMP + 3000, salt_threshold=None)
-    assert not models[0].salt_mask.any()
-
-
-UNITS = {
-    "m/s": RAMP,
-    "km/s": RAMP / 1000,
-    "ft/s": (RAMP + 1500) / 0.3048,
-    "s/m": 1 / RAMP,
-    "s2/m2": RAMP**-2,
-}
+UNITS = {"km/s": RAMP / 1000, "ft/s": (RAMP + 1500) / 0.3048, "s2/m2": RAMP**-2}
 
 
 @pytest.mark.parametrize("units", UNITS)
@@ -398,15 +306,12 @@ def test_units_are_taken_and_proposed(tmp_path, units):
     expected = RAMP + 1500 * (units == "ft/s")
     models, _ = imported(tmp_path, UNITS[units], file=FileOptions(units=units))
     np.testing.assert_allclose(models[0].velocity, expected, rtol=1e-6)
-    wrong = "km/s" if units == "m/s" else None
-    # A clip is no way around.
-    for clip in ((None, None), (1450.0, 4650.0)):
-        with pytest.raises(InputError, match=f"seem to be {units}: use --units {units}"):
-            imported(tmp_path, UNITS[units], file=FileOptions(units=wrong), clip=clip)
+    with pytest.raises(InputError, match=f"seem to be {units}: use --units {units}"):
+        imported(tmp_path, UNITS[units], clip=(1450.0, 4650.0))  # A clip is no way around.
 
 
 def test_padding_is_judged_after_the_cut(tmp_path):
-    for fill in (np.nan, 0, -999.25, 1e30):
+    for fill in (np.nan, 1e30):
         padded = RAMP.copy()
         padded[:, 30:] = fill
         options = {"file": FileOptions(spacing=10.0), "spacing": 15.0}
@@ -429,26 +334,18 @@ OWN = FileOptions(spacing=(10.0, 10.0))
         (RAMP * 1000, {}, "lie outside 300 to 9000 m/s .* no unit of --units fits"),
         (np.where(RAMP > 3330, 0, RAMP), {}, r"\(0 to 3330\); if the rest is right, --clip 300:"),
         (np.where(RAMP > 3330, 10**4, RAMP), {}, r"--clip :9000 limits"),
-        (np.where(RAMP > 3000, 0, RAMP), {}, r"\(0 to 3000\); (?!.*--clip)"),
         (RAMP - 2500, {}, r"of its values are below zero .*: these look like gathers"),
-        (-RAMP, {}, "look like gathers"),
         (HOLE, {}, "hold no speed .* cut them off"),
         (RAMP, {"spacing": None}, "does not say the spacing of its grid; give --file-spacing"),
         (RAMP, {"spacing": -1.0}, "--spacing -1 m: must be 0.1 m to 10 km"),
-        (RAMP, {"spacing": 0.01}, "--spacing 0.01 m: must be"),
-        (RAMP, {"file": FileOptions(spacing=2e4), "spacing": None}, "20000 m: must be"),
         (RAMP, {"file": OWN, "spacing": 100.0}, "3 x 4 nodes .* at 100 m; must be 4 x 4 or more"),
-        (RAMP, {"crops": CropOptions(size=(3, 9))}, "3 x 9 nodes .* must be 4 x 4"),
         (RAMP, {"clip": (3000.0, 2000.0)}, "--clip 3000:2000"),
         (RAMP, {"file": FileOptions(spacing=(5.0, 6.0)), "spacing": None}, "5 m in depth and 6 m"),
         (RAMP, {"crops": CropOptions(size=(31, 12))}, r"--crop 31x12: larger than the models"),
         (RAMP, {"crops": CropOptions(x_range=(900, None))}, r"--x-range 900:: holds no node"),
         (RAMP, {"crops": CropOptions(SIZE, count=10**4)}, r"only 609 different ones can be cut"),
-        (RAMP, {"crops": CropOptions(SIZE, min_contrast=1e4)}, r"--min-contrast 10000: only 0"),
         (RAMP, {"crops": CropOptions(SIZE, count=2, min_contrast=1e4)}, r"--min-contrast 10000"),
-        (RAMP, {"salt_threshold": np.nan}, "--salt-threshold nan"),
         (RAMP, {"salt_threshold": -1.0}, "--salt-threshold -1"),
-        (RAMP, {"family": " "}, "--family"),
     ],
 )
 def test_what_cannot_be_used_is_one_line_and_leaves_nothing(tmp_path, values, options, words):
