@@ -39,6 +39,12 @@ def written_whole(path: str | Path) -> Iterator[Path]:
             os.replace(scratch / place.name, place)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def folder_written_whole(path: str | Path) -> Iterator[Path]:
     """Give a folder to fill, which becomes ``path`` if the block ends well: see `written_whole`.

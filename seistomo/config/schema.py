@@ -1,6 +1,6 @@
 """The whole configuration: its smaller sections, and the checks that span sections."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 import tomli_w
@@ -121,6 +121,27 @@ class Config(Section):
 def toml_text(values: Mapping[str, Any]) -> str:
     """Return sections of settings as TOML text; settings left out (None) stay left out."""
     return _arrays_on_one_line(tomli_w.dumps(_stated(values)))
+
+
+def first_difference(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], free: Collection[str] = ()
+) -> tuple[str, Any, Any] | None:
+    """Return the first setting in which two nested configurations differ: key and both values.
+
+    ``free`` are dotted keys, or sections, that may differ; a value that is not stated is None.
+    """
+    for key in dict.fromkeys([*theirs, *ours]):
+        one, other = ours.get(key), theirs.get(key)
+        if key in free or one == other:
+            continue
+        if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
+            return key, one, other
+        prefix = f"{key}."
+        within = {name.removeprefix(prefix) for name in free if name.startswith(prefix)}
+        found = first_difference(one, other, within)
+        if found:
+            return prefix + found[0], *found[1:]
+    return None
 
 
 def _stated(values: Mapping[str, Any]) -> dict[str, Any]:

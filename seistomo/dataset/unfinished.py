@@ -208,7 +208,7 @@ def _has_rows(path: Path) -> bool:
 
 
 def _require_same_settings(plan: Plan, source: Part) -> None:
-    difference = schema.first_difference(plan.config, source.config)
+    difference = schema.data_difference(plan.config, source.config)
     if difference:
         key, ours, theirs = difference
         hint = "; give the file with --velocity" if key == "velocity.imported" else ""

@@ -1,6 +1,5 @@
 """Data sets, velocity files, runs, evaluations and predictions in words."""
 
-import csv
 import json
 import tomllib
 from collections.abc import Mapping
@@ -62,15 +61,16 @@ def is_run(path: str | Path) -> bool:
 
 def run_history(run_dir: str | Path) -> History:
     """Return what ``history.csv`` says, refusing what is no run or has no finished epoch."""
+    from seistomo.training.history import read_history
+
     if not is_run(run_dir):
         raise InputError(f"{run_dir}: not a run, it has no history.csv")
     path = Path(run_dir) / "history.csv"
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = read_history(path)
         names = dict.fromkeys([*NEEDED, *(rows[0] if rows else ())])
-        columns = {name: np.array([float(row[name]) for row in rows]) for name in names}
-    except (csv.Error, KeyError, TypeError, ValueError):
+        columns = {name: np.array([row[name] for row in rows]) for name in names}
+    except (KeyError, ValueError):
         needed = ", ".join(NEEDED)
         raise InputError(f"{path}: damaged; it must hold numbers for {needed}") from None
     if not rows:

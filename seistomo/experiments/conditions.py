@@ -17,8 +17,8 @@ from seistomo.dataset.models import StoredModels
 from seistomo.errors import InputError
 from seistomo.experiments import records
 from seistomo.experiments.study import Condition, Section
+from seistomo.files import write_text
 from seistomo.simulation.wavelet import read_own_wavelet, wavelet_delay
-from seistomo.training.history import write_text
 from seistomo.velocity import VelocityModel
 
 # Pieces of a section whose speeds differ by less, m/s, are water or one bed.

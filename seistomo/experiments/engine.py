@@ -28,13 +28,14 @@ from seistomo.experiments.records import (
     run_key,
 )
 from seistomo.experiments.study import History, MethodEntry, Stop, Study
+from seistomo.files import write_text
 from seistomo.optim import options_in_effect
 from seistomo.progress import say
 from seistomo.training import fit
 from seistomo.training.batches import batch_count
 from seistomo.training.checkpoint import FREE_KEYS, first_difference
 from seistomo.training.fit import build_optimizer, effective_settings
-from seistomo.training.history import CHECKPOINT, write_text
+from seistomo.training.history import CHECKPOINT
 from seistomo.training.problem import Method
 
 STUDY, MACHINE = "study.toml", "machine.json"

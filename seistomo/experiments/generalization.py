@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seistomo.config import Config, parse_config
+from seistomo.config.schema import first_difference
 from seistomo.config.velocity import FAMILIES
 from seistomo.dataset import open_dataset, open_velocity, write_velocity
 from seistomo.dataset.generate import simulate
 from seistomo.dataset.models import StoredModels
-from seistomo.dataset.store.schema import first_difference
+from seistomo.dataset.store.schema import data_difference
 from seistomo.device import choose_device, torch_settings
 from seistomo.errors import InputError
 from seistomo.evaluation import figures
@@ -29,10 +30,10 @@ from seistomo.experiments.conditions import Case, cases_of, cut_crops, grid_sett
 from seistomo.experiments.machine import describe_machine, machine_line
 from seistomo.experiments.study import Condition, Study
 from seistomo.experiments.tables import NOTHING, markdown_table, number, spread
+from seistomo.files import write_text
 from seistomo.progress import quietly, say, warn
 from seistomo.simulation import check_simulation
 from seistomo.training import Run, load_run
-from seistomo.training.history import write_text
 
 SETTINGS, NUMBERS, SCORES, DATA = "settings.json", "generalization.json", "scores", "data"
 REFERENCE = Condition(name="reference", label="own test split", group="Reference")
@@ -90,7 +91,7 @@ class Scoring:
                 )
             return
         with open_dataset(self.data) as data:
-            other = first_difference(self.run.config, data.config)
+            other = data_difference(self.run.config, data.config)
             same = data.identity == self.run.data_identity
         if other is not None and not same:
             key, ours, theirs = other
@@ -275,13 +276,13 @@ def _prepare(scoring: Scoring, overwrite: bool) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is no folder")
     if path.is_file() and not overwrite:
-        before = records.read_json(path)
-        for name, value in json.loads(json.dumps(settings)).items():
-            if before.get(name) != value:
-                raise InputError(
-                    f"--out {out}: was made with {name} = {str(before.get(name))[:60]}, now it is"
-                    f" {str(value)[:60]}; go on with the same, another folder, or --overwrite"
-                )
+        difference = first_difference(json.loads(json.dumps(settings)), records.read_json(path))
+        if difference:
+            name, now, before = difference
+            raise InputError(
+                f"--out {out}: was made with {name} = {str(before)[:60]}, now it is"
+                f" {str(now)[:60]}; go on with the same, another folder, or --overwrite"
+            )
         return
     if out.is_dir() and any(out.iterdir()) and not path.is_file():
         raise InputError(f"--out {out}: holds something else than this benchmark")

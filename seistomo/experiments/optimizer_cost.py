@@ -23,10 +23,10 @@ from seistomo.experiments.machine import describe_machine, machine_line
 from seistomo.experiments.study import MethodEntry, Study
 from seistomo.experiments.tables import NOTHING, markdown_table, median_range
 from seistomo.experiments.timing import now, ratios, take_turns
+from seistomo.files import write_text
 from seistomo.networks import build_network
 from seistomo.networks.mnist import MnistCNN
 from seistomo.optim import ModelObjective, epoch_objectives, make_optimizer
-from seistomo.training.history import write_text
 from seistomo.training.losses import squared_error
 from seistomo.training.objective import micro_batch_size
 

@@ -24,8 +24,8 @@ from seistomo.experiments.tables import (
     number,
     spread,
 )
+from seistomo.files import write_text
 from seistomo.progress import say
-from seistomo.training.history import write_text
 
 INDEX, TABLE = "index.md", "table.json"
 # Scores: heading, and what is one of its units; of a problem's own before those of all.

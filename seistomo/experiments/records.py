@@ -1,6 +1,5 @@
 """What run directories tell: the runs of a study's methods, as far as they are there."""
 
-import csv
 import json
 import math
 import statistics
@@ -12,7 +11,8 @@ from typing import Any
 
 from seistomo.errors import InputError
 from seistomo.experiments.study import History, MethodEntry, Study, judged, reaches
-from seistomo.training.history import HISTORY, METRICS, write_text
+from seistomo.files import write_text
+from seistomo.training.history import HISTORY, METRICS, read_history
 
 RUNS, TUNING = "runs", "tuning"
 SCORES, DIVERGED = "scores.json", "diverged.txt"
@@ -104,10 +104,14 @@ def trial_name(name: str, number: int) -> str:
 def read_run(path: Path, seed: int = 0) -> Record:
     """Return a run as far as it is there."""
     note = path / DIVERGED
+    try:
+        history = read_history(path / HISTORY)
+    except ValueError as error:
+        raise InputError(f"{path / HISTORY}: damaged ({error}); remove the run") from None
     return Record(
         path,
         seed,
-        _read_history(path / HISTORY),
+        history,
         read_json(path / METRICS),
         read_json(path / SCORES),
         note.read_text(encoding="utf-8").strip() if note.is_file() else "",
@@ -202,19 +206,6 @@ def _seeds_there(out: Path, name: str) -> list[int]:
         if seed.isdecimal():
             found.append(int(seed))
     return found
-
-
-def _read_history(path: Path) -> list[dict[str, float]]:
-    if not path.is_file():
-        return []
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [
-                {name: float(text or "nan") for name, text in row.items()}
-                for row in csv.DictReader(file)
-            ]
-    except (OSError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: damaged ({error}); remove the run") from None
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from seistomo.experiments.machine import describe_machine, machine_line
 from seistomo.experiments.study import Study
 from seistomo.experiments.tables import markdown_table, median_range
 from seistomo.experiments.timing import ratios, seconds_of, take_turns
+from seistomo.files import write_text
 from seistomo.progress import quietly
 from seistomo.simulation import Simulator, check_simulation
 from seistomo.simulation.bare import BareLoop, BareSettings
-from seistomo.training.history import write_text
 from seistomo.velocity import draw_model
 
 NAME = "simulation-speed.json"

@@ -3,7 +3,7 @@
 import math
 import tomllib
 import zipfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from seistomo.config import LoopConfig
+from seistomo.config.schema import first_difference
 from seistomo.errors import InputError
 from seistomo.files import written_whole
 from seistomo.progress import say, warn
@@ -169,27 +170,6 @@ def _require_unbegun(
             f" the run {run}, started with {before['averaging_epochs']}, has done {done.epoch}"
             " already; ask for more training.epochs, or start anew"
         )
-
-
-def first_difference(
-    ours: Mapping[str, Any], theirs: Mapping[str, Any], free: Collection[str] = ()
-) -> tuple[str, Any, Any] | None:
-    """Return the first setting in which two nested configurations differ: key and both values.
-
-    ``free`` are dotted keys, or sections, that may differ; a value that is not stated is None.
-    """
-    for key in dict.fromkeys([*theirs, *ours]):
-        one, other = ours.get(key), theirs.get(key)
-        if key in free or one == other:
-            continue
-        if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
-            return key, one, other
-        prefix = f"{key}."
-        within = {name.removeprefix(prefix) for name in free if name.startswith(prefix)}
-        found = first_difference(one, other, within)
-        if found:
-            return prefix + found[0], *found[1:]
-    return None
 
 
 def _tensors(content: Any) -> Iterator[torch.Tensor]:

@@ -8,15 +8,10 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from seistomo.errors import InputError
-from seistomo.files import link_target, remove_quietly
+from seistomo.files import link_target, remove_quietly, write_text
 from seistomo.progress import say
 from seistomo.ranks import LostRankError
-from seistomo.training.history import (
-    CHECKPOINT,
-    CONFIG,
-    FIGURES,
-    write_text,
-)
+from seistomo.training.history import CHECKPOINT, CONFIG, FIGURES
 
 # What a killed process leaves of a file that it was writing.
 LEFTOVERS = ".*.part"

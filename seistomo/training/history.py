@@ -1,5 +1,6 @@
 """What a run did, a row an epoch: ``history.csv``, and how it stands: ``metrics.json``."""
 
+import csv
 import json
 import math
 from collections.abc import Sequence
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seistomo.files import written_whole
+from seistomo.files import write_text
 
 Row = dict[str, Any]
 CONFIG, HISTORY, METRICS = "config.toml", "history.csv", "metrics.json"
@@ -83,10 +84,22 @@ def write_metrics(path: Path, result: RunResult) -> None:
     write_text(path, json.dumps(result.metrics(), indent=2) + "\n")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    with written_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def read_history(path: Path) -> list[Row]:
+    """Return the rows of ``history.csv``; none where there is no such file.
+
+    Raises
+    ------
+    ValueError
+        For anything but numbers in its columns.
+    """
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        try:
+            rows = list(csv.DictReader(file))
+            return [{name: float(text) for name, text in row.items()} for row in rows]
+        except (csv.Error, TypeError) as error:
+            raise ValueError(str(error)) from None
 
 
 def _or_none(value: float) -> float | None:

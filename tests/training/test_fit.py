@@ -13,9 +13,10 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from seistomo.config import LoopConfig
+from seistomo.config.schema import first_difference
 from seistomo.errors import DiskFullError, InputError, TrainingDivergedError
 from seistomo.training import Method, Problem, TensorSamples, directory, fit
-from seistomo.training.checkpoint import Checkpoint, first_difference, load_checkpoint
+from seistomo.training.checkpoint import Checkpoint, load_checkpoint
 from seistomo.training.objective import BatchObjective
 
 LOOP = sys.modules["seistomo.training.fit"]

@@ -225,7 +225,7 @@ def require_alike(parts: Sequence[Part]) -> None:
     """Refuse parts of different data sets, naming the two files and what differs."""
     first, *others = parts
     for part in others:
-        difference = schema.first_difference(first.config, part.config)
+        difference = schema.data_difference(first.config, part.config)
         if difference:
             key, ours, theirs = difference
             raise InputError(

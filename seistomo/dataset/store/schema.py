@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seistomo.config import Config
+from seistomo.config.schema import first_difference
 
 FORMAT = "seistomo"
 VELOCITY_FORMAT = "seistomo-velocity"
@@ -132,13 +133,9 @@ def data_settings(config: Config) -> dict[str, Any]:
     return settings
 
 
-def first_difference(config: Config, other: Config) -> tuple[str, Any, Any] | None:
+def data_difference(config: Config, other: Config) -> tuple[str, Any, Any] | None:
     """Return the first setting that data sets of two configurations differ in, and both values."""
-    theirs = data_settings(other)
-    for key, value in data_settings(config).items():
-        if theirs[key] != value:
-            return key, value, theirs[key]
-    return None
+    return first_difference(data_settings(config), data_settings(other))
 
 
 def with_samples(config: Config, samples: int) -> Config:
