@@ -1,6 +1,7 @@
 """Which device to compute on, in which numbers, with which settings of torch."""
 
 import ctypes
+import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -135,3 +136,11 @@ def restore_random_state(state: dict[str, Tensor], device: torch.device) -> None
 def upload(values: Tensor, device: torch.device) -> Tensor:
     """Return a tensor of the CPU on a device, without waiting for what that has in hand."""
     return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the most bytes that this process has taken so far, on a GPU of its memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

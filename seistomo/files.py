@@ -113,14 +113,19 @@ def require_replaceable(path: Path, overwrite: bool, marks: Sequence[str], what:
 
 def require_space(path: str | Path, needed: int) -> None:
     """Refuse to start when the disk that will hold ``path`` has less than ``needed`` bytes."""
+    free = free_bytes(path)
+    if free < needed:
+        raise DiskFullError(
+            f"{path}: needs about {needed / 1e9:.2f} GB, but its disk has {free / 1e9:.2f} GB free"
+        )
+
+
+def free_bytes(path: str | Path) -> int:
+    """Return the bytes that are free on the disk that will hold ``path``."""
     folder = Path(path).absolute().parent
     while not folder.exists():
         folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise DiskFullError(
-            f"{path}: needs about {needed / 1e9:.2f} GB, but {folder} has {free / 1e9:.2f} GB free"
-        )
+    return shutil.disk_usage(folder).free
 
 
 def remove_quietly(path: Path) -> None:

@@ -84,6 +84,7 @@ def benchmark(
 
     Example: seistomo benchmark sqgn-table-1 --epochs 25 --repeats 3 --out table-1
     """
+    from seistomo.dataset.generate import shard_numbers
     from seistomo.experiments import engine, page
     from seistomo.experiments.study import chosen, load_study, study_names
 
@@ -124,7 +125,7 @@ def benchmark(
         line = engine.run_study(
             found,
             out,
-            shard=_shard(shard),
+            shard=(1, 1) if shard is None else shard_numbers(shard),
             minutes=minutes,
             overwrite=overwrite,
             command=command,
@@ -165,15 +166,6 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
-
-
-def _shard(text: str | None) -> tuple[int, int]:
-    if text is None:
-        return 1, 1
-    part, slash, parts = text.partition("/")
-    if slash and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts):
-        return int(part), int(parts)
-    raise InputError(f"--shard {text}: must be I/N with 1 <= I <= N, as 2/8")
 
 
 def _measure(study: Any, given: dict[str, Any], out: Path, command: str) -> str:

@@ -1,8 +1,5 @@
 """What making a data set will take, from making a few of its samples."""
 
-import resource
-import shutil
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +11,8 @@ from seistomo.config import Config
 from seistomo.dataset.models import ModelSource
 from seistomo.dataset.pipeline import AHEAD_BYTES, Pipeline
 from seistomo.dataset.store.schema import SPLITS, split_of, stored_bytes
+from seistomo.device import peak_memory
+from seistomo.files import free_bytes
 from seistomo.simulation import Simulator
 
 # What is made for the estimate takes about so long at most, s, after the first model.
@@ -57,16 +56,10 @@ def rehearse(config: Config, models: ModelSource, wanted: range, device: str) ->
         gathers,
         count,
         seconds,
-        peak_memory(),
+        peak_memory(torch.device("cpu")),
         torch.cuda.max_memory_allocated(simulator.device) if on_gpu else None,
         torch.cuda.get_device_name(simulator.device) if on_gpu else "cpu",
     )
-
-
-def peak_memory() -> int:
-    """Return the most memory that this process has used so far, bytes."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else 1024 * most
 
 
 def estimate_lines(config: Config, out: Path, wanted: range, rehearsal: Rehearsal) -> list[str]:
@@ -76,7 +69,7 @@ def estimate_lines(config: Config, out: Path, wanted: range, rehearsal: Rehearsa
     memory = f"{(rehearsal.memory + min(AHEAD_BYTES, size)) / 1e9:.1f} GB"
     if rehearsal.gpu_memory is not None:
         memory += f", {rehearsal.gpu_memory / 1e9:.1f} GB on the GPU"
-    free = _free_bytes(out)
+    free = free_bytes(out)
     enough = "" if free >= size else ": not enough"
     return [
         f"samples: {_samples(config, wanted)}",
@@ -104,10 +97,3 @@ def _samples(config: Config, wanted: range) -> str:
     if len(wanted) == total:
         return f"{total:,} ({shares})"
     return f"{wanted.start:,} to {wanted.stop - 1:,} of {total:,}, {len(wanted):,} ({shares})"
-
-
-def _free_bytes(path: Path) -> int:
-    folder = path.absolute().parent
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free

@@ -133,14 +133,17 @@ def plan_for(config: Config, out: Path, shard: str | None) -> Plan:
     """Return what is to be made; ``shard`` is "i/n" for the i-th of n parts."""
     if out.is_dir():
         raise InputError(f"--out {out}: is a folder; give the name of an HDF5 file")
-    numbers = None
-    if shard:
-        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", shard.strip())
-        if found is None or not 1 <= int(found[1]) <= int(found[2]):
-            raise InputError(f"--shard {shard}: must be i/n with i from 1 to n, as 3/8")
-        numbers = int(found[1]), int(found[2])
+    numbers = shard_numbers(shard) if shard else None
     samples = samples_of(config, *numbers or (1, 1))
     return Plan(config, out, samples, numbers, make_wavelet(config.survey))
+
+
+def shard_numbers(text: str) -> tuple[int, int]:
+    """Return the numbers of ``--shard i/n``."""
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise InputError(f"--shard {text}: must be i/n with i from 1 to n, as 3/8")
+    return int(found[1]), int(found[2])
 
 
 def samples_of(config: Config, number: int, count: int) -> range:

@@ -55,27 +55,25 @@ class Unfinished:
     def __init__(self, plan: Plan, *, resume: bool, overwrite: bool) -> None:
         if resume and overwrite:
             raise InputError(f"--out {plan.out}: choose one of --resume and --overwrite")
-        if os.path.lexists(plan.out) and not resume and not overwrite:
-            raise InputError(
-                f"--out {plan.out}: exists already; use --overwrite to replace it, --resume to add"
-                " samples"
-            )
         self._plan, self._resume, self._overwrite = plan, resume, overwrite
         self.out = link_target(plan.out)
         self.path = unfinished_path(self.out)
         self.finished = False
+        self._require_free()
 
     def __enter__(self) -> Self:
-        if not self._resume and not self._overwrite and _has_rows(self.path):
-            raise InputError(
-                f"--out {self._plan.out}: an interrupted run left {self.path.name}; use --resume to"
-                " finish it, --overwrite to start anew"
-            )
+        self._require_free()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = self._lock(self.path)
         except (PermissionError, NotADirectoryError, FileExistsError) as error:
             raise InputError(f"--out {self.out}: cannot be written: {error.strerror}") from None
+        try:
+            # Another process may have made it, and ended, before this one had the lock.
+            self._require_free()
+        except InputError:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
@@ -88,6 +86,21 @@ class Unfinished:
             # Nothing worth resuming: leave no trace.
             remove_quietly(self.path)
         os.close(self._handle)
+
+    def _require_free(self) -> None:
+        """Refuse what is there and is neither to be continued nor to be replaced."""
+        if self._resume or self._overwrite:
+            return
+        if os.path.lexists(self._plan.out):
+            raise InputError(
+                f"--out {self._plan.out}: exists already; use --overwrite to replace it, --resume"
+                " to add samples"
+            )
+        if _has_rows(self.path):
+            raise InputError(
+                f"--out {self._plan.out}: an interrupted run left {self.path.name}; use --resume to"
+                " finish it, --overwrite to start anew"
+            )
 
     def prepare(self, models: ModelSource) -> list[tuple[int, int]]:
         """Make the file ready and return the ranges (start, stop) of samples that it lacks."""

@@ -13,7 +13,7 @@ from seistomo.config.velocity import FAMILIES, OPENFWI_FAMILIES
 from seistomo.dataset import open_velocity, write_velocity
 from seistomo.dataset.exchange import FileOptions, ImportOptions, import_velocity
 from seistomo.dataset.exchange.crops import random_places
-from seistomo.dataset.models import StoredModels
+from seistomo.dataset.models import ROUNDING, StoredModels
 from seistomo.errors import InputError
 from seistomo.experiments import records
 from seistomo.experiments.study import Condition, Section
@@ -23,7 +23,6 @@ from seistomo.velocity import VelocityModel
 
 # Pieces of a section whose speeds differ by less, m/s, are water or one bed.
 LEAST_CONTRAST = 300.0
-ROUNDING = 1e-6  # of speeds that are kept in float32, as a part of the bound
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from seistomo.config import LoopConfig
+from seistomo.config.schema import first_difference
 from seistomo.errors import InputError, TrainingDivergedError
 from seistomo.experiments import problems, records
 from seistomo.experiments.machine import describe_machine
@@ -27,14 +28,14 @@ from seistomo.experiments.records import (
     read_run,
     run_key,
 )
-from seistomo.experiments.study import History, MethodEntry, Stop, Study
+from seistomo.experiments.study import History, MethodEntry, Study
 from seistomo.files import write_text
 from seistomo.optim import options_in_effect
 from seistomo.progress import say
 from seistomo.training import fit
 from seistomo.training.batches import batch_count
-from seistomo.training.checkpoint import FREE_KEYS, first_difference
-from seistomo.training.fit import build_optimizer, effective_settings
+from seistomo.training.checkpoint import FREE_KEYS
+from seistomo.training.fit import Stop, build_optimizer, effective_settings
 from seistomo.training.history import CHECKPOINT
 from seistomo.training.problem import Method
 
@@ -84,12 +85,17 @@ class Work:
         """Hold a run, or what else has a name; gives False if another process does."""
         path = self.out / RUNS / f".{key}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, timeout=0)
         try:
-            with FileLock(path, timeout=0):
-                yield True
+            lock.acquire()
         except Timeout:
             self.busy.add(key)
             yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
 
     def still_busy(self) -> list[str]:
         """Return the runs that another process had, and still has."""
@@ -283,6 +289,8 @@ def run_study(
         raise InputError(
             "--shard: this study's target is what a method's trials reach: run it whole"
         )
+    if overwrite and shard != (1, 1):
+        raise InputError("--overwrite: with --shard it would remove the others' runs; give one")
     _prepare(study, out, [entry.name for entry in study.trained if overwrite])
     deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
     work = Work(study, out, deadline)

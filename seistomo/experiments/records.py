@@ -58,7 +58,7 @@ class Record:
 
     def seconds_to(self, score: str, target: float) -> float:
         """Return the optimizer time to a score, attempts given up included; infinity: never."""
-        return sum(one[-1]["seconds"] for one in self.lost) + seconds_to(
+        return sum(one[-1]["seconds"] for one in self.lost if one) + seconds_to(
             self.history, score, target
         )
 
@@ -128,8 +128,7 @@ def read_attempts(out: Path, entry: MethodEntry, seed: int) -> Record | None:
             return None
         last = attempt == entry.restarts
         following = out / RUNS / run_key(entry.name, seed, attempt + 1)
-        gone_on = not last and (following / HISTORY).is_file()
-        if not gone_on:
+        if last or not any((following / name).is_file() for name in (HISTORY, DIVERGED)):
             return Record(**{**vars(record), "lost": tuple(lost)})
         lost.append(record.history)
     return None

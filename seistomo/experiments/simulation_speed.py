@@ -11,6 +11,7 @@ import torch
 
 from seistomo.config import Config, load_config
 from seistomo.dataset.generate import simulate
+from seistomo.dataset.store.schema import with_samples
 from seistomo.device import choose_device, torch_settings
 from seistomo.errors import InputError
 from seistomo.experiments import problems, records
@@ -47,7 +48,7 @@ def measure_speed(study: Study, out: Path, overwrite: bool = False, command: str
         tried = _search(config, study.samples, device)
         best = min(tried, key=tried.get)
         samples = study.samples or _enough(config, tried[best], device)
-        config = _with_samples(config, samples)
+        config = with_samples(config, samples)
         loop = BareLoop(config, _velocity(config), range(samples), settings.device)
         outside: list[float] = []
 
@@ -100,7 +101,7 @@ def _search(config: Config, samples: int, device: torch.device) -> dict[BareSett
     candidates = candidate_settings(config, device)
     most = -(-max(one.shots * one.threads for one in candidates) // config.survey.sources)
     models = min(samples or MOST, max(2, most))
-    config = _with_samples(config, models)
+    config = with_samples(config, models)
     loop = BareLoop(config, _velocity(config), range(models), str(device))
     turns = {
         one: (lambda one=one: seconds_of(lambda: loop.run(one)) / models) for one in candidates
@@ -131,11 +132,6 @@ def _enough(config: Config, seconds: float, device: torch.device) -> int:
     together = threads * config.simulation.models_per_call
     samples = min(MOST, max(FEWEST, TURN_SECONDS / seconds))
     return together * max(1, round(samples / together))
-
-
-def _with_samples(config: Config, samples: int) -> Config:
-    dataset = config.dataset.model_copy(update={"samples": samples})
-    return config.model_copy(update={"dataset": dataset})
 
 
 def _velocity(config: Config) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import math
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,6 @@ MERGED = ("options", "training", "problem", "space")
 HIGHER_IS_BETTER = {"accuracy", "ssim", "salt_iou"}
 
 History = Sequence[Mapping[str, float]]
-Stop = Callable[[History], bool]
 
 
 def judged(row: Mapping[str, float], score: str) -> float:

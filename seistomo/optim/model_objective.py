@@ -358,8 +358,7 @@ class ModelObjective(PartwiseObjective):
         samples = rows if samples is None else samples
         super().__init__(model, loss, samples, training_samples=rows, **options)
         self.inputs, self.targets = inputs, targets
-        piece = min(FULL_GRADIENT_PIECE, FULL_GRADIENT_BATCHES * self.batch_size)
-        self._at_once = micro_batch or max(self.batch_size, piece)
+        self._at_once = micro_batch or samples_at_once(self.batch_size)
 
     def parts(self, samples: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield inputs and targets of the samples; see `PartwiseObjective.parts`."""
@@ -409,6 +408,11 @@ def epoch_objectives(
     for index in range(first, len(groups)):
         place = {"samples": groups[index], "batches": groups, "batch_index": index}
         yield ModelObjective(model, loss, inputs, targets, **place, **options)
+
+
+def samples_at_once(batch_size: int) -> int:
+    """Return how many samples are forwarded at once where a batch is forwarded whole."""
+    return max(batch_size, min(FULL_GRADIENT_PIECE, FULL_GRADIENT_BATCHES * batch_size))
 
 
 def _require_place(samples: Tensor, batches: Sequence[Tensor] | None, batch_index: int) -> None:

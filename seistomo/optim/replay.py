@@ -161,7 +161,7 @@ def _same(found: Tensor, expected: Tensor) -> bool:
 
 def _is_of_the_machine(error: RuntimeError) -> bool:
     """Whether memory or the device gave out, which says nothing of the network."""
-    kinds = (torch.OutOfMemoryError, torch.AcceleratorError)
+    kinds = (torch.OutOfMemoryError, getattr(torch, "AcceleratorError", torch.OutOfMemoryError))
     words = ("CUDA error", "can't allocate memory", "not enough memory")
     return isinstance(error, kinds) or any(word in str(error) for word in words)
 

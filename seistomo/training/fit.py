@@ -19,6 +19,7 @@ from seistomo.config import LoopConfig
 from seistomo.config.schema import toml_text
 from seistomo.device import (
     check_precision,
+    peak_memory,
     random_state,
     restore_random_state,
     torch_settings,
@@ -50,7 +51,6 @@ from seistomo.training.history import (
     write_history,
     write_metrics,
 )
-from seistomo.training.memory import peak_memory
 from seistomo.training.objective import BatchObjective, require_convex
 from seistomo.training.problem import Method, Problem
 

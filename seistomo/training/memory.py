@@ -6,8 +6,6 @@ remains is a margin: an estimate that was wrong costs a smaller micro-batch, not
 """
 
 import copy
-import resource
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,11 +214,3 @@ def free_memory() -> int:
         # Another system, or no limit on this one.
         pass
     return min(limits, default=2 * GIB)
-
-
-def peak_memory(device: torch.device) -> int:
-    """Return the most bytes that this process has taken so far, on a GPU of its memory."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_reserved(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -14,10 +14,10 @@ import numpy as np
 
 from seistomo.config.training import TrainingConfig
 from seistomo.dataset import DatasetReader
+from seistomo.dataset.store.schema import SURVEY_VARIABLES
 from seistomo.errors import InputError
 
 Positions = Mapping[str, np.ndarray]
-NAMES = ("source_x", "source_depth", "receiver_x", "receiver_depth")
 
 # The wavelet lasts while it is above this share of its peak.
 QUIET = 0.01
@@ -35,14 +35,14 @@ class Mute:
     end: float
     time_step: float  # of the records, s
     time_samples: int
-    positions: dict[str, list[float]]  # of sources and receivers before jitter, m, by NAMES
+    positions: dict[str, list[float]]  # of sources and receivers before jitter, m, by name
 
     def weights(self, positions: Positions | None = None) -> np.ndarray:
         """Return the factors on a sample's gathers, 0 to 1, float32 [source, receiver, time].
 
         ``positions`` are the sample's own, by the same names; left out: those before jitter.
         """
-        places = {key: np.asarray((positions or self.positions)[key]) for key in NAMES}
+        places = {key: np.asarray((positions or self.positions)[key]) for key in SURVEY_VARIABLES}
         offset = np.hypot(
             places["source_x"][:, None] - places["receiver_x"],
             places["source_depth"][:, None] - places["receiver_depth"],

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from seistomo.errors import InputError
 from seistomo.optim import FullGradient, PartwiseObjective, Ranks
+from seistomo.optim.model_objective import samples_at_once
 from seistomo.optim.objective import Linearization, Parameters, Vector
 from seistomo.progress import warn
 from seistomo.training.problem import Batch, Epoch, Loss
@@ -15,9 +16,6 @@ from seistomo.training.problem import Batch, Epoch, Loss
 # The largest layer of a micro-batch: on CPUs what malloc hands out again without returning it to
 # the system (32 MiB; above that each pass pays for fresh pages), on GPUs what keeps them busy.
 LARGEST_ACTIVATION_BYTES = {"cpu": 32 * 2**20, "cuda": 2**30}
-# Samples of a full gradient that are forwarded at once where a batch is: so many, and no more than
-# so many batches.
-FULL_GRADIENT_PIECE, FULL_GRADIENT_BATCHES = 1000, 4
 
 
 class BatchObjective(PartwiseObjective):
@@ -120,10 +118,7 @@ class BatchObjective(PartwiseObjective):
 
     def parts(self, samples: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield inputs and targets of one micro-batch after the other."""
-        size = self.micro_batch
-        if not size:
-            pieces = min(FULL_GRADIENT_PIECE, FULL_GRADIENT_BATCHES * self.batch_size)
-            size = max(self.batch_size, pieces)
+        size = self.micro_batch or samples_at_once(self.batch_size)
         rows = None if self._batch is None else self._rows(samples)
         if rows is None:
             parts = self._epoch.parts(samples, size)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seistomo.config import LoopConfig
+from seistomo.device import upload
 from seistomo.ranks import Processes
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -202,6 +203,6 @@ class TensorEpoch:
 
     def parts(self, samples: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield inputs and targets of any samples; see `Epoch`."""
-        # One transfer of indices for all parts: on a GPU each waits for the work before it.
-        for rows in samples.to(self._held.targets.device).split(size):
+        # One transfer of indices for all parts, which waits for nothing.
+        for rows in upload(samples, self._held.targets.device).split(size):
             yield self._held.inputs[rows], self._held.targets[rows]

@@ -29,7 +29,6 @@ from seistomo.training.problem import Method, Problem
 from seistomo.training.scaling import Normalization, learn_normalization
 from seistomo.training.scores import mean_squared_error, structural_similarity
 
-TRAINING_SECTIONS = ("network", "training", "optimizer", "evaluation")
 # A configuration may differ from the data set's here: how many samples, which, and how stored.
 FREE_KEYS = {("dataset", "samples"), ("dataset", "seed"), ("dataset", "storage"), *PERFORMANCE_KEYS}
 # From this share of outputs that are zero for every sample on, a warning is due.
@@ -275,8 +274,13 @@ def config_for(config: Config, data: DatasetReader) -> Config:
     """
     for section in DATA_SECTIONS:
         _require_same(section, getattr(config, section), data)
-    parts = {name: getattr(data.config, name) for name in DATA_SECTIONS}
-    parts |= {name: getattr(config, name) for name in TRAINING_SECTIONS}
+    return with_data_of(config, data)
+
+
+def with_data_of(config: Config, data: DatasetReader) -> Config:
+    """Return a configuration with the data set's sections in place of its own."""
+    parts = {name: getattr(config, name) for name in Config.model_fields}
+    parts |= {name: getattr(data.config, name) for name in DATA_SECTIONS}
     try:
         return Config(**parts)
     except ValidationError as error:

@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from seistomo.config import Config, load_config, with_overrides
 from seistomo.config.keys import idle_keys
 from seistomo.dataset import DatasetReader, open_dataset
 from seistomo.dataset.generate import simulate
+from seistomo.dataset.store.schema import DATA_SECTIONS
 from seistomo.errors import InputError
 from seistomo.evaluation import figures
 from seistomo.evaluation.scoring import score_run
 from seistomo.progress import quietly, say
 from seistomo.training import TomographyProblem, load_run
+from seistomo.training.tomography import with_data_of
 
 SHOWN = ("loss", "rmse", "ssim", "salt_iou")
 DATA = "data.h5"
-DATA_SECTIONS = ("velocity", "survey", "simulation", "dataset")
 SIZES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "paper": ("tomography", {}),
     "small": ("tomography-small", {}),
@@ -79,7 +79,7 @@ def make(
     path = Path(data) if data else _made(config, out / DATA)
     reader = _opened(str(path))
     if data:
-        config = _with_data_of(config, reader)
+        config = with_data_of(config, reader)
     for split in ("validation", "test"):
         if not len(reader.indices(split)):
             raise InputError(f"{path}: needs {split} samples; see dataset.split")
@@ -122,17 +122,6 @@ def _made(config: Config, path: Path) -> Path:
 @lru_cache(1)
 def _opened(path: str) -> DatasetReader:
     return open_dataset(path)
-
-
-def _with_data_of(config: Config, data: DatasetReader) -> Config:
-    """Return the configuration with what describes data taken from the data set."""
-    parts = {name: getattr(config, name) for name in Config.model_fields}
-    parts |= {name: getattr(data.config, name) for name in DATA_SECTIONS}
-    try:
-        return Config(**parts)
-    except ValidationError as error:
-        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise InputError(f"--data {data.path}: does not go with the study: {reason}") from None
 
 
 def score_test_split(problem: TomographyProblem, run_dir: Path) -> dict[str, Any]:
