@@ -230,10 +230,6 @@ class Processes:
         """Return whether a condition holds on every rank."""
         return not self.any_of(torch.tensor([not condition]))
 
-    def barrier(self) -> None:
-        """Wait for all ranks."""
-        self.agree(True)
-
     def share(self, count: int) -> np.ndarray:
         """Return this rank's rows of so many: every `count`-th, int64 [row]; may be empty."""
         return np.arange(self.rank, count, self.count)

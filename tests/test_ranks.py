@@ -28,7 +28,7 @@ NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", 
 def exchange_everything(processes):
     rows = processes.share(7)
     processes.tell({"rank": processes.rank})
-    processes.barrier()
+    processes.agree(True)
     return {
         "shared": processes.shared(lambda: {"weights": torch.arange(3), "from": processes.rank}),
         "gathered": processes.gathered(rows * 0.1, 7),
@@ -42,7 +42,7 @@ def exchange_everything(processes):
 def fail_alone(processes):
     if processes.rank == 1:
         raise InputError("no step today")
-    processes.barrier()
+    processes.agree(True)
 
 
 def fail_all(processes):
@@ -52,7 +52,7 @@ def fail_all(processes):
 def fail_strangely(processes):
     if processes.rank == 0:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
-    processes.barrier()
+    processes.agree(True)
 
 
 def fail_while_others_poll(processes):
@@ -71,18 +71,18 @@ def fail_while_others_hang(processes):
 def interrupt_one(processes):
     if processes.rank == 1:
         raise KeyboardInterrupt
-    processes.barrier()
+    processes.agree(True)
 
 
 def die(processes):
-    processes.barrier()
+    processes.agree(True)
     if processes.rank == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    processes.barrier()
+    processes.agree(True)
 
 
 def die_while_others_poll(processes):
-    processes.barrier()
+    processes.agree(True)
     time.sleep(3 * ranks.WATCH)
     if processes.rank == 1:
         os.kill(os.getpid(), signal.SIGKILL)

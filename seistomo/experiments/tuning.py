@@ -15,7 +15,6 @@ from optuna.trial import TrialState
 
 from seistomo.errors import InputError
 from seistomo.experiments import records
-from seistomo.experiments.engine import Work
 from seistomo.experiments.records import (
     TUNING,
     Record,
@@ -32,6 +31,7 @@ from seistomo.experiments.study import (
     judged,
     reaches,
 )
+from seistomo.experiments.work import Work
 from seistomo.progress import say
 
 VALUES = "values"

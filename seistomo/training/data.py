@@ -49,7 +49,7 @@ class GatherSamples:
         How they are scaled.
     processes
         The processes that share each batch.
-    room
+    memory
         Bytes in which samples may be kept, on the "device" and for a GPU on the "host" beside it;
         what is taken of them is subtracted.
     settings
@@ -63,11 +63,11 @@ class GatherSamples:
         indices: Rows,
         normalization: Normalization,
         processes: Processes,
-        room: dict[str, int],
+        memory: dict[str, int],
         settings: TrainingConfig | None = None,
     ):
         self.data, self.indices, self.normalization = data, indices, normalization
-        self.processes, self.settings, self._room = processes, settings, room
+        self.processes, self.settings, self._memory = processes, settings, memory
         self.late = settings is not None and corrupts(settings)
         self.waited = 0.0  # seconds that batches were waited for so far
         self.place = "file"  # where samples are kept: "device" or "host", "file" where they are not
@@ -88,7 +88,7 @@ class GatherSamples:
             self._readers = max(1, min(MOST_READERS, cores))
         self.place, self.owned = self._choose_place()
         if self.place != "file":
-            self._room[self.place] -= self.needed_bytes(self.owned)
+            self._memory[self.place] -= self.needed_bytes(self.owned)
             rows = self.processes.share(len(self)) if self.owned else np.arange(len(self))
             kept = self.empty(len(rows), device if self.place == "device" else torch.device("cpu"))
             with readers(self._readers) as pool:
@@ -197,7 +197,7 @@ class GatherSamples:
         """
         for place in ("device", "host"):
             for owned in (False, True) if self.processes.count > 1 else (False,):
-                if self.processes.agree(self.needed_bytes(owned) <= self._room.get(place, 0)):
+                if self.processes.agree(self.needed_bytes(owned) <= self._memory.get(place, 0)):
                     return place, owned
         return "file", False
 

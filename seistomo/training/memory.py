@@ -176,7 +176,7 @@ def saved_bytes(network: nn.Module) -> int:
     return count(2) - count(1)
 
 
-def room_for_samples(
+def memory_for_samples(
     asked: float | None, device: torch.device, neighbours: int, step: int = 0
 ) -> dict[str, int]:
     """Return the bytes in which scaled samples may be kept, on the device and on its host.

@@ -23,7 +23,7 @@ from seistomo.training.fit import Stop, fit
 from seistomo.training.gather_statistics import gather_statistics
 from seistomo.training.history import RunResult
 from seistomo.training.losses import StructuralLoss, squared_error
-from seistomo.training.memory import GIB, optimizer_vectors, room_for_samples, step_memory
+from seistomo.training.memory import GIB, memory_for_samples, optimizer_vectors, step_memory
 from seistomo.training.objective import micro_batch_size
 from seistomo.training.problem import Method, Problem
 from seistomo.training.scaling import Normalization, learn_normalization
@@ -104,7 +104,7 @@ class TomographyProblem(Problem):
         self.settings: TrainingConfig = self.config.training
         self.identity = data.identity
         self.normalization: Normalization | None = None
-        self._room: dict[str, int] = {}
+        self._memory: dict[str, int] = {}
         self._warned = False
 
     def method(self) -> Method:
@@ -119,7 +119,7 @@ class TomographyProblem(Problem):
     def prepare(self, settings: TrainingConfig, device: torch.device, processes: Processes) -> None:
         """Refuse settings that the data cannot be trained with; see `Problem`."""
         self.settings, self._device, self._processes = settings, device, processes
-        self.normalization, self._room, self._micro_batch = None, {}, 0
+        self.normalization, self._memory, self._micro_batch = None, {}, 0
         check_count(settings, self.data)
         if settings.mirror:
             check_symmetric(self.data, "training.mirror")
@@ -202,13 +202,13 @@ class TomographyProblem(Problem):
             size = needed.most_samples(size, limit, name)
             say(needed.table(size, limit))
         neighbours, total = self._processes.local_count, needed.total
-        self._room |= room_for_samples(
+        self._memory |= memory_for_samples(
             settings.cache_memory, device, neighbours, total(min(size, share))
         )
         if limit is not None:
             # What is set aside for samples that are read anew is free where they are kept.
             left = int(limit * GIB) - total(size) + read_ahead
-            self._room["device"] = min(self._room["device"], left)
+            self._memory["device"] = min(self._memory["device"], left)
         self._micro_batch = size
         return size
 
@@ -219,7 +219,7 @@ class TomographyProblem(Problem):
             self.data.indices(name),
             self.normalization,
             self._processes,
-            self._room,
+            self._memory,
             self.settings if name == "train" else None,
         )
 

@@ -26,7 +26,6 @@ from seistomo.dataset.describe import describe_dataset
 from seistomo.dataset.models import DrawnModels, StoredModels
 from seistomo.dataset.store.schema import split_of
 from seistomo.dataset.store.writer import compress
-from seistomo.dataset.torch_dataset import GatherDataset
 from seistomo.errors import DiskFullError, InputError
 from seistomo.velocity import VelocityModel
 
@@ -463,17 +462,6 @@ def test_a_reader_survives_a_fork_and_a_pickle(whole, opened):
         assert os.waitpid(child, 0)[1] == 0
         with pickle.loads(pickle.dumps(reader)) as copied:
             np.testing.assert_array_equal(copied.read_velocity([2]), expected)
-
-
-def test_torch_loader_with_workers_reads_every_sample(tmp_path):
-    from torch.utils.data import DataLoader
-
-    velocity, gathers = arrays(14)
-    path = write_dataset(tmp_path / "data.h5", config(), velocity, gathers)
-    loader = DataLoader(GatherDataset(path, "train"), batch_size=3, num_workers=2)
-    seen = np.concatenate([models.numpy() for _, models in loader])
-    with open_dataset(path) as data:
-        np.testing.assert_array_equal(seen, velocity[data.indices("train")])
 
 
 @pytest.mark.parametrize(

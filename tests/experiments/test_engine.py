@@ -10,9 +10,9 @@ import torch
 from filelock import FileLock
 
 from seistomo.errors import InputError
-from seistomo.experiments import engine, records, run_study
-from seistomo.experiments.engine import NEXT_SEED, pace_is_known, planned_epochs
+from seistomo.experiments import engine, records, run_study, work
 from seistomo.experiments.study import chosen
+from seistomo.experiments.work import NEXT_SEED, planned_epochs, speed_is_known
 from seistomo.training import fit
 
 
@@ -43,7 +43,7 @@ def fitted(monkeypatch):
         seen.append((run_dir.name, seed))
         return fit(problem, method, seed, run_dir, **options)
 
-    monkeypatch.setattr(engine, "fit", noted)
+    monkeypatch.setattr(work, "fit", noted)
     return seen
 
 
@@ -108,7 +108,7 @@ def test_interrupted_study_ends_with_the_same_bits(tmp_path, line_study, monkeyp
         return fit(problem, method, seed, run_dir, stop=after_two, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "fit", interrupted)
+        patch.setattr(work, "fit", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_study(line_study(), killed)
     assert "sgd-s1" not in names(killed)
@@ -132,7 +132,7 @@ def test_limit_of_time_ends_between_epochs_and_the_next_call_goes_on(
         return fit(problem, method, seed, run_dir, stop=counted, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "fit", slow)
+        patch.setattr(work, "fit", slow)
         patch.setattr(time, "monotonic", lambda: clock[0])
         run_study(line_study(epochs=10), tmp_path, minutes=1)
     done = {name: len(history(tmp_path / "runs" / name)) for name in names(tmp_path)}
@@ -152,7 +152,7 @@ def test_limit_of_optimizer_time_ends_each_run(tmp_path, line_study):
         assert float(history(tmp_path / "runs" / name)[-1]["seconds"]) < 0.1
     # Without epochs a schedule is as long as the first ones say, whatever was done since.
     rows = [{"seconds": 1.0 + 0.5 * n} for n in range(20)]
-    assert not pace_is_known(rows[:1], 10)
+    assert not speed_is_known(rows[:1], 10)
     assert planned_epochs(rows, 10.0) == planned_epochs(rows[:2], 10.0) == 2 + 16
     assert planned_epochs(rows[:1], 0.5) == 1
 
@@ -204,7 +204,7 @@ def test_stuck_run_begins_anew_with_another_seed_where_the_method_says_so(
     def stuck(rows):
         return len(rows) >= 2 and "sgd" in fitted[-1][0] and fitted[-1][1] == 0
 
-    monkeypatch.setattr(engine, "is_given_up", stuck)
+    monkeypatch.setattr(work, "is_given_up", stuck)
     again = {"name": "sgd", "optimizer": "sgd", "learning_rate": 0.05, "restarts": 2}
     never = {**again, "name": "sgd-never", "restarts": 0}
     run_study(line_study(methods=(0, again, never), seeds=1, reference=""), tmp_path)

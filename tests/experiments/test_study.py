@@ -7,7 +7,7 @@ from seistomo.experiments.study import chosen, load_study, parse_study, study_na
 
 STUDIES = [
     *("mnist-smoke", "sqgn-table-1", "sqgn-table-2", "sqgn-table-3", "sqgn-table-4"),
-    *("sqgn-ablation", "sqgn-stuck", "sqgn-sensitivity", "sqgn-pairs", "tomography-ablation"),
+    *("sqgn-ablation", "sqgn-stuck", "sqgn-sensitivity", "sqgn-pairs", "predictions"),
     *("race-mnist", "race-tomography", "generalization", "optimizer-cost", "simulation-speed"),
 ]
 PUBLISHED = {"first_step": "code", "undo_above": 0}
@@ -86,7 +86,7 @@ def test_some_methods_bring_what_they_need_and_leave_out_the_optional():
     assert [entry.name for entry in chosen(study, ["svrg"]).trained] == ["svrg"]
     borrowed = chosen(load_study("sqgn-table-1"), ["sqgn-25"])
     assert [entry.name for entry in borrowed.trained] == ["sqgn"]
-    ablation = chosen(load_study("tomography-ablation"), ["gain"])
+    ablation = chosen(load_study("predictions"), ["gain"])
     assert [entry.name for entry in ablation.trained] == ["baseline", "gain"]
 
 

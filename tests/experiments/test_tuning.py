@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("optuna")
 
-from seistomo.experiments import engine, run_study
+from seistomo.experiments import run_study, work
 from seistomo.training import fit
 
 RATES = [1e-6, 0.1, 1e-4]
@@ -73,7 +73,7 @@ def test_interrupted_tuning_goes_on_with_the_trial_in_hand(tmp_path, tuned_study
 
         return fit(problem, method, seed, run_dir, stop=after_one, **options)
 
-    monkeypatch.setattr(engine, "fit", interrupted)
+    monkeypatch.setattr(work, "fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_study(tuned_study(), tmp_path / "out")
     run_study(tuned_study(), tmp_path / "out")

@@ -41,7 +41,7 @@ def samples_of(make_config):
             {},
             settings,
         )
-        held._room |= {place: int(share * held.needed_bytes())}
+        held._memory |= {place: int(share * held.needed_bytes())}
         return held.to(CPU)
 
     return samples

@@ -18,8 +18,8 @@ from seistomo.training.memory import (
     StepMemory,
     Vectors,
     free_memory,
+    memory_for_samples,
     optimizer_vectors,
-    room_for_samples,
     saved_bytes,
     step_memory,
 )
@@ -118,17 +118,17 @@ def test_a_limit_lowers_the_micro_batch(network):
     assert twice.activations(3) == 3 * twice.sample
 
 
-def test_room_for_samples(monkeypatch):
-    assert room_for_samples(0.0, CPU, 1) == {"device": 0}
-    assert room_for_samples(1.5, CPU, 2) == {"device": 1.5 * GIB}
-    assert 0 < room_for_samples(None, CPU, 2)["device"] <= free_memory() / 2
+def test_memory_for_samples(monkeypatch):
+    assert memory_for_samples(0.0, CPU, 1) == {"device": 0}
+    assert memory_for_samples(1.5, CPU, 2) == {"device": 1.5 * GIB}
+    assert 0 < memory_for_samples(None, CPU, 2)["device"] <= free_memory() / 2
     # On a GPU what a step leaves, not half of what is free before there was one.
     gpu = torch.device("cuda", 0)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (70 * GIB, 80 * GIB))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 2 * GIB)
-    assert room_for_samples(None, gpu, 1, 30 * GIB)["device"] == 42 * GIB
-    assert room_for_samples(None, gpu, 1, 90 * GIB)["device"] == 0
-    assert room_for_samples(5, gpu, 1, 90 * GIB) == {"device": 5 * GIB}
+    assert memory_for_samples(None, gpu, 1, 30 * GIB)["device"] == 42 * GIB
+    assert memory_for_samples(None, gpu, 1, 90 * GIB)["device"] == 0
+    assert memory_for_samples(5, gpu, 1, 90 * GIB) == {"device": 5 * GIB}
 
 
 def test_the_result_depends_on_the_limit_by_rounding_alone(

@@ -26,8 +26,8 @@ from seistomo.errors import InputError
 from seistomo.files import require_space
 from seistomo.progress import bar
 
-# Bytes of the textual header, and the place of the format code, from the file's start.
-TEXT_BYTES, FORMAT_BYTE = 3200, 3224
+# Place of the format code, from the file's start.
+FORMAT_BYTE = 3224
 # Where a column's place (x, y) may stand, in this order: CDP, receiver, source.
 POSITIONS = ((181, 185), (81, 85), (73, 77))
 COORDINATE_UNITS = {2: "arc seconds", 3: "degrees", 4: "degrees, minutes and seconds"}
