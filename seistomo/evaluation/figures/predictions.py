@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from seistomo.evaluation.figures.models import draw_section, label_axes, outline
+from seistomo.evaluation.figures.models import draw_section, fit_titles, label_axes, outline
 from seistomo.evaluation.figures.style import (
     DIFFERENCE_MAP,
     SALT_OUTLINE,
@@ -42,7 +42,8 @@ def predictions_figure(cases: Sequence[Case], depth: NDArray, x: NDArray) -> Fig
     methods = list(cases[0].predictions)
     single = len(methods) == 1
     count = 1 + len(methods) + single
-    panel_height = min(0.86 / count, 0.24) * WIDTH * len(depth) / len(x)
+    panel_width = min(0.86 / count, 0.24) * WIDTH
+    panel_height = panel_width * len(depth) / len(x)
     height = 1.2 + len(cases) * (panel_height + 0.3)
     figure = new_figure(WIDTH, height, layout="compressed")
     grid = figure.subplots(len(cases), count, squeeze=False, sharex=True, sharey=True)
@@ -50,14 +51,19 @@ def predictions_figure(cases: Sequence[Case], depth: NDArray, x: NDArray) -> Fig
     predicted = np.stack([model for case in cases for model in case.predictions.values()])
     low, high = np.percentile(predicted, (1, 99))
     limits = (min(references.min(), low), max(references.max(), high))
+    scores = [
+        [f"SSIM {case.ssim[name]:.2f}, RMSE {case.rmse[name]:.0f} m/s" for name in methods]
+        for case in cases
+    ]
+    size = fit_titles([text for row in scores for text in row], 72 * panel_width)[1]
     differences = [case.predictions[methods[0]] - case.reference for case in cases]
     reach = max(float(np.percentile(np.abs(differences), 99)), 1.0)
     for number, (row, case, difference) in enumerate(zip(grid, cases, differences, strict=True)):
         image = draw_section(row[0], case.reference, depth, x, limits)
         row[0].set_title(case.label)
-        for axes, name in zip(row[1:], methods, strict=False):
+        for axes, name, title in zip(row[1:], methods, scores[number], strict=False):
             draw_section(axes, case.predictions[name], depth, x, limits)
-            axes.set_title(f"SSIM {case.ssim[name]:.2f}, RMSE {case.rmse[name]:.0f} m/s")
+            axes.set_title(title, fontsize=size)
         if single:
             shown = draw_section(row[-1], difference, depth, x, (-reach, reach), DIFFERENCE_MAP)
             mean = f"{float(difference.mean()):+.0f}".replace("-", "\N{MINUS SIGN}")
@@ -67,7 +73,8 @@ def predictions_figure(cases: Sequence[Case], depth: NDArray, x: NDArray) -> Fig
             outline(axes, case.salt, depth, x, TEXT if is_difference else SALT_OUTLINE)
             label_axes(axes, x=number == len(cases) - 1, depth=axes is row[0])
     headings = ["Reference", *(["Prediction"] if single else methods)]
-    _head_columns(grid[0], [*headings, "Difference"] if single else headings)
+    headings = [*headings, "Difference"] if single else headings
+    _head_columns(grid[0], *fit_titles(headings, 72 * panel_width))
     bar = {"location": "bottom", "aspect": 40, "pad": 0.01, "shrink": 0.9}
     extend = _extend(predicted, limits)
     models = grid[:, :2] if single else grid
@@ -85,8 +92,8 @@ def _extend(values: NDArray, limits: tuple[float, float]) -> str:
     return {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[beyond]
 
 
-def _head_columns(row: NDArray, headings: Sequence[str]) -> None:
+def _head_columns(row: NDArray, headings: Sequence[str], size: float) -> None:
     """Write a heading over each of the axes of the topmost row, above their own titles."""
     for axes, heading in zip(row, headings, strict=True):
         place = {"xytext": (0, 18), "xycoords": "axes fraction", "textcoords": "offset points"}
-        axes.annotate(heading, (0.5, 1.0), ha="center", weight="bold", **place)
+        axes.annotate(heading, (0.5, 1.0), ha="center", weight="bold", size=size, **place)
