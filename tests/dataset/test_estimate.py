@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from seistomo.config import load_config
-from seistomo.dataset import estimate
 from seistomo.dataset.estimate import (
     Rehearsal,
     estimate_lines,
@@ -51,11 +50,6 @@ def test_the_rehearsal_shoots_the_first_model_and_makes_some(config):
     assert found.seconds > 0
     assert found.memory > 10**7
     assert (found.gpu_memory, found.device) == (None, "cpu")
-
-
-def test_what_takes_long_is_measured_over_one_model(config, monkeypatch):
-    monkeypatch.setattr(estimate, "REHEARSAL_SECONDS", 0.0)
-    assert rehearse(config, DrawnModels(config), range(24), "cpu").models == 1
 
 
 def test_the_disk_space_is_that_of_the_file(config, tmp_path):

@@ -1,12 +1,9 @@
 """Files: what is written is read, and whatever is wrong with a file is one line."""
 
-import json
 import os
 import pickle
 import resource
 import shutil
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import h5py
@@ -23,7 +20,7 @@ from seistomo.dataset import (
     write_velocity,
 )
 from seistomo.dataset.describe import describe_dataset
-from seistomo.dataset.models import DrawnModels, StoredModels
+from seistomo.dataset.models import StoredModels
 from seistomo.dataset.store.schema import split_of
 from seistomo.dataset.store.writer import compress
 from seistomo.errors import DiskFullError, InputError
@@ -137,9 +134,7 @@ def test_splits_hold_their_shares_and_never_change():
     [
         (lambda data: data.indices("tset"), r"'tset'.*train, validation"),
         (lambda data: data.read_gathers([COUNT]), f"sample {COUNT}: .* has samples 0 to 6"),
-        (lambda data: data.read_gathers([-1]), "sample -1"),
         (lambda data: data.read_gathers(np.ones(COUNT, bool)), "whole numbers, not bool"),
-        (lambda data: data.read_velocity([0.5]), "whole numbers, not float64"),
     ],
 )
 def test_what_is_asked_for_wrongly_is_refused(whole, ask, words):
@@ -151,14 +146,10 @@ def test_what_is_asked_for_wrongly_is_refused(whole, ask, words):
     ("change", "words"),
     [
         (lambda v, g: (v[:, :9], g), r"velocity: has shape \[9, 12\].*\[11, 12\]"),
-        (lambda v, g: (v, g[:, :, :, :8]), r"gathers: has shape \[2, 5, 8\]"),
         (lambda v, g: (v, np.where(g > 2, np.nan, g)), "must be finite"),
         (lambda v, g: (v, g[:2]), f"2 samples, but velocity has {COUNT}"),
-        (lambda v, g: (v[:0], g[:0]), "holds no samples"),
-        (lambda v, g: (v / 1000, g), r"sample 0: velocity = 1\.\d+ to 4\.\d+: must be in m/s"),
         (lambda v, g: (-v, g), r"sample 0: velocity = -4\d+.* to -1\d+.*: must be in m/s"),
         (lambda v, g: (v, g * 1j), "gathers: must be real numbers, not complex"),
-        (lambda v, g: (v.astype(str), g), "velocity: must be real numbers"),
     ],
 )
 def test_arrays_that_do_not_fit_leave_nothing_behind(tmp_path, change, words):
@@ -208,19 +199,12 @@ def stored_outside(file):
     "change",
     [
         *(attribute(name, None) for name in ("format", "config", "software", "complete")),
-        *(attribute(name, 3) for name in ("format", "config", "software")),
         attribute("version", 99),
-        attribute("complete", False),
         attribute("config", "[velocity]\nshape = [11, 12]"),
-        attribute("shard", "first") and (lambda file: file.attrs.update(shard="first")),
         lambda file: file.pop("crc32"),
         replaced("depth", lambda old: old + np.nan),
-        replaced("x", lambda old: old[:0]),
-        replaced("time", lambda old: old[0]),
         replaced("velocity", lambda old: old.astype("f8")),
-        replaced("salt_mask", lambda old: old[:3]),
         replaced("family", lambda old: np.arange(len(old))),
-        lambda file: (file.pop("gathers"), file.create_group("gathers")),
         linked,
         stored_outside,
     ],
@@ -259,42 +243,23 @@ def test_other_files_are_refused(whole, tmp_path):
 
 
 def test_no_damage_escapes_as_another_error(whole, tmp_path):
-    """Wherever a disk has lost a block, the reader says so, or reads what is left."""
+    """Wherever a disk has lost a block, the reader says so."""
     content, broken = whole.read_bytes(), tmp_path / "broken.h5"
-    code = (
-        "import sys\nfrom seistomo.dataset import open_dataset\n"
-        "from seistomo.errors import InputError\n"
-        "for place in map(int, sys.argv[2:]):\n"
-        "    whole = open(sys.argv[1] + '.whole', 'rb').read()\n"
-        "    open(sys.argv[1], 'wb').write(whole[:place] + bytes(64) + whole[place + 64:])\n"
-        "    try: open_dataset(sys.argv[1]).damaged()\n"
-        "    except InputError: print('refused')\n"
-    )
-    (tmp_path / "broken.h5.whole").write_bytes(content)
     # Header, object headers, names: places that h5py answers with different exceptions.
     marks = (b"OHDR", b"TREE", b"HEAP", b"SNOD", b"GCOL")
-    places = [content.index(mark) for mark in marks if mark in content]
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(broken), *map(str, places)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, set(done.stdout.split())) == (0, {"refused"}), done.stderr
+    for place in [content.index(mark) for mark in marks if mark in content]:
+        broken.write_bytes(content[:place] + bytes(64) + content[place + 64 :])
+        with pytest.raises(InputError):
+            open_dataset(broken).damaged()
 
 
 @pytest.mark.parametrize(
     ("name", "change"),
     [
         ("gathers", lambda old: -old),
-        ("velocity", lambda old: old + 1),
-        ("salt_mask", np.invert),
-        ("dead_trace", np.invert),
         ("gathers_scale", lambda old: old * 2**20),
-        ("seed", lambda old: old + 1),
         ("split", lambda old: 2 - old),
         ("source_x", lambda old: old + 1),
-        ("receiver_depth", lambda old: old + 1),
         ("family", lambda old: b"other"),
         ("parameters", lambda old: b'{"a": 1}'),
     ],
@@ -309,16 +274,14 @@ def test_whatever_belongs_to_a_sample_is_in_its_checksum(copy, name, change):
         describe_dataset(copy, check=True)
 
 
-@pytest.mark.parametrize("name", ["depth", "wavelet", "split", "seed", "crc32", "gathers_scale"])
+@pytest.mark.parametrize("name", ["depth", "split", "crc32"])
 def test_axes_and_columns_that_changed_are_seen_at_the_door(copy, name):
     with h5py.File(copy, "a") as file:
         file[name][1] += 1
     with pytest.raises(InputError, match="checksum of its attributes, axes and columns differs"):
         open_dataset(copy)
-
-
-def test_an_attribute_that_changed_is_seen_at_the_door(copy):
     with h5py.File(copy, "a") as file:
+        file[name][1] -= 1
         file.attrs["config"] = file.attrs["config"].replace("frequency = 8.0", "frequency = 9.0")
     with pytest.raises(InputError, match="checksum of its attributes"):
         open_dataset(copy)
@@ -350,7 +313,6 @@ def full_disk(code, path, limit=100_000):
     [
         "write_dataset(path, config(), *arrays(400), overwrite=True)",
         "write_velocity(path, models(100), 10.0, overwrite=True)",
-        "write_velocity(path, models(40), 10.0, overwrite=True)",
     ],
 )
 def test_full_disk_leaves_the_old_file(copy, tmp_path, code):
@@ -410,7 +372,6 @@ def test_the_identity_of_models_follows_their_content_and_not_the_kind_of_file(w
     ("change", "words"),
     [
         (lambda v: v[:9], r"model 1: velocity has shape \[9, 12\], the first model's is"),
-        (lambda v: v * np.nan, "model 1: velocity must be finite"),
         (lambda v: v / 1000, "model 1: velocity = 1.* must be in m/s"),
     ],
 )
@@ -462,30 +423,3 @@ def test_a_reader_survives_a_fork_and_a_pickle(whole, opened):
         assert os.waitpid(child, 0)[1] == 0
         with pickle.loads(pickle.dumps(reader)) as copied:
             np.testing.assert_array_equal(copied.read_velocity([2]), expected)
-
-
-@pytest.mark.parametrize(
-    ("preset", "settings"),
-    [
-        *((name, ()) for name in ("quickstart", "tomography", "openfwi", "salt")),
-        ("", ("velocity.families=mixture", "velocity.faults=[12, 12]", "velocity.folds=[12, 12]")),
-        ("", ("velocity.layers=[100, 100]", "velocity.layer_thickness=[1, 20]")),
-        ("", ("velocity.families=salt", "velocity.salt_bodies=[2, 2]")),
-    ],
-)
-def test_there_is_room_for_the_text_of_every_model(preset, settings):
-    from seistomo.velocity.families import draw_earth
-
-    drawn = DrawnModels(load_config(preset, [*settings]))
-    texts = [json.dumps(draw_earth(drawn.config, 0, i)[2]) for i in range(15)]
-    assert max(map(len, texts)) < drawn.widths["parameters"]
-
-
-def test_a_summary_needs_neither_torch_nor_the_simulator(whole):
-    code = (
-        "import sys\nfrom seistomo.dataset.describe import describe_dataset\n"
-        f"describe_dataset({str(whole)!r})\n"
-        "print('torch' in sys.modules, 'deepwave' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "False"]

@@ -29,9 +29,7 @@ def test_order_depends_on_seed_and_epoch_alone():
         (24, 8, None, [8, 8, 8]),
         (25, 8, None, [7, 6, 6, 6]),
         (23, 8, 9, [8, 8, 7]),
-        (3, 1, None, [1, 1, 1]),
         (25, 8, 2, [8, 8]),
-        (60, 1, 10, [1] * 10),
     ],
 )
 def test_batches_are_drawn_without_replacement(samples, batch_size, batches, sizes):
@@ -45,7 +43,6 @@ def test_batches_are_drawn_without_replacement(samples, batch_size, batches, siz
 @pytest.mark.parametrize(
     ("epochs", "doublings", "sizes"),
     [
-        (6, 0, [10] * 6),
         (6, 2, [10, 10, 20, 20, 40, 40]),
         (7, 2, [10, 10, 10, 20, 20, 40, 40]),
         # No larger than the split, and steps are left out where there are too few epochs.

@@ -114,18 +114,6 @@ def test_batches_hold_what_was_recorded_changed_then_scaled(
         assert np.array_equal(shown, np.arange(30))
 
 
-def test_float16_keeps_what_was_recorded_in_range(make_dataset, samples_of, arrays):
-    path = make_dataset(gathers=arrays[1] * 1e6)
-    with open_dataset(path) as data:
-        halved, exact = (
-            samples_of(data, NOISE, "training.gather_type=float16"),
-            samples_of(data, NOISE),
-        )
-        assert halved.needed_bytes() < 0.7 * exact.needed_bytes()
-        taken = [next(all_parts(held.epoch(0, [np.arange(5)])))[0] for held in (halved, exact)]
-    torch.testing.assert_close(*taken, atol=0.01, rtol=0.01)
-
-
 def test_a_batch_is_there_before_its_samples_and_the_next_is_read(dataset, samples_of, monkeypatch):
     groups = np.array_split(np.random.default_rng(0).permutation(30), 6)
     with open_dataset(dataset) as data:
@@ -231,15 +219,6 @@ def test_noise_is_that_of_evaluation(gathers, dead, monkeypatch):
         np.testing.assert_allclose(noisy[row], expected, atol=1e-6)
 
 
-def test_noise_is_white_and_another_for_each_sample(gathers):
-    noise = Corruption((7.0, 7.0), None, seed=1, epoch=2)(gathers, SAMPLES) - gathers
-    unit = noise / noise.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-    assert unit.mean(dim=(1, 2, 3)).abs().max() < 0.05
-    assert (unit[..., 1:] * unit[..., :-1]).mean(dim=(1, 2, 3)).abs().max() < 0.05
-    assert (unit[0] * unit[1]).mean().abs() < 0.05
-    assert (unit.pow(4).mean(dim=(1, 2, 3)) - 3).abs().max() < 0.4  # Normal.
-
-
 def test_traces_are_silenced_as_in_evaluation_and_stay_silent(gathers):
     gathers[:, 1, 3] = 0
     noisy = Corruption((0.0, 0.0), None, seed=1, epoch=2)(gathers, SAMPLES)
@@ -300,28 +279,19 @@ def test_an_objective_sees_the_same_batch_in_every_evaluation(dataset, samples_o
             assert float(objective.loss()) == float(objective.loss())
 
 
-def test_validation_is_not_spoiled_and_resuming_has_the_same_bits(dataset, make_config, tmp_path):
+def test_validation_is_not_spoiled(dataset, make_config, tmp_path):
     still = ["optimizer.name=sgd", "optimizer.learning_rate=1e-30", "training.epochs=1"]
     plain = train(make_config(*still), dataset, tmp_path / "plain")
     spoiled = train(make_config(*still, NOISE, DEAD), dataset, tmp_path / "spoiled")
     assert spoiled.last["validation_loss"] == plain.last["validation_loss"]
     assert spoiled.last["train_loss"] != plain.last["train_loss"]
-    overrides = NOISE, DEAD, MIRROR
-    train(make_config(*overrides, "training.epochs=1"), dataset, tmp_path / "run")
-    train(make_config(*overrides, "training.epochs=2"), dataset, tmp_path / "run", resume=True)
-    train(make_config(*overrides, "training.epochs=2"), dataset, tmp_path / "whole")
-    one, other = (load_run(tmp_path / run, "last").network for run in ("run", "whole"))
-    for a, b in zip(one.parameters(), other.parameters(), strict=True):
-        assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
         ("training.noise_snr=[20.0, 10.0]", "low not above high"),
-        ("training.noise_snr=[nan, 10.0]", "training.noise_snr"),
         ("training.dead_traces=[0.0, 1.0]", "training.dead_traces"),
-        ("training.dead_traces=0.1", "training.dead_traces"),
     ],
 )
 def test_ranges_that_cannot_be_are_refused(override, message):
@@ -375,14 +345,8 @@ def test_a_survey_that_is_not_symmetric_is_refused(make_config, arrays, tmp_path
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        ["network.name=unet", "network.latent=8", "network.output_coarsening=2", NOISE],
-        ["training.mute=top", "training.gather_scaling=gain", "training.averaging=ema"],
-    ],
-)
-def test_prediction_averages_both_sides_when_asked(make_config, arrays, tmp_path, overrides):
+def test_prediction_averages_both_sides_when_asked(make_config, arrays, tmp_path):
+    overrides = ["training.mute=top", "training.gather_scaling=gain", "training.averaging=ema"]
     config = make_config(
         "training.epochs=1", "evaluation.mirror=true", "survey.time_step=0.02", "survey.delay=0.0",
         *overrides,

@@ -13,7 +13,6 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from seistomo.config import LoopConfig
-from seistomo.config.schema import first_difference
 from seistomo.errors import DiskFullError, InputError, TrainingDivergedError
 from seistomo.training import Method, Problem, TensorSamples, directory, fit
 from seistomo.training.checkpoint import Checkpoint, load_checkpoint
@@ -145,16 +144,12 @@ def test_a_run_that_was_left_goes_on_with_the_same_bits(method, tmp_path):
     ("owner", "name", "call", "every"),
     [
         (BatchObjective, "__call__", 2, 1),
-        (BatchObjective, "__call__", 9, 1),
         (BatchObjective, "__call__", 9, 0),
         (Toy, "scores", 2, 2),
         (Checkpoint, "save", 3, 0),
-        (Checkpoint, "save", 4, 0),
         (Checkpoint, "save", 4, 2),
         (LOOP, "write_history", 2, 0),
-        (LOOP, "write_metrics", 2, 2),
         (directory.Path, "mkdir", 2, 0),
-        (directory, "write_text", 1, 0),
         (TensorSamples, "to", 1, 0),
     ],
 )
@@ -272,10 +267,7 @@ def test_divergence_keeps_the_last_good_checkpoint(tmp_path):
     [
         (Method("a", "adam", 0.06), "optimizer.learning_rate = 0.06"),
         (Method("a", "adam", 0.05, training={"batch_size": 9}), "training.batch_size = 9"),
-        (Method("a", "adam", 0.05, {"amsgrad": True}), "optimizer.options.amsgrad = True"),
         (Method("a", "adam", 0.05, training={"epochs": 2}), "training.epochs = 2"),
-        (Method("a", "adam", training={"batch_sise": 9}), "training.batch_sise"),
-        (Method("a", "adamm"), "did you mean adam?"),
         (Method("a", "adam", 0.05, training={"batch_size": 41}), "training.batch_size = 41"),
     ],
 )
@@ -362,9 +354,8 @@ def test_two_processes_do_not_share_a_run(tmp_path):
     fit(Toy(), ADAM, 0, tmp_path / "run", stop=second)
 
 
-@named
-def test_a_full_disk_is_told_and_keeps_the_last_checkpoint(method, tmp_path):
-    run = tmp_path / "run"
+def test_a_full_disk_is_told_and_keeps_the_last_checkpoint(tmp_path):
+    method, run = SQGN, tmp_path / "run"
     fit(Toy(), method, 0, run, stop=lambda history: True)
     before = bytes_of(run)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -410,7 +401,7 @@ class Scarce(nn.Linear):
         return super().forward(inputs)
 
 
-@pytest.mark.parametrize("method", [ADAM, SQGN, SGN], ids=lambda method: method.name)
+@pytest.mark.parametrize("method", [ADAM, SGN], ids=lambda method: method.name)
 def test_too_little_memory_halves_the_micro_batch(method, tmp_path, capsys, monkeypatch):
     class Large(Toy):
         def network(self, generator):
@@ -444,11 +435,3 @@ def test_optimizers_of_ones_own(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.optim, "Silent", Silent, raising=False)
     with pytest.raises(InputError, match="returned no loss"):
         fit(Toy(), Method("a", "torch.optim.Silent", 0.1), 0, tmp_path / "other")
-
-
-def test_first_difference():
-    one = {"a": {"x": 1, "y": [1, 2]}, "b": {"z": 0.1}}
-    assert first_difference(one, one) is None
-    assert first_difference({**one, "b": {"z": 0.2}}, one) == ("b.z", 0.2, 0.1)
-    assert first_difference({"a": {"y": [1, 2]}, "b": {"z": 1}}, one) == ("a.x", None, 1)
-    assert first_difference({"a": {"y": [1, 2]}, "b": {}}, one, {"a.x", "b"}) is None

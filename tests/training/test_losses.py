@@ -106,17 +106,6 @@ def objectives():
     )
 
 
-def test_published_loss_is_known_beside_what_is_minimized(objectives):
-    structural, plain = objectives
-    published = float(plain.loss())
-    assert float(structural()) > published * 1.01
-    # That before the first step, however often the closure is called.
-    with torch.no_grad():
-        structural.model.dense.bias.add_(1)
-    structural()
-    assert float(structural.reported_loss()) == pytest.approx(published)
-
-
 def test_curvature_is_refused(objectives):
     structural, plain = objectives
     vector = [torch.ones_like(p) for p in structural.model.parameters()]
@@ -128,7 +117,7 @@ def test_curvature_is_refused(objectives):
         structural.hessian_product(vector)
 
 
-@pytest.mark.parametrize("name", ["sqgn", "sgn", "seistomo.optim.SQGN"])
+@pytest.mark.parametrize("name", ["sgn", "seistomo.optim.SQGN"])
 def test_optimizers_with_curvature_are_refused_before_anything_is_written(
     dataset, make_config, tmp_path, name
 ):
@@ -143,7 +132,7 @@ def rows(run):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("name", ["adam", "svrg", "torch.optim.RMSprop"])
+@pytest.mark.parametrize("name", ["adam", "svrg"])
 def test_history_holds_the_published_loss(dataset, make_config, tmp_path, name):
     """The first batch is measured at the same weights, whatever is minimized."""
     settings = [f"optimizer.name={name}", "training.epochs=1", "training.batch_size=30"]

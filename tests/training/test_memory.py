@@ -20,7 +20,6 @@ from seistomo.training.memory import (
     free_memory,
     memory_for_samples,
     optimizer_vectors,
-    saved_bytes,
     step_memory,
 )
 
@@ -32,25 +31,13 @@ def network():
     return TomographyNetwork((9, 48, 64), (30, 30), (8, 8), ((3, 3, 3),) * 2, ((1, 2, 2),) * 2)
 
 
-def test_what_backward_needs_is_counted(network):
-    # At least the outputs of both convolutions.
-    assert saved_bytes(network) >= 4 * 8 * 9 * (48 * 64 + 24 * 32)
-    gradient, product, hessian = (
-        step_memory(network, "mine", Vectors(2, 3, ("gradient", kind)), CPU, 100).sample
-        for kind in ("gradient", "Gauss-Newton product", "Hessian product")
-    )
-    assert 2 * 4 * network.largest_activation < gradient < product < hessian
-
-
 @pytest.mark.parametrize(
     ("name", "options"),
     [
         ("adam", {}),
-        ("sgd", {"momentum": 0.9}),
         ("svrg", {"full_gradient_interval": 2}),
         ("sqgn", {"history": 5, "full_gradient_interval": "epoch"}),
         ("sqgn", {"history": 4, "full_gradient_interval": "never", "curvature": "hessian"}),
-        ("sgn", {"momentum": 0.5}),
     ],
 )
 def test_state_is_what_the_optimizers_hold(name, options, dataset, make_config, tmp_path):
@@ -94,13 +81,6 @@ def count(value):
     if isinstance(value, list | tuple):
         return sum(map(count, value))
     return 0
-
-
-def test_an_unknown_optimizer_is_taken_for_adam(network):
-    optimizer = torch.optim.Adagrad([torch.nn.Parameter(torch.zeros(3))])
-    found = optimizer_vectors(optimizer, {}, 4)
-    assert (found.state, found.known) == (2, False)
-    assert "taken for Adam" in step_memory(network, "adagrad", found, CPU, 10).table(1, 8.0)
 
 
 def test_a_limit_lowers_the_micro_batch(network):

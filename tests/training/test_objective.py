@@ -8,7 +8,7 @@ from seistomo.networks import build_network
 from seistomo.optim import ModelObjective
 from seistomo.training import TensorSamples
 from seistomo.training.losses import squared_error
-from seistomo.training.objective import BatchObjective, micro_batch_size
+from seistomo.training.objective import BatchObjective
 
 
 @pytest.mark.parametrize("micro_batch", [0, 1, 4, 100])
@@ -37,11 +37,3 @@ def test_micro_batches_give_the_whole_batch(micro_batch, make_config):
         expected = float(squared_error(network(gathers[few]), velocity[few]))
     assert float(objective.loss(samples=few)) == pytest.approx(expected, rel=1e-6)
     assert (objective.batch_size, objective.sample_count) == (11, 11)
-
-
-def test_micro_batch_size_goes_by_the_largest_layer():
-    cpu = torch.device("cpu")
-    assert micro_batch_size(5, 10**9, cpu) == 5
-    assert micro_batch_size(0, 2**20, cpu) == 8
-    assert micro_batch_size(0, 10**9, cpu) == 1
-    assert micro_batch_size(0, 2**20, torch.device("cuda")) == 256

@@ -42,8 +42,7 @@ def assert_same_runs(one, other):
     "overrides",
     [
         ["training.cache_memory=0.0", "training.micro_batch=3"],
-        ["training.averaging=ema", "training.noise_snr=[5.0, 20.0]"],
-        ["training.averaging=tail", "training.averaging_epochs=2", 'training.loss="mse+ssim"'],
+        ["training.averaging=ema", "training.noise_snr=[5.0, 20.0]", "training.mirror=true"],
         ["optimizer.name=sqgn", "optimizer.learning_rate=0.1", EPOCH],
     ],
 )

@@ -31,20 +31,6 @@ def test_prediction_does_not_depend_on_its_company(run_dir, arrays):
         np.testing.assert_allclose(run.predict(arrays[1][[row]])[0], together[row], rtol=1e-5)
 
 
-def test_run_carries_what_evaluation_needs(run_dir, arrays, dataset):
-    run = load_run(run_dir, "last", "cpu")
-    assert run.config.velocity.shape == (12, 14)
-    assert [row["epoch"] for row in run.history] == [1, 2]
-    assert run.normalization.mean_velocity.shape == (12, 14)
-    assert not run.network.training
-
-
-def test_loading_leaves_the_random_state_alone(run_dir):
-    before = torch.get_rng_state()
-    load_run(run_dir, device="cpu")
-    assert torch.equal(before, torch.get_rng_state())
-
-
 def test_scored_as_trained(run_dir, dataset, make_config, capsys):
     run = load_run(run_dir, "last", "cpu")
     with open_dataset(dataset) as data:
@@ -62,10 +48,9 @@ def test_scored_as_trained(run_dir, dataset, make_config, capsys):
     assert "predicts in float32" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 8, 19), (3, 8, 20), (1, 2, 3, 8, 20)])
-def test_other_surveys_are_refused(run_dir, shape):
+def test_other_surveys_are_refused(run_dir):
     with pytest.raises(InputError, match=r"was trained for \[sample, 3, 8, 20\]"):
-        load_run(run_dir, device="cpu").predict(np.zeros(shape, dtype=np.float32))
+        load_run(run_dir, device="cpu").predict(np.zeros((2, 3, 8, 19), dtype=np.float32))
 
 
 def test_missing_and_damaged_runs_are_told_in_one_line(run_dir, tmp_path):
