@@ -20,10 +20,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 def choose_device(name: str, field: str = "device") -> torch.device:
     """Return the device called auto (CUDA where there is one), cpu, cuda or cuda:N.
 
-    Raises
-    ------
-    InputError
-        If it does not exist here; ``field`` is what asks for it.
+    ``field`` is what asks for it, in refusals of one that is not here.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -44,11 +41,7 @@ def choose_device(name: str, field: str = "device") -> torch.device:
 def check_precision(precision: str, device: torch.device, field: str) -> None:
     """Refuse a ``training.precision`` that the device does not compute in.
 
-    Raises
-    ------
-    InputError
-        For anything but float32 on a CPU, TF32 on an older GPU, and bfloat16 on one that only
-        emulates it; ``field`` is what asks for it.
+    On a CPU all but float32, TF32 on an older GPU, bfloat16 on one that only emulates it.
     """
     if precision == "float32":
         return

@@ -21,16 +21,10 @@ _OLD = ".old"
 def written_whole(path: str | Path) -> Iterator[Path]:
     """Give a path to write to; its file becomes ``path`` if the block ends well.
 
-    On any failure ``path`` is as it was before. Several processes may write the same path: each
-    has a scratch folder of its own beside it, and the last to end wins. What a killed process left
-    is removed by the next one that writes ``path``. A link is written where it points.
-
-    Raises
-    ------
-    DiskFullError
-        If the disk fills up while the block writes.
-    InputError
-        If the folder cannot be made or written.
+    On any failure, a full disk too, ``path`` is as it was before. Several processes may write the
+    same path: each has a scratch folder of its own beside it, and the last to end wins. What a
+    killed process left is removed by the next one that writes ``path``. A link is written where it
+    points.
     """
     with _scratch_beside(path) as (scratch, place):
         yield scratch / place.name
@@ -66,13 +60,7 @@ def folder_written_whole(path: str | Path) -> Iterator[Path]:
 
 
 def link_target(path: str | Path) -> Path:
-    """Return where a path leads once links are followed.
-
-    Raises
-    ------
-    InputError
-        If it is a link to itself.
-    """
+    """Return where a path leads once links are followed; refuse a link to itself."""
     try:
         place = Path(path).resolve()
     except (OSError, RuntimeError):
@@ -83,23 +71,10 @@ def link_target(path: str | Path) -> Path:
 
 
 def require_replaceable(path: Path, overwrite: bool, marks: Sequence[str], what: str) -> None:
-    """Refuse a place where a folder of some kind may not be written.
+    """Refuse a place where a folder of some kind, ``what`` in words, may not be written.
 
-    Parameters
-    ----------
-    path
-        The folder to be; nothing, or an empty folder, may always be replaced.
-    overwrite
-        Whether a folder of the same kind may be, too. Others never are.
-    marks
-        Files that tell the kind from any other folder.
-    what
-        Its name in messages: "an evaluation".
-
-    Raises
-    ------
-    InputError
-        If something is there that may not be replaced.
+    Nothing, or an empty folder, may always be replaced; with ``overwrite`` one of the same kind
+    too, which is told by the files ``marks``.
     """
     if not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
         return

@@ -123,15 +123,7 @@ SplitOption = Annotated[str, typer.Option(help="train, validation, test or all."
 
 
 def overrides(settings: list[str] | None, **named: object) -> list[str]:
-    """Return ``--set`` strings, the options that have a name of their own last.
-
-    Parameters
-    ----------
-    settings
-        What the user gave with ``--set``.
-    named
-        Values by key, ``section__key``; None where the option was left out.
-    """
+    """Return ``--set`` strings: the user's own, then options with a name, by ``section__key``."""
     extra = [
         f"{key.replace('__', '.')}={value!r}".replace("'", '"')
         for key, value in named.items()

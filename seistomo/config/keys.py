@@ -36,13 +36,7 @@ def field_help(key: str) -> str:
 
 
 def keys_text(words: Iterable[str] = ()) -> str:
-    """Describe all keys, or those of some sections, or whose text holds some words.
-
-    Raises
-    ------
-    InputError
-        If there is no such key.
-    """
+    """Describe all keys, or those of some sections, or whose text holds some words."""
     blocks = []
     words = [word.lower().strip("[]") for word in words]
     for section, model in SECTIONS.items():

@@ -44,20 +44,9 @@ def conjugate_gradients(
 ) -> CGResult:
     """Minimize m(x) = gᵀx + ½ xᵀAx for a positive definite A, starting at zero.
 
-    Parameters
-    ----------
-    product
-        v ↦ Av, both [weight].
-    gradient
-        g [weight], finite.
-    max_iterations
-        k_max of Algorithm 2, at least 1.
-    min_iterations
-        Iterations before the tolerance counts. An exact zero ends them all the same.
-    tolerance
-        Stop when max |Ax + g| is at most this (in the gradient's unit), as the authors' code does.
-    inverse_preconditioner
-        Diagonal of M⁻¹ [weight], positive; None: the identity.
+    ``product`` is v ↦ Av, ``gradient`` g, both [weight]; at most k_max (Algorithm 2), at least so
+    many iterations, unless a zero is exact. They stop when max |Ax + g| is at most the tolerance,
+    as the authors' code does. ``inverse_preconditioner``: the diagonal of M⁻¹ [weight], positive.
     """
 
     def solved(r: Tensor) -> Tensor:

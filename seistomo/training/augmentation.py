@@ -91,13 +91,7 @@ def mirror(gathers: Tensor, velocity: Tensor, which: Tensor) -> tuple[Tensor, Te
 
 
 def check_symmetric(data: DatasetReader, key: str = "training.mirror") -> None:
-    """Refuse a survey that is not its own mirror image about the middle of the model.
-
-    Raises
-    ------
-    InputError
-        Naming the setting that asks for mirror images, and what is not symmetric.
-    """
+    """Refuse a survey that is not its own mirror image about the middle of the model."""
     width, survey = float(data.x[0] + data.x[-1]), data.read_survey(0)
     for kind in ("source", "receiver"):
         x, depth = survey[f"{kind}_x"], survey[f"{kind}_depth"]

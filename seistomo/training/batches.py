@@ -43,11 +43,6 @@ def check_interval(
     """Refuse a ``full_gradient_interval`` that epochs of larger batches are too short for.
 
     Its optimizer would refuse it too, but not before that epoch.
-
-    Raises
-    ------
-    InputError
-        Naming the first epoch whose batches the interval does not divide.
     """
     name = "full_gradient_interval"
     interval = options_in_effect(optimizer, options).get(name)

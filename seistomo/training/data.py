@@ -41,20 +41,10 @@ Rows = NDArray[np.int64]
 class GatherSamples:
     """The samples of one split; see `seistomo.training.problem.Samples`.
 
-    Parameters
-    ----------
-    data, indices
-        The data set, and the split's samples in it, int64 [sample], rising.
-    normalization
-        How they are scaled.
-    processes
-        The processes that share each batch.
-    memory
-        Bytes in which samples may be kept, on the "device" and for a GPU on the "host" beside it;
-        what is taken of them is subtracted.
-    settings
-        Those of training, where samples are mirrored, noisy or short of traces anew each epoch.
-        Gathers are then kept as recorded and scaled at each use: what changes them comes first.
+    ``indices`` are the split's rows in the data set, rising; ``memory`` has the bytes in which they
+    may be kept, on the "device" and for a GPU on the "host" beside it: what is taken is subtracted.
+    With ``settings``, of training, samples may change anew each epoch; gathers are then kept as
+    recorded and scaled at each use: what changes them comes first.
     """
 
     def __init__(
@@ -205,16 +195,8 @@ class GatherSamples:
 class GatherEpoch:
     """One epoch over `GatherSamples`; see `seistomo.training.problem.Epoch`.
 
-    Parameters
-    ----------
-    held
-        The samples.
-    groups
-        Rows of the split that make each batch.
-    mirrored
-        Which of the split's samples are mirrored, bool [sample]; None: none.
-    corruption
-        Noise and dead traces; None: none.
+    ``groups`` are the rows of the split that make each batch, ``mirrored`` says which of its
+    samples are, bool [sample].
     """
 
     def __init__(
@@ -316,15 +298,7 @@ class ReadBatch:
 
 
 class SharedRanks(Ranks):
-    """Ranks of which each takes the samples that it holds.
-
-    Parameters
-    ----------
-    samples
-        Numbers of the training set's samples, rising, int64 [sample].
-    owners
-        Rank that holds each, int64 [sample].
-    """
+    """Ranks of which each takes the samples, by their rising numbers, that it owns."""
 
     def __init__(self, samples: Tensor, owners: np.ndarray):
         super().__init__()

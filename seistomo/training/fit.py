@@ -509,13 +509,7 @@ class _Training:
 
 
 def effective_settings(problem: Problem, method: Method, seed: int) -> LoopConfig:
-    """Return the problem's settings with what the method changes.
-
-    Raises
-    ------
-    InputError
-        Naming the method's key that cannot be.
-    """
+    """Return the problem's settings with what the method changes."""
     values = {**problem.settings.model_dump(), **method.training, "seed": seed}
     try:
         return type(problem.settings)(**values)

@@ -85,13 +85,7 @@ def write_metrics(path: Path, result: RunResult) -> None:
 
 
 def read_history(path: Path) -> list[Row]:
-    """Return the rows of ``history.csv``; none where there is no such file.
-
-    Raises
-    ------
-    ValueError
-        For anything but numbers in its columns.
-    """
+    """Return the rows of ``history.csv``, none without one; ValueError for what are no numbers."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:

@@ -61,12 +61,7 @@ class StepMemory:
         """Return how many samples, at most as asked, to forward at once within a limit, GiB.
 
         It depends on the configuration and the kind of device alone, not on the machine's state,
-        so that a run can be repeated.
-
-        Raises
-        ------
-        InputError
-            If not even one fits; ``name`` is the optimizer's.
+        so that a run can be repeated. ``name`` is the optimizer's, for the refusal.
         """
         for at_once in range(min(asked, self.share), 0, -1):
             if self.total(at_once) <= limit * GIB:
@@ -122,22 +117,10 @@ def step_memory(
     read_ahead: int = 0,
     averages: int = 0,
 ) -> StepMemory:
-    """Return what a step takes.
+    """Return what a step takes of a network with ``gather_shape`` and ``largest_activation``.
 
-    Parameters
-    ----------
-    network
-        With ``gather_shape`` and ``largest_activation``.
-    name, vectors
-        The optimizer, and what it holds.
-    device
-        Where it computes.
-    share
-        Samples of a batch that fall to this process.
-    read_ahead
-        Bytes of samples that are read ahead.
-    averages
-        Numbers a weight for its average.
+    ``share`` samples of a batch fall to this process; ``read_ahead`` are bytes, ``averages``
+    numbers a weight.
     """
     one = sum(4 * parameter.numel() for parameter in network.parameters())
     taken_for = "" if vectors.known else ", taken for Adam"
@@ -181,16 +164,8 @@ def memory_for_samples(
 ) -> dict[str, int]:
     """Return the bytes in which scaled samples may be kept, on the device and on its host.
 
-    Parameters
-    ----------
-    asked
-        GiB on the device; None: on a CPU half of what is free, on a GPU what a step leaves free.
-    device
-        Where the network computes.
-    neighbours
-        Processes that share this machine.
-    step
-        Bytes that a step takes, of which weights are there already.
+    ``asked`` is in GiB; None: on a CPU half of what is free, on a GPU what a ``step``, whose
+    weights are there already, leaves free. ``neighbours`` processes share this machine.
     """
     host = free_memory() // 2 // neighbours
     if device.type != "cuda":

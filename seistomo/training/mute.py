@@ -61,13 +61,7 @@ class Mute:
 
 
 def mute_of(data: DatasetReader, config: TrainingConfig) -> Mute | None:
-    """Return the mute that the section ``[training]`` asks for, or None.
-
-    Raises
-    ------
-    InputError
-        If the data set does not know its wavelet, or nothing of the gathers would be left.
-    """
+    """Return the mute that the section ``[training]`` asks for, or None."""
     if config.mute == "none":
         return None
     if not data.wavelet.any():

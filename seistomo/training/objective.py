@@ -182,13 +182,7 @@ class _Linearization:
 
 
 def require_convex(loss: Loss, optimizer: str = "this optimizer") -> None:
-    """Refuse a loss that says it is not convex in the outputs.
-
-    Raises
-    ------
-    InputError
-        Because the curvature that an optimizer asks for is not defined.
-    """
+    """Refuse a loss that says it is not convex in the outputs."""
     if not getattr(loss, "convex", True):
         raise InputError(
             f"training.loss: is not convex in the outputs, and {optimizer} needs"

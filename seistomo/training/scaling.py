@@ -168,13 +168,7 @@ _learnt: dict[tuple, Normalization] = {}
 
 
 def learn_normalization(data: DatasetReader, config: TrainingConfig) -> Normalization:
-    """Learn the scalings from the training split, in one or two passes of bounded memory.
-
-    Raises
-    ------
-    InputError
-        If the training data are not finite, do not differ, or lie where the outputs cannot.
-    """
+    """Learn the scalings from the training split, in one or two passes of bounded memory."""
     # Runs of one process on one data set learn the same: passes over large ones take minutes.
     settings = config.model_dump_json(include=_MATTER)
     key = (str(data.path), data.path.stat().st_mtime_ns, data.identity, settings)

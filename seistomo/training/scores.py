@@ -16,17 +16,9 @@ K1, K2 = 0.01, 0.03
 
 
 def mean_squared_error(prediction: Tensor, reference: Tensor) -> Tensor:
-    """Return each sample's mean squared error over its pixels, in float64.
+    """Return each sample's mean squared error, float64 [sample], of velocity [sample, depth, x].
 
-    Parameters
-    ----------
-    prediction, reference
-        Velocity [sample, depth, x], m/s: tensors, or arrays, which give an array.
-
-    Returns
-    -------
-    Tensor
-        float64 [sample], (m/s)².
+    Tensors, or arrays, which give an array.
     """
     if isinstance(prediction, np.ndarray):
         return mean_squared_error(*_tensors(prediction, reference)).numpy()
@@ -37,26 +29,10 @@ def structural_similarity(prediction: Tensor, reference: Tensor, data_range: flo
     """Return each sample's structural similarity index (Wang et al. 2004), differentiable.
 
     That of scikit-image with Gaussian windows of 1.5 pixels and population covariances: the mean
-    over those windows that lie within the model.
-
-    Parameters
-    ----------
-    prediction, reference
-        Velocity [sample, depth, x], at least 11 by 11 nodes, in any unit whose zero is 0 m/s:
-        tensors of any type, or arrays, which give a float64 array.
-    data_range
-        ``velocity.maximum - velocity.minimum`` of the configuration in the same unit; never
-        observed extremes, which would make scores of different samples incomparable.
-
-    Returns
-    -------
-    Tensor
-        [sample], at most 1.
-
-    Raises
-    ------
-    InputError
-        If the models are smaller than the window.
+    over those windows that lie within the model. Velocity is [sample, depth, x], at least 11 by 11
+    nodes, in any unit whose zero is 0 m/s: tensors, or arrays, which give a float64 array.
+    ``data_range`` is the configuration's ``velocity.maximum - velocity.minimum`` in that unit;
+    never observed extremes, which would make scores of different samples incomparable.
     """
     if min(prediction.shape[1:]) < 2 * RADIUS + 1:
         raise InputError(

@@ -266,11 +266,7 @@ class TomographyProblem(Problem):
 def config_for(config: Config, data: DatasetReader) -> Config:
     """Return the run's configuration: what describes data is the data set's own.
 
-    Raises
-    ------
-    InputError
-        If ``config`` states a setting of the data that is not the data set's, or the data set's
-        do not go with its other settings.
+    A setting of the data that the configuration states otherwise is refused.
     """
     for section in DATA_SECTIONS:
         _require_same(section, getattr(config, section), data)

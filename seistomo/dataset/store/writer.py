@@ -242,11 +242,6 @@ def pack_sample(
 
     ``others`` are seed, split, dead_trace and the positions of the survey. Several threads may pack
     samples while one writes.
-
-    Raises
-    ------
-    InputError
-        If an array's shape is not the config's, a value is not finite, or a speed absurd.
     """
     velocity = np.ascontiguousarray(velocity, dtype=np.float32)
     gathers = np.ascontiguousarray(gathers, dtype=np.float32)
