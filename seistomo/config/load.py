@@ -128,7 +128,7 @@ def _build(values: dict[str, Any], overrides: Iterable[str], origin: str) -> Con
     except ValidationError as error:
         if error.errors()[0]["type"] == "json_invalid":
             raise InputError(f"{origin}: {_TOO_DEEP}") from None
-        raise InputError(shortened(f"{origin}: {_first_problem(error)}")) from None
+        raise InputError(shortened(f"{origin}: {first_problem(error)}")) from None
 
 
 def _leave_other_optimizer(values: dict[str, Any], overrides: Sequence[str]) -> None:
@@ -189,14 +189,15 @@ def _refuse_unknown_keys(values: Mapping[str, Any], origin: str) -> None:
                 )
 
 
-def _first_problem(error: ValidationError) -> str:
+def first_problem(error: ValidationError, section: str = "") -> str:
+    """Return in words what is wrong first with some values, of a section or of all."""
     problem = error.errors()[0]
     more = error.error_count() - 1
     tail = f" (and {more} more)" if more else ""
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error" and "=" in message:
         return message + tail
-    key = ".".join(map(str, problem["loc"]))
+    key = ".".join(map(str, [section, *problem["loc"]] if section else problem["loc"]))
     value = problem["input"]
     shown = "" if isinstance(value, BaseModel) else f" = {shortened(repr(value), 80)}"
     first = message[:1].lower() + message[1:]

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from seistomo.config import LoopConfig
+from seistomo.config.load import first_problem
 from seistomo.config.schema import toml_text
 from seistomo.device import (
     check_precision,
@@ -514,11 +515,7 @@ def effective_settings(problem: Problem, method: Method, seed: int) -> LoopConfi
     try:
         return type(problem.settings)(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise InputError(
-            f"method {method.name}: training.{key} = {method.training.get(key)!r}: {first['msg']}"
-        ) from None
+        raise InputError(f"method {method.name}: {first_problem(error, 'training')}") from None
 
 
 def described(problem: Problem, method: Method, settings: LoopConfig) -> dict[str, Any]:

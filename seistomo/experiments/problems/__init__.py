@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from seistomo.config import LoopConfig
-from seistomo.errors import InputError, shortened
+from seistomo.config.load import first_problem
+from seistomo.errors import InputError
 from seistomo.training import score_as_trained
 from seistomo.training.checkpoint import load_checkpoint
 from seistomo.training.history import BEST, CHECKPOINT
@@ -41,7 +42,7 @@ def make_problem(
     try:
         return maker(**options, **{k: v for k, v in arguments.items() if k in known})
     except ValidationError as error:
-        raise InputError(_first_problem(error)) from None
+        raise InputError(first_problem(error, "training")) from None
 
 
 def loop_settings(training: Mapping[str, Any]) -> LoopConfig:
@@ -49,13 +50,7 @@ def loop_settings(training: Mapping[str, Any]) -> LoopConfig:
     try:
         return LoopConfig.model_validate(dict(training))
     except ValidationError as error:
-        raise InputError(_first_problem(error)) from None
-
-
-def _first_problem(error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(map(str, first["loc"]))
-    return f"training.{key} = {shortened(repr(first['input']), 60)}: {first['msg'].lower()}"
+        raise InputError(first_problem(error, "training")) from None
 
 
 def test_scorer(name: str) -> Callable[[Any, Path], dict[str, Any]] | None:
