@@ -231,7 +231,7 @@ def write_page(study: Study, out: Path, command: str, busy: Sequence[str] = ()) 
     if not any(row.records for row in rows):
         return f"{out}: no epoch is done yet; go on with the same command"
     table = page.table()
-    machine = records.read_json(out / "machine.json")
+    machine = records.read_json(out / records.MACHINE)
     text = f"# {study.title}\n\n{table}\n{NOTE}\n\n{''.join(page.notes())}"
     target = page.target()
     if target is not None:

@@ -14,7 +14,7 @@ from seistomo.experiments.study import History, MethodEntry, Study, judged, reac
 from seistomo.files import write_text
 from seistomo.training.history import HISTORY, METRICS, read_history
 
-RUNS, TUNING = "runs", "tuning"
+RUNS, TUNING, MACHINE = "runs", "tuning", "machine.json"
 SCORES, DIVERGED = "scores.json", "diverged.txt"
 STUCK_EPOCHS = 5  # "a few epochs" (Thiele et al. 2021, section 6.1.1)
 STUCK_ACCURACY, CHANCE_LOSS, CHANCE_MARGIN = 0.2, math.log(10), 0.05

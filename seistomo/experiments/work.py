@@ -30,7 +30,6 @@ from seistomo.training.fit import Stop, effective_settings
 from seistomo.training.history import CHECKPOINT
 from seistomo.training.problem import Method
 
-MACHINE = "machine.json"
 # What a stuck run begins anew with: a seed that no repeat has.
 NEXT_SEED = 2**31
 # A run of so many seconds is as long as its first epochs say; see `planned_epochs`.
@@ -124,7 +123,7 @@ class Work:
             problem = self.problem(entry, tuning)
             method, settings = resolved(entry, problem)
             machine = describe_machine(settings.device, settings.threads)
-            records.write_json(self.out / MACHINE, machine)
+            records.write_json(self.out / records.MACHINE, machine)
             say(f"{key}: {entry.label}")
             if budget is not None and epochs == FAR_AWAY and settings.schedule != "constant":
                 # A cosine must know its end. The run begins with one far away, where a cosine is

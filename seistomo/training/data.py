@@ -76,11 +76,10 @@ class GatherSamples:
         if device.type == "cuda":
             cores = (os.cpu_count() or 1) // self.processes.local_count
             self._readers = max(1, min(MOST_READERS, cores))
-        self.place, self.owned = self._choose_place()
-        if self.place != "file":
+        self.place, self.owned, kept = self._choose_place()
+        if kept is not None:
             self._memory[self.place] -= self.needed_bytes(self.owned)
             rows = self.processes.share(len(self)) if self.owned else np.arange(len(self))
-            kept = self.empty(len(rows), device if self.place == "device" else torch.device("cpu"))
             with readers(self._readers) as pool:
                 done = pool.map(self._read, rows.tolist(), *kept)
                 for _ in bar(done, total=len(rows), description="scaling data", leave=False):
@@ -180,16 +179,28 @@ class GatherSamples:
         model = scaling.velocity.scale(self.data.read_velocity([sample])[0])
         velocity.copy_(torch.from_numpy(model))
 
-    def _choose_place(self) -> tuple[str, bool]:
-        """Return where samples are kept, and whether each process keeps its share alone.
+    def _choose_place(self) -> tuple[str, bool, tuple[Tensor, Tensor] | None]:
+        """Return where samples are kept, whether each process keeps its share alone, and tensors.
 
         All processes choose alike: they must deal samples out by one rule.
         """
         for place in ("device", "host"):
             for owned in (False, True) if self.processes.count > 1 else (False,):
-                if self.processes.agree(self.needed_bytes(owned) <= self._memory.get(place, 0)):
-                    return place, owned
-        return "file", False
+                kept = self._allocated(place, owned)
+                if self.processes.agree(kept is not None):
+                    return place, owned, kept
+                del kept
+        return "file", False, None
+
+    def _allocated(self, place: str, owned: bool) -> tuple[Tensor, Tensor] | None:
+        """Return tensors for the samples to keep; None where memory is too small, or not whole."""
+        if self.needed_bytes(owned) > self._memory.get(place, 0):
+            return None
+        count = len(self.processes.share(len(self))) if owned else len(self)
+        try:
+            return self.empty(count, self.device if place == "device" else torch.device("cpu"))
+        except torch.OutOfMemoryError:
+            return None
 
 
 class GatherEpoch:

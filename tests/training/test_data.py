@@ -58,6 +58,20 @@ def all_parts(epoch, size=3):
         yield tuple(map(torch.cat, zip(*parts, strict=True)))
 
 
+def test_samples_are_read_anew_where_memory_is_less_than_was_thought(
+    dataset, samples_of, monkeypatch
+):
+    def refused(*_arguments, **_options):
+        raise torch.OutOfMemoryError("no block is as large")
+
+    with open_dataset(dataset) as data:
+        with monkeypatch.context() as patch:
+            patch.setattr(GatherSamples, "empty", refused)
+            held = samples_of(data)
+        assert (held.place, held.kept) == ("file", None)
+        assert len(list(all_parts(held.epoch(0, [np.arange(5)])))) == 1
+
+
 @pytest.mark.parametrize(
     "overrides",
     [[], ["training.gather_type=float16"], [NOISE, DEAD, MIRROR],
