@@ -263,7 +263,7 @@ class Processes:
                 raise
             if self._end is not None:
                 raise self._error_of(*self._end) from None
-            if not LOST_CONNECTION.search(str(error)):
+            if "CUDA error" in str(error) or not LOST_CONNECTION.search(str(error)):
                 raise
             # Without the place in torch's sources, and its advice.
             reason = re.sub(r"^\[[^\]]*\] *", "", str(error)).split(". ")[0].split("\n")[0]

@@ -196,6 +196,7 @@ def test_processes_that_hang_are_ended(run):
         (dist.DistNetworkError("failed to recv, got 0 bytes"), LostRankError),
         (dist.DistBackendError("ncclRemoteError: a remote process exited"), LostRankError),
         (RuntimeError("CUDA error: device-side assert triggered"), RuntimeError),
+        (RuntimeError("CUDA error: the launch timed out and was terminated"), RuntimeError),
         (torch.AcceleratorError("CUDA error: the launch timed out"), torch.AcceleratorError),
         (torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError),
         (RuntimeError("shapes do not match"), RuntimeError),

@@ -21,7 +21,6 @@ from concurrent.futures import (
     wait,
 )
 from functools import partial
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,12 +75,7 @@ class Pipeline:
     def __enter__(self) -> "Pipeline":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # Calls that are under way cannot be broken off: another Ctrl-C waits for them too.
         with interrupts_held():
             self._pool.shutdown(wait=False, cancel_futures=True)

@@ -11,7 +11,6 @@ import json
 import os
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -72,16 +71,11 @@ class Unfinished:
             # Another process may have made it, and ended, before this one had the lock.
             self._require_free()
         except InputError:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if _is_at(self._handle, self.path) and not _has_rows(self.path):
             # Nothing worth resuming: leave no trace.
             remove_quietly(self.path)

@@ -3,7 +3,6 @@
 import os
 import shutil
 from pathlib import Path
-from types import TracebackType
 
 from filelock import FileLock, Timeout
 
@@ -58,9 +57,7 @@ class RunDirectory:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if not self._leads:
             return
         # An interrupted run can be resumed; one that failed without a checkpoint is of no use.
