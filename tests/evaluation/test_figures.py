@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
-from skimage.color import rgb2lab
 
 from seistomo.errors import InputError
 from seistomo.evaluation import figures
@@ -149,41 +148,8 @@ def test_the_accuracy_axis_is_zoomed_and_stuck_runs_are_counted():
     assert "target" in legend(figure)
 
 
-def test_a_run_that_leaps_up_does_not_flatten_the_others():
-    wild = history() | {"validation_loss": np.array([9e8, 5e8, 4e8, 1e15, np.nan])}
-    figure = figures.curves_figure({"adam": [history(), history()], "sgn": [wild]})
-    assert figure.axes[0].get_ylim()[1] < 100
-
-
-def test_runs_without_validation_or_a_score_are_drawn(tmp_path):
-    record = history(score="other") | {"validation_loss": np.full(5, np.nan)}
-    figure = figures.curves_figure({"run": [record]})
-    assert len(figure.axes) == 2
-    assert "best epoch" not in legend(figure)
-    figures.save(figure, tmp_path / "a.png")
-
-
-def test_histogram_counts_every_sample():
-    random = np.random.default_rng(0)
-    ssim, baseline = random.uniform(0.5, 0.95, 40), random.uniform(0.3, 0.7, 40)
-    figure = figures.ssim_histogram_figure(ssim, baseline)
-    (axes,) = figure.axes
-    assert (axes.get_xlabel()[:4], axes.get_ylabel()) == ("SSIM", "Samples")
-    assert f"prediction, mean {ssim.mean():.2f}" in legend(figure)
-    assert axes.get_xlim()[0] <= baseline.min()
-
-
-def test_error_against_depth_points_down():
-    rmse = {name: np.linspace(50, 300, 20) for name in ("prediction", "baseline", "oracle_1d")}
-    (axes,) = figures.rmse_depth_figure(rmse, DEPTH).axes
-    assert axes.get_ylim() == (DEPTH[-1], DEPTH[0])
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("RMSE (m/s)", "Depth (m)")
-    np.testing.assert_array_equal(points(axes.lines[0]), [rmse["prediction"], DEPTH])
-
-
-@pytest.mark.parametrize("family", ["salt", "a name longer than its model is wide"])
-def test_models_share_one_scale_show_the_survey_and_their_titles_do_not_touch(models, family):
-    labels = [f"{n}: {family}" for n in range(12)]
+def test_models_share_one_scale_show_the_survey_and_their_titles_do_not_touch(models):
+    labels = [f"{n}: a name longer than its model is wide" for n in range(12)]
     figure = figures.models_figure(models[:12], DEPTH, X, labels, [SURVEY] * 12, (1450, 4650))
     panels = sections(figure)
     assert {axes.images[0].get_clim() for axes in panels} == {(1450, 4650)}
@@ -196,14 +162,6 @@ def test_models_share_one_scale_show_the_survey_and_their_titles_do_not_touch(mo
     assert all(axes.get_title().startswith(f"{n}: ") for n, axes in enumerate(panels))
     boxes = [axes.title.get_window_extent() for axes in panels[:4]]
     assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
-
-
-@pytest.mark.parametrize("shape", [(12, 60), (60, 12)])
-def test_models_of_any_shape_can_be_saved(tmp_path, shape):
-    models = np.random.default_rng(0).uniform(1500, 4500, (4, *shape)).astype(np.float32)
-    depth, x = (np.arange(count) * 10.0 for count in shape)
-    figure = figures.models_figure(models, depth, x, list("abcd"))
-    assert figures.save(figure, tmp_path / "wide.png").stat().st_size > 1000
 
 
 def test_frames_stand_around_the_nodes_of_their_pieces():
@@ -249,13 +207,6 @@ def test_gain_lifts_late_arrivals_and_leaves_silence():
     assert not with_gain(0 * record).any()
 
 
-def test_receivers_out_of_order_are_drawn_in_place():
-    order = np.array([3, 1, 0, 2, 7, 6, 5, 4])
-    survey = SURVEY | {"receiver_x": SURVEY["receiver_x"][order]}
-    figure = figures.gathers_figure(RECORDS[:, :, order], TIME, [survey], [""], [0])
-    np.testing.assert_array_equal(shots(figure)[0][1].get_array(), RECORDS[0, 0].T)
-
-
 def test_the_overview_and_a_dry_runs_sheet_hold_models_shots_and_the_wavelet(models, tmp_path):
     labels, surveys = ["0: a", "1: b"], [SURVEY] * 2
     given = (models[:2], DEPTH, X, labels, surveys, RECORDS[0])
@@ -278,20 +229,10 @@ def test_the_overview_and_a_dry_runs_sheet_hold_models_shots_and_the_wavelet(mod
     np.testing.assert_allclose(strength, expected, atol=5e-3)
 
 
-def test_velocity_map_has_even_steps_and_dark_ends():
-    lab = rgb2lab(style.VELOCITY_MAP(np.arange(256))[None, :, :3])[0]
-    steps = np.linalg.norm(np.diff(lab, axis=0), axis=1)
-    assert 0.75 * np.median(steps) < steps.min() <= steps.max() < 1.25 * np.median(steps)
-    lightness = lab[:, 0]
-    assert (lightness[0] < 20, lightness[-1] < 40) == (True, True)
-    assert np.count_nonzero(np.diff(np.sign(np.diff(lightness)))) == 1
-
-
-@pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
-def test_saved_figures_are_the_same_whatever_the_users_settings(tmp_path, suffix):
+def test_saved_figures_are_the_same_whatever_the_users_settings(tmp_path):
     def draw(name):
         figure = figures.rmse_depth_figure({"prediction": np.linspace(50, 300, 20)}, DEPTH)
-        return figures.save(figure, tmp_path / (name + suffix)).read_bytes()
+        return figures.save(figure, tmp_path / f"{name}.png").read_bytes()
 
     plain = draw("plain")
     with mpl.rc_context({"font.size": 30, "image.origin": "lower", "savefig.dpi": 10}):

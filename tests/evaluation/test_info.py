@@ -6,10 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from seistomo.dataset import write_predictions
 from seistomo.errors import InputError
 from seistomo.evaluation import evaluate, predict
-from seistomo.evaluation.info import describe, run_history, scientific
+from seistomo.evaluation.info import describe, run_history
 from seistomo.training import train
 
 
@@ -44,14 +43,6 @@ def test_data_evaluation_and_predictions_are_described(fake_run, run_dir, data_p
         assert words in text
 
 
-def test_predictions_of_unknown_origin_are_described(tmp_path):
-    velocity, axis = np.full((1, 2, 3), 2000, np.float32), np.arange(3.0)
-    write_predictions(tmp_path / "p.h5", velocity, np.arange(1), axis[:2], axis, {})
-    text = describe(tmp_path / "p.h5")
-    assert "1, 2 x 3 nodes" in text
-    assert "unknown" in text
-
-
 def test_what_is_not_ours_is_refused(run_dir, tmp_path):
     (tmp_path / "text.txt").write_text("no")
     for path, message in ((tmp_path / "gone", "no such file"), (tmp_path / "text.txt", "HDF5")):
@@ -65,11 +56,7 @@ def test_what_is_not_ours_is_refused(run_dir, tmp_path):
     ("text", "message"),
     [
         ("epoch,seconds,train_loss,validation_loss,mse,ssim\n", "no epoch is finished"),
-        ("epoch,seconds\n1,2\n", "damaged"),
         ("epoch,seconds,train_loss,validation_loss,mse,ssim\n1,2,x,4,5,6\n", "damaged"),
-        ("epoch,seconds,train_loss,validation_loss,mse,ssim\n1,2\n", "damaged"),
-        ("epoch,seconds,train_loss,validation_loss\n1,2,3,4,5\n", "damaged"),
-        ("\xff\xfe\x00", "damaged"),
         (None, "not a run"),
     ],
 )
@@ -80,10 +67,3 @@ def test_histories_that_tell_nothing_are_refused(run_dir, text, message):
         (run_dir / "history.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match=message):
         run_history(run_dir)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(8.5e8, "8.50·10⁸"), (1.0, "1.00·10⁰"), (0.012, "1.20·10⁻²")]
-)
-def test_numbers_with_powers_of_ten(value, text):
-    assert scientific(value) == text

@@ -137,43 +137,6 @@ def test_a_single_sample_is_never_clear(models):
     assert any("Only 1 sample" in caution for caution in verdict.cautions)
 
 
-@pytest.mark.parametrize(
-    ("found", "words"),
-    [
-        (0.0, "No salt is found"),
-        (0.1, "Most of the salt is missed"),
-        (0.5, "Salt is found roughly"),
-    ],
-)
-def test_words_fit_the_salt_that_is_found(models, found, words):
-    prediction = models.copy()
-    for model in prediction:
-        rows, columns = np.nonzero(model > 4000)
-        missed = slice(round(found * len(rows)), None)
-        model[rows[missed], columns[missed]] = 2500
-    sentence = verdict_of(prediction, models).details[2]
-    assert sentence.startswith(words)
-    salted = (models > 4000).any(axis=(1, 2)).sum()
-    assert f"in {0 if found else salted} none at all" in sentence
-
-
-@pytest.mark.parametrize(
-    ("request_", "words"),
-    [
-        ({"split": "train"}, "trained on"),
-        ({"split": "validation"}, "chosen on these samples"),
-        ({"noise_snr": 3.0}, "3 dB"),
-        ({"dead_traces": 0.25}, "25%"),
-        ({"trained_on_this_data": False}, "another data set"),
-        ({"differences": ["survey.x differs"]}, "survey.x differs"),
-        ({}, "same simulator"),
-    ],
-)
-def test_cautions(models, request_, words):
-    verdict = verdict_of(models + 5, models, **request_)
-    assert any(words in caution for caution in verdict.cautions)
-
-
 def test_examples_are_best_median_worst_and_one_with_salt_once_each():
     ssim = np.array([0.5, 0.9, 0.1, 0.7, 0.6])
     iou = np.array([0.3, np.nan, 0.8, np.nan, 0.1])

@@ -13,7 +13,6 @@ from seistomo.evaluation import evaluate, score_run, scoring
 from seistomo.evaluation.metrics import (
     SCORES,
     ScoreTable,
-    lateral_mean,
     mean_training_model,
     salt_iou,
     sample_scores,
@@ -103,14 +102,6 @@ def test_the_mean_model_is_of_the_training_split_alone(tmp_path, config, models)
     write_dataset(tmp_path / "poisoned.h5", config, poisoned, gathers)
     with open_dataset(tmp_path / "poisoned.h5") as data:
         np.testing.assert_allclose(mean_training_model(data), models[rows].mean(axis=0), rtol=1e-6)
-
-
-def test_no_other_layered_earth_is_nearer_than_the_lateral_mean(models):
-    flat = lateral_mean(models)
-    assert (np.ptp(flat, axis=2) == 0).all()
-    best = np.mean((flat - models) ** 2)
-    change = np.random.default_rng(0).normal(0, 20, (len(models), 20, 1))
-    assert np.mean((flat + change - models) ** 2) > best
 
 
 def test_an_evaluation_holds_what_it_promises(fake_run, run_dir, data_path, tmp_path, models):

@@ -89,12 +89,6 @@ def test_what_is_done_is_not_done_again_and_more_adds(tmp_path, line_study, fitt
     assert table(tmp_path)["adam"]["epochs"] == [4, 4]
 
 
-def test_methods_that_are_there_stay_in_the_table(tmp_path, line_study):
-    run_study(chosen(line_study(reference="", seeds=1), ["adam"]), tmp_path)
-    run_study(chosen(line_study(reference="", seeds=1), ["sgd"]), tmp_path)
-    assert set(table(tmp_path)) == {"adam", "sgd"}
-
-
 def test_interrupted_study_ends_with_the_same_bits(tmp_path, line_study, monkeypatch):
     run_study(line_study(), tmp_path / "whole")
     killed = tmp_path / "killed"

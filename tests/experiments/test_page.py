@@ -1,14 +1,12 @@
 """Tables tell what run directories hold: means, times, changes, what is reported beside."""
 
 import json
-import math
 
 import pytest
 
 from seistomo.experiments.page import write_page
 from seistomo.experiments.records import DIVERGED
 from seistomo.experiments.study import parse_study
-from seistomo.experiments.tables import markdown_table, mean_deviation, median_range, number
 
 
 def write_run(out, key, losses, accuracies, seconds=1.0, diverged=""):
@@ -91,11 +89,6 @@ def test_page_says_what_is_missing(out):
     assert not json.loads((out / "table.json").read_text())["complete"]
 
 
-def test_folder_without_an_epoch_has_no_page(tmp_path):
-    assert "no epoch" in write_page(study(), tmp_path, "")
-    assert not (tmp_path / "index.md").exists()
-
-
 def test_figures_that_are_asked_for_are_drawn(out):
     sweep = {"method": "a", "key": "learning_rate", "symbol": "α", "values": [0.01, 0.1]}
     write_run(out, "a-learning_rate-0.01-s0", [1.0, 0.9], [0.5, 0.6])
@@ -105,22 +98,3 @@ def test_figures_that_are_asked_for_are_drawn(out):
     for kind in kinds:
         assert (out / f"{kind}.png").stat().st_size > 1000
         assert f"]({kind}.png)" in (out / "index.md").read_text()
-
-
-def test_statistics_of_runs():
-    assert mean_deviation([1.0, 3.0]) == "2.0 ± 1.4"
-    assert mean_deviation([0.08412]) == "0.0841"
-    assert mean_deviation([]) == "–"
-    assert mean_deviation([1.0, math.inf]) == "not finite"
-    assert mean_deviation([97.1234, 97.5]) == "97.31 ± 0.27"
-    assert median_range([3.0, 1.0, 2.0]) == "2.00 (1.00 to 3.00)"
-    assert median_range([1.0, math.inf, math.inf]) == "never (1.00 to never)"
-    assert number(None) == number(math.nan) == "–"
-
-
-def test_table_is_markdown_with_pipes_kept():
-    text = markdown_table([["m", "x"], ["|S| = 1", "2"]])
-    lines = text.splitlines()
-    assert lines[1].endswith("-: |")
-    assert lines[2] == "| \\|S\\| = 1 |   2 |"
-    assert len({len(line) for line in lines}) == 1

@@ -1,5 +1,3 @@
-import tomllib
-
 import pytest
 
 from seistomo.errors import InputError
@@ -67,19 +65,6 @@ def test_sweep_makes_a_method_of_each_value_but_its_own():
     assert study.sweeps[0].name(1e-7, study.entry("a")) == "a"
 
 
-def test_settings_are_changed_by_dotted_key():
-    study = parse_study(content(), "s", {"seeds": 4, "problem.pixels": "unit"})
-    assert study.seeds == 4
-    assert study.problem == {"name": "mnist", "pixels": "unit"}
-    assert list(study.seed_range) == [0, 1, 2, 3]
-
-
-def test_study_survives_as_toml():
-    study = load_study("sqgn-table-3")
-    again = parse_study(tomllib.loads(study.to_toml()), study.name)
-    assert again == study
-
-
 def test_some_methods_bring_what_they_need_and_leave_out_the_optional():
     study = load_study("sqgn-table-4")
     assert "svrg" not in [entry.name for entry in study.trained]
@@ -94,14 +79,10 @@ def test_some_methods_bring_what_they_need_and_leave_out_the_optional():
     ("more", "field"),
     [
         ({"titel": "x"}, "titel"),
-        ({"seeds": 0}, "seeds"),
-        ({"methods": [{"name": "a"}]}, "optimizer"),
         ({"methods": [{"name": "a", "optimizr": "adam"}]}, "optimizer"),
         ({"methods": [{"name": "../a", "optimizer": "adam"}]}, "name"),
-        ({"methods": [{"name": "a", "like": "b"}]}, "like"),
         ({"sweeps": [{"method": "x", "key": "k", "symbol": "s", "values": [1]}]}, "sweeps"),
         ({"reference": "x"}, "reference"),
-        ({"target": {"score": "loss", "method": "x"}}, "target"),
         ({"figures": ["pie"]}, "figures"),
     ],
 )

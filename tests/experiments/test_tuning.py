@@ -53,12 +53,6 @@ def test_best_of_a_grid_runs_with_a_new_seed(tmp_path, tuned_study):
     assert row["seeds"] == [1]
 
 
-def test_trials_zero_run_methods_as_written(tmp_path, tuned_study):
-    run_study(tuned_study(trials=0), tmp_path)
-    assert (tmp_path / "runs/adam-s0").is_dir()
-    assert not (tmp_path / "tuning").exists()
-
-
 def test_interrupted_tuning_goes_on_with_the_trial_in_hand(tmp_path, tuned_study, monkeypatch):
     run_study(tuned_study(), tmp_path / "whole")
     begun = []
