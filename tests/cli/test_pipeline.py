@@ -75,7 +75,7 @@ def test_what_is_there_is_told(work, line, words):
         ("train tiny.toml --data data.h5 --out run", "exists already"),
         ("train tiny.toml --data data.h5 --out new --optimizer adm", "adam"),
         ("evaluate run --data data.h5 --out evaluation", "exists already"),
-        ("simulate tiny.toml --out loop.h5", "loop.h5: exists already"),
+        ("simulate tiny.toml --out loop.h5", "loop.h5: is a link to itself"),
         ("plot data.h5 --out data.png", "exists already"),
         ("info none.h5", "none.h5"),
         ("config xylophone", "xylophone"),
