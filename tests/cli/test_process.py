@@ -20,7 +20,7 @@ def shell(line):
 def test_sigterm_ends_with_a_word_and_without_leftovers(tmp_path):
     command = [*SEISTOMO, *LONG, "--out", tmp_path / "data.h5", "-q"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        while not list(tmp_path.rglob("*.h5")):
+        while not list(tmp_path.glob("*.unfinished")):
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
         error = process.communicate()[1]
