@@ -1,6 +1,5 @@
 """Shooting over models of a file: simulate --velocity."""
 
-import h5py
 import numpy as np
 import pytest
 
@@ -160,21 +159,3 @@ def test_settings_of_drawn_models_are_refused_beside_a_file(file):
     with pytest.raises(InputError, match="has no effect with --velocity") as caught:
         overrides_for(file, "tomography", ["velocity.maximum=4700.0", setting])
     assert str(caught.value).startswith(f"--set {setting}: ")
-
-
-def test_models_of_a_folder_of_parts_are_shot_over(config, file, tmp_path):
-    for i in (1, 2):
-        simulate(config(), tmp_path / "parts" / f"part-{i}.h5", velocity=file, shard=f"{i}/2")
-    simulate(config("survey.sources=1"), tmp_path / "again.h5", velocity=tmp_path / "parts")
-    with open_dataset(tmp_path / "again.h5") as data, open_velocity(file) as models:
-        assert data.config.velocity.imported == models.models_identity
-        np.testing.assert_array_equal(data.read_velocity([4])[0], models.read_velocity([4])[0])
-
-
-def test_a_damaged_model_is_told_in_one_line(config, tmp_path):
-    file = write_velocity(tmp_path / "models.h5", layered(40), 12.5)
-    with h5py.File(file, "a") as opened:
-        opened["velocity"][3, 0, 0] = np.nan
-    with pytest.raises(InputError, match=r"sample 3: velocity|cannot be read"):
-        simulate(config("dataset.samples=4"), tmp_path / "data.h5", velocity=file)
-    assert not (tmp_path / "data.h5").exists()

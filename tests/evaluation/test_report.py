@@ -5,7 +5,6 @@ import re
 from html.parser import HTMLParser
 
 import numpy as np
-import pytest
 
 from seistomo.dataset import open_dataset, write_dataset
 from seistomo.evaluation import evaluate
@@ -122,19 +121,6 @@ def test_two_scores_must_agree(models):
     flat = models.mean(axis=2, keepdims=True)
     blurred = np.where((models > 4000).any(axis=(1, 2), keepdims=True), models, 0.7 * flat + 600)
     assert "does not beat each model's own" in verdict_of(blurred, models).details[1]
-
-
-@pytest.mark.parametrize("lucky", [1, 5])
-def test_few_lucky_samples_in_many_are_no_clear_margin(models, lucky):
-    prediction = np.repeat(models.mean(axis=0)[None], 35, axis=0)
-    prediction[:lucky] = models[:lucky]
-    assert verdict_of(prediction, models).kind == "unclear"
-
-
-def test_a_single_sample_is_never_clear(models):
-    verdict = verdict_of(models[:1] + 1, models)
-    assert verdict.kind == "unclear"
-    assert any("Only 1 sample" in caution for caution in verdict.cautions)
 
 
 def test_examples_are_best_median_worst_and_one_with_salt_once_each():

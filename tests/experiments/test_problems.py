@@ -153,15 +153,6 @@ def test_study_of_own_network_and_optimizer_on_mnist(image_folder, tmp_path):
     assert (tmp_path / "out/histogram.png").is_file()
 
 
-def test_options_of_the_problem_become_numbers(image_folder):
-    problem = make(image_folder)
-    problem.unit = 100.0
-    options = {"damping": {"unit": 5.0}, "curvature_samples": {"batch": 0.1}, "history": 20}
-    found = problems.resolved(options, problem, 60)
-    assert found == {"damping": 0.05, "curvature_samples": 6, "history": 20}
-    assert problems.resolved({"curvature_samples": {"batch": 1.0}}, problem, 60) == {}
-
-
 def test_tomography_runs_are_scored_on_the_test_split(tomography):
     rows = {r["name"]: r for r in json.loads((tomography / "table.json").read_text())["rows"]}
     kept = json.loads((tomography / "runs/adam-1e-3-s0/scores.json").read_text())

@@ -179,19 +179,6 @@ def test_a_loss_that_depends_on_the_weights_is_refused():
     objective_of(model, lambda h, y: penalized(h, y, 0.0)).linearize()
 
 
-def test_a_loss_with_parameters_of_its_own_is_said():
-    class Scaled(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.factor = nn.Parameter(torch.ones((), dtype=torch.float64))
-
-        def forward(self, outputs, targets):
-            return self.factor * functional.mse_loss(outputs, targets)
-
-    with pytest.warns(UserWarning, match="loss: has parameters of its own"):
-        objective_of(make(lambda: layers(nn.Tanh())), Scaled()).linearize()
-
-
 LOSSES = {
     "sum": nn.CrossEntropyLoss(reduction="sum"),
     "class weights": nn.CrossEntropyLoss(weight=torch.tensor([1.0, 5.0, 1.0, 0.2]).double()),
@@ -218,24 +205,6 @@ def test_a_loss_that_is_no_mean_is_refused_where_it_is_parted(name):
     # One batch that is all there is, in one part.
     objective().gradient()
     objective().linearize()
-
-
-def test_model_and_loss_are_looked_at_once():
-    calls = []
-
-    def loss(outputs, targets):
-        calls.append(len(targets))
-        return functional.mse_loss(outputs, targets)
-
-    model = make(lambda: layers(nn.Tanh()))
-    objective_of(model, loss, micro_batch=6).linearize()
-    passes = []
-    model.register_forward_hook(lambda *_: passes.append(1))
-    calls.clear()
-    objective_of(model, loss, micro_batch=6).gradient()
-    objective_of(model, loss, micro_batch=6).linearize().loss  # noqa: B018
-    assert calls == [6] * 4
-    assert len(passes) == 4
 
 
 # A model that is not the same function twice.

@@ -339,16 +339,6 @@ def test_parameter_groups_have_their_own_rates(variant):
     assert REGRESSION.full_loss(model) < REGRESSION.full_loss(REGRESSION.start())
 
 
-@every_own_class
-def test_the_order_of_the_parameters_does_not_matter(variant):
-    model, other = REGRESSION.start(torch.float64), REGRESSION.start(torch.float64)
-    REGRESSION.run(model, make(variant, model.parameters()), 2)
-    REGRESSION.run(other, make(variant, list(other.parameters())[::-1]), 2)
-    for one, two in zip(model.parameters(), other.parameters(), strict=True):
-        # Conjugate gradients make much of rounding.
-        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-7)
-
-
 # Refusals: of our own optimizers.
 
 

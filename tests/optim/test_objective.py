@@ -146,14 +146,6 @@ def test_inputs_may_be_several_tensors(problem):
         torch.testing.assert_close(linearized.product(vector), linearized.product(vector))
 
 
-def test_place_in_the_epoch(problem):
-    objective = ModelObjective(*problem, batch_index=2, batches_per_epoch=5, sample_count=60)
-    assert (objective.batch_index, objective.batches_per_epoch) == (2, 5)
-    assert (objective.batch_size, objective.sample_count) == (SAMPLES, 60)
-    with pytest.raises(OptimizerError, match="reaches 23 of 60 training samples"):
-        objective.full_gradient()
-
-
 def test_unused_and_frozen_parameters():
     class Partly(nn.Module):
         def __init__(self):

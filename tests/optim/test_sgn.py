@@ -8,9 +8,6 @@ from torch import nn
 
 from seistomo.optim import SGN, ModelObjective, OptimizerError
 from seistomo.optim.objective import flatten
-from seistomo.optim.sgn import (
-    backtrack,
-)
 
 SAMPLES, BATCH = 24, 12
 
@@ -390,22 +387,6 @@ def test_a_flat_loss_is_stationary():
     assert optimizer.memory["damping"]["scale"] == 1
 
 
-def searched(loss_at, slope):
-    return backtrack(loss_at, loss_at(1.0), 1.0, slope)
-
-
-def test_line_search_takes_the_first_length_that_meets_armijo():
-    assert searched(lambda t: (t - 1) ** 2, -2.0) == (1, 1)
-    # f(t) = (10t − 1)²: f ≤ 1 + c t f'(0) holds for t ≤ (1 − c)/5 alone.
-    assert searched(lambda t: (10 * t - 1) ** 2, -20.0) == (1 / 8, 4)
-    for beyond in (math.nan, math.inf, -math.inf):
-        assert searched(lambda t, b=beyond: b if t > 0.3 else 1 - t, -1.0) == (0.25, 3)
-    asked = []
-    # An equal loss is not enough, and it gives up after ten reductions.
-    assert backtrack(lambda t: asked.append(t) or 1.0, 1.0, 1.0, -1.0) == (0, 11)
-    assert asked == [0.5**k for k in range(1, 11)]
-
-
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -421,21 +402,3 @@ def test_line_search_takes_the_first_length_that_meets_armijo():
 def test_options_that_do_not_go_together_are_named(options, said):
     with pytest.raises(OptimizerError, match=said):
         SGN(network().parameters(), **options)
-
-
-def test_at_the_minimum_it_stays_and_trusts_its_model():
-    generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(40, 3, generator=generator)
-    targets = inputs @ torch.tensor([[1.0], [-2.0], [0.5]])
-    targets += torch.randn(40, 1, generator=generator)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = nn.Linear(3, 1)
-    optimizer = SGN(model.parameters())
-    for _ in range(100):
-        optimizer.step(ModelObjective(model, mean_squared, inputs, targets))
-        assert optimizer.report["status"] in ("taken", "stationary")
-    weights_there = flatten(list(model.parameters())).detach()
-    best = torch.linalg.lstsq(torch.cat([inputs, torch.ones(40, 1)], 1), targets).solution.flatten()
-    torch.testing.assert_close(weights_there, best, rtol=1e-3, atol=1e-4)
-    assert optimizer.report["damping"] < 1

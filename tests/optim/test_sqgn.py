@@ -117,18 +117,6 @@ def test_equals_algorithm_1_step_by_step(problem, dense, options):
     assert (optimizer.weights() - start).norm() > 0.1
 
 
-def test_groups_have_their_own_learning_rate(problem, dense):
-    rates = torch.cat([torch.full((16,), ALPHA), torch.full((15,), 0.1)]).double()
-    literal = Literal(dense(*problem), alpha=rates)
-    first, last = problem[0][0], problem[0][2]
-    groups = [{"params": first.parameters()}, {"params": last.parameters(), "lr": 0.1}]
-    optimizer = SQGN(groups, ALPHA, damping=LAMBDA, full_gradient_interval=2, first_step="code")
-    for objective in objectives(problem, 2):
-        optimizer.step(objective)
-        literal.step(objective.batch_index, objective.samples)
-    torch.testing.assert_close(optimizer.weights(), literal.weights)
-
-
 def test_exact_gradients_converge_linearly(logistic):
     problem, solution = logistic
     options = {"damping": 0.0, "history": 8, "full_gradient_interval": "never"}
@@ -231,36 +219,6 @@ def test_what_is_not_finite_moves_nothing_and_leaves_no_trace(problem):
     assert optimizer.report["pair"] == "stored"
 
 
-def test_unsafe_pairs_are_refused_counted_and_not_stored():
-    # A saddle: negative curvature along the first weight.
-    class Saddle(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight = nn.Parameter(torch.tensor([1.0, 0.0], dtype=torch.float64))
-
-        def forward(self, inputs):
-            return inputs * torch.stack([-(self.weight[0] ** 2), self.weight[1]])
-
-    model = Saddle()
-    optimizer = SQGN(
-        model.parameters(),
-        damping=0.0,
-        curvature="hessian",
-        full_gradient_interval="never",
-        first_step="code",
-    )
-    inputs = torch.ones(4, 2, dtype=torch.float64)
-
-    def loss(outputs, targets):
-        return (10 + outputs.sum(1)).mean()
-
-    for count in (1, 2):
-        optimizer.step(ModelObjective(model, loss, inputs, inputs))
-        assert optimizer.report["pair"] == "no positive curvature along the step"
-        assert optimizer.report["refused"] == {"no positive curvature along the step": count}
-        assert optimizer.report["pairs"] == 0
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -325,21 +283,6 @@ def test_hessian_pairs_are_of_averaged_weights(problem, dense, interval):
         step, mean_before = mean - mean_before, mean
         if step.norm() > 1e-4:  # Else the difference of the weights is mostly rounding.
             assert_pair(optimizer, step, dense.hessian(mean, batch) @ step + 5.0 * step)
-
-
-def test_curvature_of_a_step_too_short_for_its_square_in_float32():
-    model = nn.Linear(3, 2)
-    inputs = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
-    pairs = []
-    for rate in (1.0, 1e-30):
-        optimizer = SQGN(
-            model.parameters(), rate, full_gradient_interval="never", first_step="code"
-        )
-        copied = copy.deepcopy(model)
-        optimizer.step(ModelObjective(model, functional.mse_loss, inputs, torch.zeros(5, 2)))
-        model.load_state_dict(copied.state_dict())
-        pairs.append(newest_pair(optimizer))
-    torch.testing.assert_close(pairs[1], pairs[0])
 
 
 # Steps that are taken back.

@@ -106,17 +106,6 @@ def objectives():
     )
 
 
-def test_curvature_is_refused(objectives):
-    structural, plain = objectives
-    vector = [torch.ones_like(p) for p in structural.model.parameters()]
-    plain.linearize().product(vector)
-    plain.hessian_product(vector)
-    with pytest.raises(InputError, match="not convex"):
-        structural.linearize()
-    with pytest.raises(InputError, match="not convex"):
-        structural.hessian_product(vector)
-
-
 @pytest.mark.parametrize("name", ["sgn", "seistomo.optim.SQGN"])
 def test_optimizers_with_curvature_are_refused_before_anything_is_written(
     dataset, make_config, tmp_path, name

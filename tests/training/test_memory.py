@@ -1,6 +1,5 @@
 """What a step takes of memory, counted and measured; the precision that it computes in."""
 
-import json
 import subprocess
 import sys
 
@@ -9,7 +8,6 @@ import torch
 
 from seistomo.errors import InputError
 from seistomo.networks import TomographyNetwork
-from seistomo.optim import make_optimizer
 from seistomo.training import TomographyProblem, train
 from seistomo.training.checkpoint import load_checkpoint
 from seistomo.training.memory import (
@@ -19,7 +17,6 @@ from seistomo.training.memory import (
     Vectors,
     free_memory,
     memory_for_samples,
-    optimizer_vectors,
     step_memory,
 )
 
@@ -29,58 +26,6 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def network():
     return TomographyNetwork((9, 48, 64), (30, 30), (8, 8), ((3, 3, 3),) * 2, ((1, 2, 2),) * 2)
-
-
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("adam", {}),
-        ("svrg", {"full_gradient_interval": 2}),
-        ("sqgn", {"history": 5, "full_gradient_interval": "epoch"}),
-        ("sqgn", {"history": 4, "full_gradient_interval": "never", "curvature": "hessian"}),
-    ],
-)
-def test_state_is_what_the_optimizers_hold(name, options, dataset, make_config, tmp_path):
-    """Counted in the checkpoint in the middle of an epoch, when most is held."""
-    listed = ", ".join(f"{key} = {json.dumps(value)}" for key, value in options.items())
-    config = make_config(
-        f"optimizer.name={name}",
-        f"optimizer.options={{{listed}}}",
-        "optimizer.learning_rate=1e-3",
-        "training.epochs=1",
-    )
-    held, saved = [], torch.save
-
-    def watch(content, file):
-        held.append(count(content["optimizer"]))
-        saved(content, file)
-
-    config = config.model_copy(
-        update={"training": config.training.model_copy(update={"checkpoint_iterations": 1})}
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch, "save", watch)
-        train(config, dataset, tmp_path / "run")
-    network = load_checkpoint(tmp_path / "run" / "best.pt").network
-    size = sum(tensor.numel() for tensor in network.values())
-    optimizer = make_optimizer(name, [torch.nn.Parameter(torch.zeros(3))], 1e-3, options)
-    expected = optimizer_vectors(optimizer, options, batches_per_epoch=4)
-    assert expected.known
-    # A step uses up its batch's gradient of the snapshot.
-    used = 1 if "full_gradient_interval" in options and name != "sgn" else 0
-    used = 0 if options.get("full_gradient_interval") == "never" else used
-    assert max(held) == pytest.approx((expected.state - used) * size, rel=0.02)
-
-
-def count(value):
-    """Count the numbers in tensors of floats."""
-    if isinstance(value, torch.Tensor):
-        return value.numel() if value.is_floating_point() else 0
-    if isinstance(value, dict):
-        return sum(map(count, value.values()))
-    if isinstance(value, list | tuple):
-        return sum(map(count, value))
-    return 0
 
 
 def test_a_limit_lowers_the_micro_batch(network):

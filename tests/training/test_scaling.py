@@ -11,7 +11,7 @@ from seistomo.evaluation.prediction import predicted_batches
 from seistomo.simulation import Simulator, make_wavelet
 from seistomo.training import load_run, train
 from seistomo.training.mute import Mute, mute_of
-from seistomo.training.scaling import Normalization, VelocityScaling, learn_normalization
+from seistomo.training.scaling import VelocityScaling, learn_normalization
 
 KINDS = ("none", "standard", "asinh", "trace", "gain")
 
@@ -90,16 +90,6 @@ def test_bounds_or_training_extremes(dataset, make_config, arrays):
         train = arrays[0][data.indices("train")]
     assert extremes.velocity == VelocityScaling(float(train.min()), float(train.max()))
     np.testing.assert_allclose(extremes.mean_velocity, train.mean(axis=0), rtol=1e-6)
-
-
-def test_state_survives_a_checkpoint(dataset, make_config, tmp_path):
-    normalization, gathers = learn(dataset, make_config("training.gather_type=float16"))
-    torch.save(normalization.state(), tmp_path / "state.pt")
-    again = Normalization.from_state(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert torch.equal(again.gathers(gathers), normalization.gathers(gathers))
-    assert again.gathers(gathers).dtype == torch.float16
-    assert again.velocity == normalization.velocity
-    assert np.array_equal(again.mean_velocity, normalization.mean_velocity)
 
 
 @pytest.mark.parametrize("kind", ["standard", "trace"])
