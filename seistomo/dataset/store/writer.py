@@ -199,6 +199,8 @@ def _describe(variable: h5py.Dataset, spec: schema.Variable, file: h5py.File) ->
     for axis, dimension in enumerate(spec.dimensions):
         variable.dims[axis].attach_scale(file[dimension])
     variable.attrs["units"], variable.attrs["long_name"] = spec.units, spec.long_name
+    if spec.dtype == "str":
+        variable.attrs["_Encoding"] = "utf-8"  # xarray gives text then, not bytes
 
 
 def _require_room(path: Path, size: int, length: int, offset: int = 0) -> None:
@@ -377,7 +379,7 @@ def write_samples(
 ) -> None:
     """Write a data set of samples, each of them what `pack_sample` takes; not at once whole."""
     widths = {
-        "family": max(1, *(len(sample["family"].encode()) for sample in samples)),
+        "family": max(2, *(len(sample["family"].encode()) for sample in samples)),
         "parameters": max(len(schema.text_of(sample["parameters"])) for sample in samples),
     }
     create_dataset(path, config, len(samples), wavelet, widths, shard=shard)
@@ -490,7 +492,7 @@ def _write_models(
                     lines.append(values[name].encode())
             writer.flush()
         # What is known only now. HDF5 must not meet a full disk: see `create`.
-        widths = {name: max(1, *map(len, lines)) for name, lines in texts.items()}
+        widths = {name: max(2, *map(len, lines)) for name, lines in texts.items()}
         size = sum(widths.values()) * len(sample) + _BOOKKEEPING
         _require_room(temporary, size, 0, os.path.getsize(temporary))
         with h5py.File(temporary, "r+", locking=False) as file:
