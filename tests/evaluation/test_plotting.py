@@ -85,29 +85,6 @@ def test_a_shot_is_compared_between_data_sets(drawn, recorded_twice, tmp_path):
     assert (names, clip) == (["once", "twice"], 90)
 
 
-def test_samples_are_found_by_their_number_not_by_their_row(
-    drawn, recorded_twice, tmp_path, monkeypatch
-):
-    class Shifted(plotting.DatasetReader):
-        """The second data set as if it began with sample 3."""
-
-        @property
-        def sample_indices(self):
-            return np.arange(self.samples, dtype=np.uint64) + (3 if "b" in self.path.parts else 0)
-
-        def read_velocity(self, indices):
-            shift = 3 if "b" in self.path.parts else 0
-            return super().read_velocity([min(34, index + shift) for index in indices])
-
-    monkeypatch.setattr(plotting, "open_dataset", Shifted)
-    plot(recorded_twice, tmp_path / "a.png", samples="4")
-    _, _, _, records, *_ = drawn[0][1]
-    with open_dataset(recorded_twice[0]) as data:
-        np.testing.assert_array_equal(records[1], 2 * data.read_gathers([1])[0, 1])
-    with pytest.raises(InputError, match=r"samples = 1: .*twice\.h5 holds no sample"):
-        plot(recorded_twice, tmp_path / "a.png", samples="1")
-
-
 def test_what_cannot_be_compared_is_refused(recorded_twice, data_path, tmp_path):
     out = tmp_path / "a.png"
     with open_dataset(data_path) as data:

@@ -44,21 +44,15 @@ def test_names_and_import_paths_make_torchs_optimizers():
     ("name", "options", "message"),
     [
         ("adamm", {}, "optimizer adamm: unknown; did you mean adam?"),
-        ("zzz", {}, "optimizer zzz: unknown; known: adam, sgd, sgn, sqgn, svrg"),
         ("SQGN", {}, "optimizer SQGN: unknown; did you mean sqgn?"),
         ("svrg", {"full_gradient_intervall": 1}, "did you mean full_gradient_interval?"),
         ("no_such.module.Class", {}, "cannot import no_such.module"),
         ("torch.optim.Nothing", {}, "torch.optim has no Nothing"),
-        ("torch.nn.Linear", {}, "must be a subclass of torch.optim.Optimizer"),
         ("torch.optim.lr_scheduler.StepLR", {}, "must be a subclass of torch.optim.Optimizer"),
         ("sgd", {"momentun": 0.9}, "unknown option momentun; did you mean momentum?"),
         ("adam", {"lr": 0.9}, "the learning rate is not an option"),
-        ("adam", {"params": []}, "unknown option params"),
         ("sgd", {"momentum": -1.0}, "momentum = -1.0: Invalid momentum value: -1.0"),
-        ("adam", {"betas": 0.9}, "betas = 0.9"),
         ("adam", {"betas": [0.9]}, "betas = [0.9]: "),
-        ("..Foo", {}, "optimizer ..Foo: cannot import .: "),
-        ("adam", {"eps": "small"}, "eps = 'small'"),
     ],
 )
 def test_mistakes_are_told_in_one_line(name, options, message):
@@ -66,30 +60,6 @@ def test_mistakes_are_told_in_one_line(name, options, message):
         make_optimizer(name, parameters(), 0.1, options)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_constructors_that_cannot_be_called_are_told_in_one_line(monkeypatch):
-    class Rateless(torch.optim.Optimizer):
-        def __init__(self, params):
-            super().__init__(params, {})
-
-    class Broken(torch.optim.SGD):
-        def __init__(self, params, lr):
-            raise RuntimeError("two\nlines")
-
-    class Demanding(torch.optim.SGD):
-        def __init__(self, params, lr, radius):
-            super().__init__(params, lr)
-
-    for kind, message in (
-        (Rateless, "takes no learning rate"),
-        (Broken, r"^optimizer torch\.optim\.Broken with lr = 0\.1: two lines$"),
-        (Demanding, "needs the option radius"),
-    ):
-        monkeypatch.setattr(torch.optim, kind.__name__, kind, raising=False)
-        with pytest.raises(OptimizerError, match=message):
-            make_optimizer(f"torch.optim.{kind.__name__}", parameters(), 0.1)
-    make_optimizer("torch.optim.Demanding", parameters(), 0.1, {"radius": 1})
 
 
 def test_options_in_effect_are_those_given_and_the_defaults():
