@@ -17,6 +17,7 @@ from seistomo.config import load_config
 from seistomo.dataset import merge, models, open_dataset
 from seistomo.dataset.generate import plan_for, samples_of, simulate
 from seistomo.dataset.store import schema
+from seistomo.dataset.unfinished import Unfinished
 from seistomo.errors import InputError
 
 
@@ -374,3 +375,17 @@ def test_another_wavelet_in_the_same_file_is_refused(tiny, tmp_path):
     np.savetxt(other, samples[::-1])
     with pytest.raises(InputError, match="made with another wavelet than"):
         simulate(longer, path, resume=True)
+
+
+def test_a_set_that_was_made_meanwhile_is_not_replaced(tiny, tmp_path, monkeypatch):
+    out, lock = tmp_path / "data.h5", Unfinished._lock
+
+    def locked_late(self, path):
+        out.write_text("made by another process")
+        return lock(self, path)
+
+    monkeypatch.setattr(Unfinished, "_lock", locked_late)
+    unfinished = Unfinished(plan_for(tiny(), out, None), resume=False, overwrite=False)
+    with pytest.raises(InputError, match="exists already"), unfinished:
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["data.h5"]

@@ -169,6 +169,11 @@ def test_shards_share_the_runs_out(tmp_path, line_study):
     assert len(first) == len(second) == 2
 
 
+def test_overwrite_of_a_shard_is_refused(tmp_path, line_study):
+    with pytest.raises(InputError, match="--overwrite"):
+        run_study(line_study(), tmp_path, shard=(1, 2), overwrite=True)
+
+
 def test_run_of_another_process_is_left_alone(tmp_path, line_study, fitted):
     (tmp_path / "runs").mkdir()
     (tmp_path / engine.STUDY).write_text('name = "line"\n')

@@ -98,3 +98,15 @@ def test_figures_that_are_asked_for_are_drawn(out):
     for kind in kinds:
         assert (out / f"{kind}.png").stat().st_size > 1000
         assert f"]({kind}.png)" in (out / "index.md").read_text()
+
+
+def test_an_attempt_that_diverged_in_its_first_epoch_counts_as_lost(out):
+    (out / "runs" / "b-s1-r1").mkdir()
+    (out / "runs" / "b-s1-r1" / DIVERGED).write_text("the loss was inf")
+    write_run(out, "b-s1-r2", [1.0, 0.4], [0.5, 0.95], seconds=4.0)
+    target = {"score": "accuracy", "value": 0.9}
+    write_page(study(target=target), out, "")
+    (row,) = (r for r in json.loads((out / "table.json").read_text())["rows"] if r["name"] == "b")
+    # 15 s of the stuck attempt and 2 epochs; 1 s of the one that diverged and 2 epochs.
+    assert row["seconds_to_target"] == [17.0, 9.0]
+    assert row["restarts"] == 3
