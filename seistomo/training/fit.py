@@ -126,6 +126,12 @@ def fit(
         build_optimizer(method, [torch.nn.Parameter(torch.zeros(1))])
         if settings.tensorboard:
             check_tensorboard()
+        limited = settings.memory_limit is not None
+        if limited and type(problem).samples_at_once is Problem.samples_at_once:
+            raise InputError(
+                f"training.memory_limit = {settings.memory_limit:g}: the problem {problem.name}"
+                " does not say what memory it takes; use training.micro_batch"
+            )
         device = processes.device(settings.device, "training.device")
         check_precision(settings.precision, device, "training.precision")
         processes.connect(device)

@@ -262,6 +262,13 @@ def test_divergence_keeps_the_last_good_checkpoint(tmp_path):
     assert all(weight.isfinite().all() for weight in saved.network.values())
 
 
+def test_limit_of_memory_that_a_problem_does_not_heed_is_refused(tmp_path):
+    method = Method("a", "adam", 0.05, training={"memory_limit": 1.0})
+    with pytest.raises(InputError, match=r"training.memory_limit = 1"):
+        fit(Toy(), method, 0, tmp_path / "run")
+    assert files_of(tmp_path) == set()
+
+
 @pytest.mark.parametrize(
     ("method", "key"),
     [
