@@ -88,7 +88,6 @@ def alone(dataset, make_config, tmp_path_factory):
     [
         ("adam", 2, "shares"),
         ("svrg", 3, "file"),
-        ("sqgn", 3, "shares"),
         ("sgn", 2, "kept"),
     ],
 )
@@ -120,26 +119,19 @@ def test_a_killed_rank_ends_all_and_others_finish(
     slow = "import time; from seistomo.training.fit import _Training\n"
     slow += "step = _Training._step\n"
     slow += "_Training._step = lambda *a: (time.sleep(0.02), step(*a))[1]\n"
-    for count, victim in ((3, 1), (2, 0)):
-        before = iterations(run)
-        ranks = start_ranks(count, *arguments, "--resume", prepare=slow)
-        wait_until(lambda before=before: iterations(run) >= before + 2, *ranks)
-        ranks[victim].send(signal.SIGKILL)
-        status = [rank.wait() for rank in ranks]
-        assert status.pop(victim) == -signal.SIGKILL
-        assert status == [2] * (count - 1)
-        words = [rank.words for rank in ranks]
-        assert not any("Traceback" in word for word in words), words
-        if victim:
-            assert sum("error:" in word for word in words) == 1, words
-            assert "--resume" in "".join(words)
-        else:
-            assert "was started with 3 processes, now 2" in words[0]
-        assert iterations(run) < 16
+    ranks = start_ranks(3, *arguments, "--resume", prepare=slow)
+    wait_until(lambda: iterations(run) >= 2, *ranks)
+    ranks[1].send(signal.SIGKILL)
+    assert [rank.wait() for rank in ranks] == [2, -signal.SIGKILL, 2]
+    words = [rank.words for rank in ranks]
+    assert not any("Traceback" in word for word in words), words
+    assert sum("error:" in word for word in words) == 1, words
+    assert "--resume" in "".join(words)
+    assert iterations(run) < 16
     ranks = start_ranks(2, *arguments, "--resume")
     assert [rank.wait() for rank in ranks] == [0, 0], [rank.words for rank in ranks]
     assert_same_to_rounding(run, alone("sqgn"))
-    assert ranks[0].words.count("results will differ in rounding") == 0
+    assert "was started with 3 processes, now 2" in ranks[0].words
 
 
 def iterations(run):
