@@ -366,6 +366,8 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 
 
 def _unknown(source: str) -> str:
+    if Path(source).is_file():
+        return f"study {source}: the name of a study's file must end in .toml"
     names = study_names()
     nearest = _nearest(source, names)
     return f"study {source}: no such file; give a TOML file or one of {', '.join(names)}{nearest}"
