@@ -10,6 +10,8 @@ from contextlib import contextmanager
 class _State:
     """What came, and whether a block of `interrupts_noted` is running."""
 
+    # A signal came to the command line: a library may have swallowed it while it was loaded.
+    struck = False
     active = False
     noted = False
     second_strikes = False
@@ -19,7 +21,8 @@ class _State:
 
 def handle_signals() -> None:
     """Raise KeyboardInterrupt at SIGTERM too, in this process alone, and remember what came."""
-    owner, _State.word = os.getpid(), ""
+    owner = os.getpid()
+    _State.word, _State.struck = "", False
 
     def terminate(number: int, frame: object) -> None:
         if os.getpid() != owner:
@@ -30,11 +33,11 @@ def handle_signals() -> None:
         _State.word = "terminated"
         handler = signal.getsignal(signal.SIGINT)
         # A shell's background job ignores Ctrl-C.
-        (handler if callable(handler) else _raise)(number, frame)
+        (handler if callable(handler) else _strike)(number, frame)
 
     signal.signal(signal.SIGTERM, terminate)
     if callable(signal.getsignal(signal.SIGINT)):
-        signal.signal(signal.SIGINT, _raise)
+        signal.signal(signal.SIGINT, _strike)
 
 
 def signal_word() -> str:
@@ -54,6 +57,8 @@ def interrupts_noted(second_strikes: bool = False) -> Iterator[None]:
         # Other threads than the main one get no signals.
         yield
         return
+    if _State.struck:
+        raise KeyboardInterrupt
     before = signal.signal(signal.SIGINT, _note)
     _State.active, _State.noted, _State.second_strikes = True, False, second_strikes
     try:
@@ -95,6 +100,11 @@ def _note(number: int, frame: object) -> None:
         _raise(number, frame)
     _State.noted = True
     _State.word = _State.word or "interrupted"
+
+
+def _strike(number: int, frame: object) -> None:
+    _State.struck = True
+    _raise(number, frame)
 
 
 def _raise(number: int, frame: object) -> None:
