@@ -71,6 +71,9 @@ def _refused(message: str) -> int:
 
 def _interrupted() -> int:
     """Say how to go on; return the exit status."""
+    # CPython remembers a Ctrl-C that struck while a library ran text of its own, and would end by
+    # the signal in place of our status; running any other text makes it forget.
+    exec("")
     words = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
     command = f"seistomo {shlex.join(words)}"
     if os.environ.get("RANK", "0") != "0":
