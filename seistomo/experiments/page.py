@@ -260,16 +260,16 @@ def write_page(study: Study, out: Path, command: str, busy: Sequence[str] = ()) 
 
 def _missing(study: Study, rows: Sequence[Row], busy: Sequence[str]) -> str:
     """Return a line on what is not done yet, or nothing."""
-    there = sum(len(row.records) for row in rows if not row.entry.runs_of)
-    short = 0
+    trained = [row for row in rows if not row.entry.runs_of]
+    there, short = sum(len(row.records) for row in trained), 0
     if not study.seconds and not study.target:
         short = sum(
             len(one.history) < _wanted_epochs(study, one) and not one.diverged
-            for row in rows
-            if not row.entry.runs_of
+            for row in trained
             for one in row.records
         )
-    wanted = len(study.trained) * study.seeds
+    # The folder may hold methods beside those that were asked for.
+    wanted = max(len(study.trained), len(trained)) * study.seeds
     line = ""
     if there < wanted or short or busy:
         line = f"- **Not complete**: {there} of {wanted} runs are there"
