@@ -59,14 +59,15 @@ class BareLoop:
             place[: len(own)] = own
         velocity = np.asarray(velocity, np.float32)
         self._velocity, self._density = self._put(grid.carry(velocity)), None
-        amplitudes = self._solver.driving.expand(*sources.shape[:2], 1, -1) / grid.spacing**2
+        amplitudes = self._solver.driving / grid.spacing**2
         if config.simulation.density != "constant":
             density = grid.carry_density(density_of(velocity, config)) / 1000
             model = np.arange(len(density))[:, None]
             at_sources = density[model, sources[..., 0], sources[..., 1]]
             amplitudes = amplitudes / self._put(at_sources)[:, :, None, None]
             self._density = self._put(density)
-        self._amplitudes = amplitudes.float().flatten(0, 1)
+        # With constant density all shots share one wavelet: no copies of it.
+        self._amplitudes = amplitudes.float().expand(*sources.shape[:2], 1, -1).flatten(0, 1)
         self._sources, self._receivers = self._put(sources).flatten(0, 1), self._put(points)
         self._sources_a_model = sources.shape[1]
 

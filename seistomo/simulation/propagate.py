@@ -121,7 +121,7 @@ class Simulator:
         check_velocity(velocity, indices, self.config.velocity)
         survey = self.config.survey
         shape = (len(velocity), survey.sources, survey.receivers, survey.time_samples)
-        gathers = self._room(shape) if out is None else _checked(out, shape)
+        gathers = self._empty(shape) if out is None else _checked(out, shape)
         shots = gathers.reshape(-1, survey.receivers, survey.time_samples)
         self._propagate_all(self._prepare(velocity.astype(np.float32, copy=False), indices), shots)
         for gather, index in zip(gathers, indices, strict=True):
@@ -141,7 +141,7 @@ class Simulator:
         kept = 3 * self._plan.taps + 2 * len(self._plan.recorded_nodes)
         return 4 * (self._solver.fields * cells + steps * kept)
 
-    def _room(self, shape: tuple[int, ...]) -> np.ndarray:
+    def _empty(self, shape: tuple[int, ...]) -> np.ndarray:
         """Return an array for gathers; pinned where a GPU writes to it."""
         return torch.empty(shape, pin_memory=self.device.type == "cuda").numpy()
 
