@@ -83,6 +83,18 @@ def evaluate(
     dead_traces: Annotated[
         float | None, typer.Option(help="Silence this share of the traces, 0 to 1.")
     ] = None,
+    resimulate: Annotated[
+        bool,
+        typer.Option(
+            "--resimulate", help="Shoot over the predictions: how well do they explain the data?"
+        ),
+    ] = False,
+    near_offset: Annotated[
+        float,
+        typer.Option(
+            metavar="M", help="With --resimulate: leave traces nearer than this out of the misfit."
+        ),
+    ] = 75.0,
     device: DeviceOption = None,
     overwrite: OverwriteFlag = False,
     quiet: QuietFlag = False,
@@ -104,12 +116,17 @@ def evaluate(
         dead_traces=dead_traces,
         device=device or "auto",
         overwrite=overwrite,
+        resimulate=resimulate,
+        near_offset=near_offset,
     )
-    baseline = metrics["baseline"]
+    baseline, misfit = metrics["baseline"], ""
+    if metrics.get("data_misfit_far") is not None:
+        ours, theirs = (scores["data_misfit_far"] for scores in (metrics, baseline))
+        misfit = f", misfit beyond {near_offset:g} m {ours:.3g} (mean model {theirs:.3g})"
     typer.echo(
         f"{out}: {counted(metrics['samples'], 'sample')}, RMSE {metrics['rmse']:.0f} m/s"
         f" (mean model {baseline['rmse']:.0f}), SSIM {metrics['ssim']:.3f}"
-        f" (mean model {baseline['ssim']:.3f}); report: {out / 'report.html'}"
+        f" (mean model {baseline['ssim']:.3f}){misfit}; report: {out / 'report.html'}"
     )
 
 

@@ -1,5 +1,6 @@
 """``[survey]``: sources, receivers and recording; ``[simulation]``: the wave equation."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -195,6 +196,16 @@ class SimulationConfig(Section):
     noise_snr: float | None = setting(
         None, "Signal-to-noise ratio of added white noise, dB; left out: no noise.", ge=-100, le=200
     )
+
+
+def offsets(positions: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the distance from source to receiver [source, receiver], m.
+
+    ``positions`` are ``source_x source_depth receiver_x receiver_depth``, m.
+    """
+    along = np.subtract.outer(positions["source_x"], positions["receiver_x"])
+    down = np.subtract.outer(positions["source_depth"], positions["receiver_depth"])
+    return np.hypot(along, down)
 
 
 def _spread(x: tuple[float, ...], count: int) -> np.ndarray:

@@ -23,6 +23,8 @@ CANDIDATES = {"prediction": "", "baseline": "baseline_", "oracle_1d": "oracle_1d
 """What is scored, and how its columns begin: the network, the mean training model, each sample's
 own lateral mean."""
 SCORES = ("mse", "rmse", "mae", "ssim", "salt_iou")
+MISFITS = ("data_misfit", "data_misfit_far")
+"""Scores of an evaluation that shot over the models again: `seistomo.evaluation.misfit`."""
 BATCH = 64
 
 Array = NDArray[np.float64]
@@ -89,7 +91,7 @@ class ScoreTable:
     """
 
     def __init__(self, mean_model: Models, data_range: float, salt_threshold: float) -> None:
-        self._mean_model, self._settings = mean_model, (data_range, salt_threshold)
+        self.mean_model, self._settings = mean_model, (data_range, salt_threshold)
         self._squares = {name: np.zeros(len(mean_model)) for name in CANDIDATES}
         self._frames: list[pd.DataFrame] = []
 
@@ -106,7 +108,7 @@ class ScoreTable:
         ``has_salt`` [sample] says which hold salt where other rocks may be as fast.
         """
         columns = {"index": indices, "family": families}
-        baseline = np.broadcast_to(self._mean_model, reference.shape)
+        baseline = np.broadcast_to(self.mean_model, reference.shape)
         models = (prediction, baseline, lateral_mean(reference))
         for (name, prefix), candidate in zip(CANDIDATES.items(), models, strict=True):
             scores = sample_scores(candidate, reference, *self._settings)
@@ -130,7 +132,7 @@ class ScoreTable:
         return sum(map(len, self._frames))
 
     def column(self, score: str, candidate: str = "prediction") -> Array:
-        """Return one of `SCORES` of each sample [sample]; NaN where there is none."""
+        """Return a score of each sample [sample]; NaN where there is none."""
         return self.samples[CANDIDATES[candidate] + score].to_numpy()
 
     @property
@@ -156,6 +158,13 @@ class ScoreTable:
                 "mae": mae,
                 "ssim": ssim,
                 "salt_iou": None if math.isnan(iou) else iou,
-                "loss": mse * self._mean_model.size,
+                "loss": mse * self.mean_model.size,
             }
+            for score in MISFITS:
+                if (column := prefix + score) in rows:
+                    both = {score: means[column], f"{score}_median": rows[column].median()}
+                    summaries[name] |= {
+                        key: None if math.isnan(value) else float(value)
+                        for key, value in both.items()
+                    }
         return {"samples": len(rows), **summaries.pop("prediction"), **summaries}

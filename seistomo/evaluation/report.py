@@ -18,6 +18,7 @@ from seistomo.dataset.describe import describe_dataset
 from seistomo.evaluation import figures
 from seistomo.evaluation.info import History, aligned, run_facts, scientific
 from seistomo.evaluation.metrics import ScoreTable, sample_scores
+from seistomo.evaluation.misfit import Resimulation
 from seistomo.progress import counted
 from seistomo.training import Run
 
@@ -49,6 +50,10 @@ def _speed(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def _misfit(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
 # Key, name, unit, which way is better, and how it is written.
 SCORE_ROWS = (
     ("rmse", "RMSE", "m/s", "↓", _speed),
@@ -57,6 +62,8 @@ SCORE_ROWS = (
     ("salt_iou", "Salt IoU", "", "↑", _score),
     ("loss", "Loss, Eq. 9", "(m/s)²", "↓", scientific),
     ("mse", "MSE", "(m/s)²", "↓", _speed),
+    ("data_misfit_far", "Data misfit, far traces", "", "↓", _misfit),
+    ("data_misfit", "Data misfit, all traces", "", "↓", _misfit),
 )
 
 
@@ -88,11 +95,13 @@ def write_report(
     metrics: Mapping[str, Any],
     table: ScoreTable,
     differences: Sequence[str] = (),
+    again: Resimulation | None = None,
 ) -> None:
     """Write ``figures/`` and ``report.html`` into a folder that holds ``predictions.h5``.
 
     ``paths`` are run, data set and output as the user named them, ``metrics`` is the content of
-    ``metrics.json``, and ``differences`` say what the data have unlike the training data.
+    ``metrics.json``, ``differences`` say what the data have unlike the training data, and
+    ``again`` is what was shot over the models, if that was asked for.
     """
     environment = Environment(
         loader=PackageLoader("seistomo.evaluation", "."),
@@ -103,6 +112,8 @@ def write_report(
     )
     environment.filters |= {"score": _score, "speed": _speed}
     shown = _draw_figures(folder, data, run, history, table)
+    if again is not None and again.examples:
+        shown += _draw_misfit(folder, data, metrics, table, again)
     parameters = sum(weights.numel() for weights in run.network.parameters())
     run_config, data_config = run.config.to_toml(), data.config.to_toml()
     configs = [("Configuration of the run", run_config)]
@@ -116,7 +127,7 @@ def write_report(
         metrics=metrics,
         verdict=judge(table, metrics, differences),
         candidates=[(name, metrics.get(key, metrics)) for key, name in CANDIDATE_NAMES.items()],
-        score_rows=SCORE_ROWS,
+        score_rows=[row for row in SCORE_ROWS if row[0] in metrics],
         worst=table.samples.nsmallest(WORST, "ssim").to_dict("records"),
         figures=[(figure, _embedded(figure.path)) for figure in shown],
         origin=[describe_dataset(data.path), aligned(trained), environment_facts],
@@ -197,6 +208,8 @@ def _details(table: ScoreTable, metrics: Mapping[str, Any]) -> list[str]:
             f" answer can draw: it is {wins}."
         )
     details.append(sentence)
+    if metrics.get("data_misfit_far") is not None:
+        details.append(_explained(metrics))
     if metrics["salt_iou"] is None:
         return [*details, "No sample holds salt."]
     iou = table.column("salt_iou")
@@ -209,6 +222,24 @@ def _details(table: ScoreTable, metrics: Mapping[str, Any]) -> list[str]:
         f" {counted(len(iou), 'sample')} with some, and {missed}; the mean training model reaches"
         f" {baseline['salt_iou']:.2f}.",
     ]
+
+
+def _explained(metrics: Mapping[str, Any]) -> str:
+    """Say how well the predictions explain the gathers, and whether that tells good from bad."""
+    ours, theirs = metrics, metrics["baseline"]
+    sentence = (
+        f"Shot over again, the predictions leave {ours['data_misfit_far']:.1%} of the recorded"
+        f" energy beyond {metrics['near_offset']:g} m unexplained (median"
+        f" {ours['data_misfit_far_median']:.1%}), the mean training model"
+        f" {theirs['data_misfit_far']:.1%}."
+    )
+    rank = metrics["data_misfit_far_rank_correlation"]
+    if rank is None:
+        return sentence
+    words = "tells good predictions from bad ones"
+    worth = f"{words} well" if rank >= 0.7 else f"{words} roughly" if rank >= 0.4 else None
+    worth = worth or f"hardly {words}"
+    return f"{sentence} This misfit {worth}: its rank correlation with RMSE is {rank:.2f}."
 
 
 def _side_by_side(ours: Mapping[str, float], theirs: Mapping[str, float]) -> str:
@@ -316,6 +347,58 @@ def _draw_figures(
     ]
 
 
+def _draw_misfit(
+    folder: Path,
+    data: DatasetReader,
+    metrics: Mapping[str, Any],
+    table: ScoreTable,
+    again: Resimulation,
+) -> list[ReportFigure]:
+    """Draw what was recorded beside what the models give, and what the misfit is worth."""
+    misfit, rmse = table.column("data_misfit_far"), table.column("rmse")
+    baseline = table.column("data_misfit_far", "baseline"), table.column("rmse", "baseline")
+    near, rank = metrics["near_offset"], metrics["data_misfit_far_rank_correlation"]
+    cases = []
+    for label, example in again.examples.items():
+        place = int(np.flatnonzero(table.samples["index"] == example.index)[0])
+        cases.append((f"{label} misfit: sample {example.index}, {misfit[place]:.3g}", example))
+    drawn = {
+        "misfit_gathers": figures.misfit_gathers_figure(cases, data.time),
+        "misfit_rmse": figures.misfit_figure((misfit, rmse), baseline, rank),
+        "misfit_offset": figures.misfit_offset_figure(again.offsets, near),
+    }
+    titles = {
+        "misfit_gathers": (
+            "Gathers: recorded, predicted and difference",
+            "One shot a row: recorded, over the prediction, their difference, and the difference"
+            f" for the mean training model. {'; '.join(title for title, _ in cases)}.",
+            "The middle shot of the samples with the least, median and largest misfit, each on one"
+            " grey scale. What is left in the difference is what the predicted model does not"
+            " explain.",
+        ),
+        "misfit_rmse": (
+            "Misfit against error",
+            f"Data misfit against RMSE of {len(misfit)} samples, rank correlation {_score(rank)}.",
+            "A dot a sample. Where the dots rise together, the misfit, which needs no truth, tells"
+            " good predictions from bad ones.",
+        ),
+        "misfit_offset": (
+            "Misfit against offset",
+            "Data misfit over ranges of offset, prediction and mean training model.",
+            f"Over all samples. Left of the dotted line, {near:g} m, traces do not count in"
+            " data_misfit_far.",
+        ),
+    }
+    return [
+        ReportFigure(
+            figures.save(figure, folder / "figures" / f"{name}.png"),
+            *titles[name],
+            narrow=name != "misfit_gathers",
+        )
+        for name, figure in drawn.items()
+    ]
+
+
 def choose_examples(ssim: NDArray, salt_iou: NDArray) -> dict[str, int]:
     """Return the rows of the best, median and worst sample by SSIM, and of the median salt IoU.
 
@@ -372,9 +455,11 @@ def _commands(paths: tuple[Path, Path, Path], metrics: Mapping[str, Any], run: R
     named, data, out = (shlex.quote(str(path)) for path in paths)
     config = shlex.quote(str(paths[0] / "config.toml"))
     evaluate = f"seistomo evaluate {named} --data {data} --out {out}"
-    for key in ("split", "checkpoint", "noise_snr", "dead_traces"):
+    for key in ("split", "checkpoint", "noise_snr", "dead_traces", "near_offset"):
         if metrics[key] is not None:
             evaluate += f" --{key.replace('_', '-')} {metrics[key]}"
+    if metrics["near_offset"] is not None:
+        evaluate += " --resimulate"
     if metrics["trained_on_this_data"]:
         return [
             f"seistomo simulate {config} --out {data}",

@@ -9,9 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seistomo import files
-from seistomo.dataset import DatasetReader, open_dataset, write_predictions
+from seistomo.dataset import DatasetReader, open_dataset, open_velocity, write_predictions
 from seistomo.evaluation.info import run_history
-from seistomo.evaluation.metrics import ScoreTable, mean_training_model
+from seistomo.evaluation.metrics import MISFITS, ScoreTable, mean_training_model
+from seistomo.evaluation.misfit import (
+    NEAR_OFFSET,
+    Resimulation,
+    offset_taper,
+    rank_correlation,
+    resimulate_models,
+)
 from seistomo.evaluation.prediction import (
     check_corruption,
     check_fit,
@@ -26,6 +33,7 @@ from seistomo.training import Run, load_run
 
 CONTENT = ("metrics.json", "samples.csv", "report.html")
 """What tells an evaluation from any other folder."""
+CSV = {"index": False, "float_format": "%.9g", "lineterminator": "\n"}
 
 
 def score_run(
@@ -110,6 +118,8 @@ def evaluate(
     noise_snr: float | None = None,
     dead_traces: float | None = None,
     device: str = "auto",
+    resimulate: bool = False,
+    near_offset: float = NEAR_OFFSET,
 ) -> dict[str, object]:
     """Score a run on a data set, beside the mean training model and each sample's lateral mean.
 
@@ -138,6 +148,13 @@ def evaluate(
         Share of traces set to zero; None: none.
     device
         auto, cpu, cuda or cuda:N.
+    resimulate
+        Shoot over the predicted models and the mean training model too, and say how well they
+        explain the gathers: ``data_misfit`` of each sample, in ``shots.csv`` of each shot, in
+        ``offsets.csv`` of each range of offsets.
+    near_offset
+        Traces nearer to their source than this, m, are left out of ``data_misfit_far``; weights
+        rise to 1 at twice it.
 
     Returns
     -------
@@ -157,11 +174,14 @@ def evaluate(
         "checkpoint": checkpoint,
         "noise_snr": noise_snr,
         "dead_traces": dead_traces,
+        "near_offset": near_offset if resimulate else None,
     }
     with open_dataset(data_path) as data:
         run = load_run(run_dir, checkpoint, device)
         check_fit(run, data)
         indices = split_indices(data, split)
+        if resimulate:
+            offset_taper(data.read_survey(int(indices[0])), near_offset)
         history = run_history(run_dir)
         differences = unlike_training(run, data, indices)
         for difference in differences:
@@ -177,6 +197,9 @@ def evaluate(
                 data.x,
                 prediction_attributes(run, data, checkpoint),
             )
+            again = None
+            if resimulate:
+                again = _resimulate(folder, table, data, indices, request, device)
             metrics = {
                 **table.summary(),
                 **request,
@@ -185,10 +208,35 @@ def evaluate(
                 "trained_on_this_data": run.data_identity == data.identity,
                 "baseline_of_run": not len(data.indices("train")),
             }
+            if resimulate:
+                rmse = table.column("rmse")
+                metrics |= {
+                    f"{score}_rank_correlation": rank_correlation(table.column(score), rmse)
+                    for score in MISFITS
+                }
             text = json.dumps(metrics, indent=2, allow_nan=False)
             (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
-            csv = {"index": False, "float_format": "%.9g", "lineterminator": "\n"}
-            table.samples.to_csv(folder / "samples.csv", **csv)
+            table.samples.to_csv(folder / "samples.csv", **CSV)
             paths = (Path(run_dir), Path(data_path), out_dir)
-            write_report(folder, paths, run, data, history, metrics, table, differences)
+            write_report(folder, paths, run, data, history, metrics, table, differences, again)
     return metrics
+
+
+def _resimulate(
+    folder: Path,
+    table: ScoreTable,
+    data: DatasetReader,
+    indices: NDArray[np.int64],
+    request: dict[str, object],
+    device: str,
+) -> Resimulation:
+    """Shoot over the predictions in ``folder``; put misfits into the table and files beside."""
+    settings = {key: request[key] for key in ("near_offset", "noise_snr", "dead_traces")}
+    with open_velocity(folder / "predictions.h5") as models:
+        found = resimulate_models(
+            data, indices, models, table.mean_model, **settings, device=device
+        )
+    table.samples[found.samples.columns] = found.samples
+    found.shots.to_csv(folder / "shots.csv", **CSV)
+    found.offsets.to_csv(folder / "offsets.csv", **CSV)
+    return found

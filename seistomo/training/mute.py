@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from seistomo.config.survey import offsets
 from seistomo.config.training import TrainingConfig
 from seistomo.dataset import DatasetReader
-from seistomo.dataset.store.schema import SURVEY_VARIABLES
 from seistomo.errors import InputError
 
 Positions = Mapping[str, np.ndarray]
@@ -42,12 +42,7 @@ class Mute:
 
         ``positions`` are the sample's own, by the same names; left out: those before jitter.
         """
-        places = {key: np.asarray((positions or self.positions)[key]) for key in SURVEY_VARIABLES}
-        offset = np.hypot(
-            places["source_x"][:, None] - places["receiver_x"],
-            places["source_depth"][:, None] - places["receiver_depth"],
-        )
-        arrival = (offset / self.speed)[:, :, None]
+        arrival = (offsets(positions or self.positions) / self.speed)[:, :, None]
         time = np.arange(self.time_samples) * self.time_step
         taper = max(TAPER * (self.end - self.start), self.time_step)
         kept = _ramp((time - arrival - self.end) / taper)

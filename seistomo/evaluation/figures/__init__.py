@@ -12,6 +12,11 @@ from seistomo.evaluation.figures.gathers import (
     overview_figure,
     shots_figure,
 )
+from seistomo.evaluation.figures.misfit import (
+    misfit_figure,
+    misfit_gathers_figure,
+    misfit_offset_figure,
+)
 from seistomo.evaluation.figures.models import crops_figure, models_figure
 from seistomo.evaluation.figures.predictions import Case, predictions_figure
 from seistomo.evaluation.figures.scores import rmse_depth_figure, ssim_histogram_figure
@@ -25,6 +30,9 @@ __all__ = [
     "curves_figure",
     "dry_run_figure",
     "gathers_figure",
+    "misfit_figure",
+    "misfit_gathers_figure",
+    "misfit_offset_figure",
     "models_figure",
     "overview_figure",
     "predictions_figure",

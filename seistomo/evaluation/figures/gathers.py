@@ -133,9 +133,9 @@ def shots_figure(
     left.colorbar(image, ax=axes, label=SPEED, location="bottom", pad=0.03, aspect=25)
     panels = right.subplots(1, len(records), squeeze=False, sharey=True)[0]
     names, size = fit_titles(titles, 72 * (SHOT_WIDTH - 0.1))
-    reach = _reach(np.concatenate([shot.ravel() for shot in records]), clip)
+    reach = reach_of(np.concatenate([shot.ravel() for shot in records]), clip)
     for panel, shot, time, survey, name in zip(panels, records, times, surveys, names, strict=True):
-        image = _draw_shot(panel, shot, time, survey, 0, reach)
+        image = draw_shot(panel, shot, time, survey, 0, reach)
         panel.set_title(name, fontsize=size, pad=8)
         panel.locator_params(axis="x", nbins=3)
     panels[0].set_ylabel("Time (s)")
@@ -172,7 +172,7 @@ def _draw_gathers(
     shots = _default_shots(len(gathers), shots)
     raw = gathers[shots]
     gained = with_gain(raw)
-    reaches = _reach(raw, clip), _reach(gained, 99.0)
+    reaches = reach_of(raw, clip), reach_of(gained, 99.0)
     columns = 2 * min(ROW_SHOTS, len(shots))
     rows = -(-2 * len(shots) // columns)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
@@ -180,7 +180,7 @@ def _draw_gathers(
         axes.set_axis_off()
     for pair, shot, *both in zip(grid.reshape(-1, 2), shots, raw, gained, strict=False):
         images = [
-            _draw_shot(axes, records, time, survey, shot, reach)
+            draw_shot(axes, records, time, survey, shot, reach)
             for axes, records, reach in zip(pair, both, reaches, strict=True)
         ]
         place = f"source {shot} at {survey['source_x'][shot]:.0f} m"
@@ -193,13 +193,13 @@ def _draw_gathers(
     figure.suptitle(title, fontsize="medium", weight="bold")
 
 
-def _reach(records: NDArray, percentile: float) -> float:
+def reach_of(records: NDArray, percentile: float) -> float:
     """Return the amplitude at which a grey scale ends."""
     sizes = np.abs(records)
     return float(np.percentile(sizes, percentile)) or float(sizes.max()) or 1.0
 
 
-def _draw_shot(
+def draw_shot(
     axes: Axes, records: NDArray, time: NDArray, survey: Survey, shot: int, reach: float
 ) -> QuadMesh:
     """Draw one shot [receiver, time], grey from -``reach`` to ``reach``, and where it was fired."""
