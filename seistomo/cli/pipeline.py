@@ -22,6 +22,7 @@ from seistomo.cli.app import (
     require_one_of,
 )
 from seistomo.config.keys import field_help, keys_text
+from seistomo.errors import InputError
 from seistomo.progress import counted, set_quiet
 
 
@@ -33,6 +34,18 @@ def train(
     optimizer: Annotated[str | None, typer.Option(help=field_help("optimizer.name"))] = None,
     epochs: Annotated[int | None, typer.Option(help=field_help("training.epochs"))] = None,
     seed: SeedOption = None,
+    members: Annotated[
+        int | None,
+        typer.Option(min=2, help="Train an ensemble of so many runs that differ in their seed."),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            help="Train every N-th member only, from the I-th on, for a job array.",
+        ),
+    ] = None,
     device: DeviceOption = None,
     memory_limit: Annotated[
         float | None, typer.Option(metavar="GIB", help=field_help("training.memory_limit"))
@@ -44,7 +57,7 @@ def train(
 ) -> None:
     """Train the network that predicts the velocity model from the gathers.
 
-    Under torchrun the processes share each batch.
+    Under torchrun the processes share each batch. RUN of the other commands may be an ensemble.
 
     Example: seistomo train quickstart --data data.h5 --out run --epochs 20
     """
@@ -52,6 +65,8 @@ def train(
     from seistomo.evaluation import plot as draw
     from seistomo.ranks import Processes
     from seistomo.training import train as run
+    from seistomo.training import train_ensemble
+    from seistomo.training.ensemble import in_words
 
     set_quiet(quiet)
     named = {
@@ -63,11 +78,31 @@ def train(
     }
     with Processes.from_environment().together() as processes:
         require_one_of(resume, overwrite)
+        share = (1, 1)
+        if shard is not None:
+            from seistomo.dataset.generate import shard_numbers
+
+            if members is None:
+                raise InputError(f"--shard {shard}: shares the members of --members, not one run")
+            share = shard_numbers(shard)
         settings = load_config(config, overrides(set_, **named), warns=processes.leads)
-        result = run(settings, data, out, resume, overwrite, processes)
+        if members is None:
+            outcome = str(run(settings, data, out, resume, overwrite, processes))
+        else:
+            results = train_ensemble(
+                settings,
+                data,
+                out,
+                members,
+                resume=resume,
+                overwrite=overwrite,
+                shard=share,
+                processes=processes,
+            )
+            outcome = f"{out}: {in_words(results)}"
         if processes.leads:
             draw([out], out / "figures" / "convergence.png", overwrite=True)
-            typer.echo(str(result))
+            typer.echo(outcome)
 
 
 @app.command()
@@ -119,14 +154,16 @@ def evaluate(
         resimulate=resimulate,
         near_offset=near_offset,
     )
-    baseline, misfit = metrics["baseline"], ""
+    baseline, notes = metrics["baseline"], ""
     if metrics.get("data_misfit_far") is not None:
         ours, theirs = (scores["data_misfit_far"] for scores in (metrics, baseline))
-        misfit = f", misfit beyond {near_offset:g} m {ours:.3g} (mean model {theirs:.3g})"
+        notes = f", misfit beyond {near_offset:g} m {ours:.3g} (mean model {theirs:.3g})"
+    if "ensemble" in metrics:
+        notes += f", truth within 1 σ in {metrics['ensemble']['within_1_std']:.0%} of the pixels"
     typer.echo(
         f"{out}: {counted(metrics['samples'], 'sample')}, RMSE {metrics['rmse']:.0f} m/s"
         f" (mean model {baseline['rmse']:.0f}), SSIM {metrics['ssim']:.3f}"
-        f" (mean model {baseline['ssim']:.3f}){misfit}; report: {out / 'report.html'}"
+        f" (mean model {baseline['ssim']:.3f}){notes}; report: {out / 'report.html'}"
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seistomo.dataset import open_dataset, read_predictions
+from seistomo.dataset import open_dataset, open_velocity, read_predictions
 from seistomo.dataset.describe import describe_dataset
 from seistomo.dataset.store import file_format
 from seistomo.dataset.store.schema import PREDICTIONS_FORMAT, VELOCITY_FORMAT
@@ -55,17 +55,24 @@ def describe(path: str | Path, *, check: bool = False, config: bool = False) -> 
 
 
 def is_run(path: str | Path) -> bool:
-    """Tell whether ``path`` is a run directory."""
-    return (Path(path) / "history.csv").is_file()
+    """Tell whether ``path`` is a run directory, or an ensemble of them."""
+    return (Path(path) / "history.csv").is_file() or any(Path(path).glob("member-[0-9]*"))
+
+
+def run_histories(run_dir: str | Path) -> list[History]:
+    """Return what `run_history` does of a run, or of each member of an ensemble."""
+    from seistomo.training.directory import member_folders
+
+    return [run_history(path) for path in member_folders(run_dir) or [run_dir]]
 
 
 def run_history(run_dir: str | Path) -> History:
     """Return what ``history.csv`` says, refusing what is no run or has no finished epoch."""
     from seistomo.training.history import read_history
 
-    if not is_run(run_dir):
-        raise InputError(f"{run_dir}: not a run, it has no history.csv")
     path = Path(run_dir) / "history.csv"
+    if not path.is_file():
+        raise InputError(f"{run_dir}: not a run, it has no history.csv")
     try:
         rows = read_history(path)
         names = dict.fromkeys([*NEEDED, *(rows[0] if rows else ())])
@@ -79,10 +86,20 @@ def run_history(run_dir: str | Path) -> History:
 
 
 def describe_run(run_dir: str | Path) -> str:
-    """Return a summary of a run of any problem: network, optimizer, epochs, losses, scores."""
+    """Return a summary of a run of any problem: network, optimizer, epochs, losses, scores.
+
+    Of an ensemble: of its first member, with a line for each of the others.
+    """
     from seistomo.training.checkpoint import load_checkpoint
+    from seistomo.training.directory import member_folders
 
     run_dir = Path(run_dir)
+    members = member_folders(run_dir)
+    if members:
+        text = describe_run(members[0]).partition("\n")[2]
+        others = [(path.name, _best_epoch(run_history(path))) for path in members[1:]]
+        lines = f"{text}\n{aligned(others, 12)}" if others else text
+        return f"{run_dir}: ensemble of {counted(len(members), 'seistomo run')}\n{lines}"
     history = run_history(run_dir)
     content = load_checkpoint(run_dir / "checkpoint.pt")
     parameters = sum(weights.numel() for weights in content.network.values())
@@ -112,17 +129,24 @@ def run_facts(
         ("Optimizer", f"{optimizer.get('name')}, {rate}{options}"),
         ("Epochs", f"{history['epoch'][-1]:.0f}, {history['seconds'][-1]:.0f} s of optimizer time"),
     ]
-    losses = history["validation_loss"]
-    if np.isfinite(losses).any():
-        best = int(np.nanargmin(losses))
-        found = {name: values[best] for name, values in history.items()}
-        text = f"{found['epoch']:.0f}: validation loss {scientific(losses[best])}"
-        if "mse" in found:
-            text += f" (m/s)², RMSE {np.sqrt(found['mse']):.0f} m/s"
-        for name, word in (("ssim", "SSIM"), ("accuracy", "accuracy")):
-            text += f", {word} {found[name]:.3f}" if name in found else ""
-        facts.append(("Best epoch", text))
+    if np.isfinite(history["validation_loss"]).any():
+        facts.append(("Best epoch", _best_epoch(history)))
     return facts
+
+
+def _best_epoch(history: History) -> str:
+    """Return the epoch with the lowest validation loss and its scores; of none the last one."""
+    losses = history["validation_loss"]
+    if not np.isfinite(losses).any():
+        return f"{history['epoch'][-1]:.0f}"
+    best = int(np.nanargmin(losses))
+    found = {name: values[best] for name, values in history.items()}
+    text = f"{found['epoch']:.0f}: validation loss {scientific(losses[best])}"
+    if "mse" in found:
+        text += f" (m/s)², RMSE {np.sqrt(found['mse']):.0f} m/s"
+    for name, word in (("ssim", "SSIM"), ("accuracy", "accuracy")):
+        text += f", {word} {found[name]:.3f}" if name in found else ""
+    return text
 
 
 def scientific(value: float) -> str:
@@ -133,7 +157,10 @@ def scientific(value: float) -> str:
 
 
 def _config_of(run_dir: Path) -> str:
-    path = run_dir / "config.toml"
+    """Return a run's configuration, of an ensemble its first member's."""
+    from seistomo.training.directory import member_folders
+
+    path = [*member_folders(run_dir), run_dir][0] / "config.toml"
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -147,6 +174,8 @@ def _describe_evaluation(folder: Path) -> str:
         metrics = json.loads(file.read_text(encoding="utf-8"))
         facts = [("prediction", _scores(metrics))]
         facts += [(name, _scores(metrics[name])) for name in ("baseline", "oracle_1d")]
+        if "ensemble" in metrics:
+            facts.append(("ensemble", _ensemble(metrics["ensemble"])))
         samples = counted(metrics["samples"], "sample")
         heading = f"{folder}: evaluation of {samples} ({metrics['split']})"
     except (OSError, TypeError, ValueError, KeyError) as error:
@@ -161,6 +190,14 @@ def _scores(scores: Mapping[str, Any]) -> str:
     return f"{speeds}, SSIM {scores['ssim']:.3f}{salt}"
 
 
+def _ensemble(found: Mapping[str, Any]) -> str:
+    single = found["single"]["rmse"]
+    return (
+        f"members alone RMSE {single['mean']:.0f} ± {single['std']:.0f} m/s; truth within 1 σ in"
+        f" {found['within_1_std']:.0%}, within 2 σ in {found['within_2_std']:.0%} of the pixels"
+    )
+
+
 def _describe_predictions(path: Path, check: bool) -> str:
     """Return what a predictions file holds, and of which data set and run."""
     attributes = read_predictions(path)[2]
@@ -169,6 +206,10 @@ def _describe_predictions(path: Path, check: bool) -> str:
         attributes.get(name, "unknown") for name in ("data", "data_identity", "run", "checkpoint")
     )
     facts = [("data set", f"{data} ({identity})"), ("run", f"{run}, {checkpoint} checkpoint")]
+    with open_velocity(path) as file:
+        if file.has_std:
+            std = file.read_velocity_std(range(file.samples)).mean()
+            facts.append(("deviation", f"velocity_std, {std:.0f} m/s in the mean"))
     return f"{describe_dataset(path, check=check)}\n{aligned(facts, 12)}"
 
 

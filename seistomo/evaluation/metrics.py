@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
 from seistomo.dataset import DatasetReader
 from seistomo.training.scores import mean_squared_error, structural_similarity
@@ -61,6 +62,15 @@ def sample_scores(
     }
 
 
+def rank_correlation(one: Array, other: Array) -> float | None:
+    """Return Spearman's rank correlation where ``one`` is known; None of too few, or all alike."""
+    known = ~np.isnan(one)
+    one, other = one[known], other[known]
+    if len(one) < 3 or not np.ptp(one) or not np.ptp(other):
+        return None
+    return float(spearmanr(one, other).statistic)
+
+
 def mean_training_model(data: DatasetReader) -> Models | None:
     """Return the mean model [depth, x] of the training split, m/s; None for a set without one."""
     indices = data.indices("train")
@@ -91,7 +101,7 @@ class ScoreTable:
     """
 
     def __init__(self, mean_model: Models, data_range: float, salt_threshold: float) -> None:
-        self.mean_model, self._settings = mean_model, (data_range, salt_threshold)
+        self.mean_model, self.settings = mean_model, (data_range, salt_threshold)
         self._squares = {name: np.zeros(len(mean_model)) for name in CANDIDATES}
         self._frames: list[pd.DataFrame] = []
 
@@ -111,12 +121,12 @@ class ScoreTable:
         baseline = np.broadcast_to(self.mean_model, reference.shape)
         models = (prediction, baseline, lateral_mean(reference))
         for (name, prefix), candidate in zip(CANDIDATES.items(), models, strict=True):
-            scores = sample_scores(candidate, reference, *self._settings)
+            scores = sample_scores(candidate, reference, *self.settings)
             if has_salt is not None:
                 scores["salt_iou"][~has_salt] = np.nan
             columns |= {prefix + score: values for score, values in scores.items()}
             if not prefix:
-                columns["salt_fraction"] = np.mean(reference > self._settings[1], axis=(1, 2))
+                columns["salt_fraction"] = np.mean(reference > self.settings[1], axis=(1, 2))
             squares = (candidate.astype(np.float64) - reference) ** 2
             self._squares[name] += squares.mean(axis=2).sum(axis=0)
         self._frames.append(pd.DataFrame(columns))

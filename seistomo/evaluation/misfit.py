@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 from seistomo.config.survey import offsets
 from seistomo.dataset import DatasetReader, VelocityReader
@@ -236,15 +235,3 @@ def _spread(misfit: Array) -> dict[str, int]:
         if len(order) and order[place] not in chosen.values():
             chosen[label] = int(order[place])
     return chosen
-
-
-def rank_correlation(misfit: Array, rmse: Array) -> float | None:
-    """Return Spearman's rank correlation over samples; None where there are too few or all alike.
-
-    1: the better a model explains the data, the nearer it is to the truth.
-    """
-    known = ~np.isnan(misfit)
-    misfit, rmse = misfit[known], rmse[known]
-    if len(misfit) < 3 or not np.ptp(misfit) or not np.ptp(rmse):
-        return None
-    return float(spearmanr(misfit, rmse).statistic)

@@ -19,7 +19,7 @@ from seistomo.dataset.store import file_format
 from seistomo.dataset.store.schema import FORMAT, PREDICTIONS_FORMAT, VELOCITY_FORMAT
 from seistomo.errors import InputError
 from seistomo.evaluation import figures
-from seistomo.evaluation.info import is_run, run_history
+from seistomo.evaluation.info import is_run, run_histories
 from seistomo.evaluation.metrics import BATCH, sample_scores
 from seistomo.evaluation.report import build_cases, choose_examples
 from seistomo.evaluation.selection import Selection, select
@@ -97,7 +97,7 @@ def plot(
         raise InputError(f"shots = {shots}: a figure of kind {drawn} shows no gathers")
     if held == "run":
         runs = zip(_short_names(paths), paths, strict=True)
-        figure = figures.curves_figure({name: [run_history(path)] for name, path in runs})
+        figure = figures.curves_figure({name: run_histories(path) for name, path in runs})
     elif drawn == "predictions":
         figure = _predictions(paths, samples)
     elif held == "several data":

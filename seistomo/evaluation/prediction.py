@@ -1,6 +1,6 @@
 """Apply a trained network to a data set, a batch at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,8 @@ from seistomo.simulation.survey import add_noise, draw_dead_traces, random_strea
 from seistomo.training import Run, load_run
 from seistomo.training.gather_statistics import gather_statistics
 
-Batch = tuple[slice, NDArray[np.float32]]
+Models = NDArray[np.float32]
+Batch = tuple[slice, Models]
 # Purposes of random numbers, apart from those that the data set was made with.
 EVALUATION_DEAD_TRACES, EVALUATION_NOISE = 101, 102
 
@@ -43,7 +44,8 @@ def predict(
         A data set; its velocity models are not looked at.
     out_path
         The velocity file to write, ``velocity`` float32 [sample, depth, x] in m/s with
-        coordinates; it appears whole or not at all.
+        coordinates; of an ensemble the mean, and ``velocity_std``, the standard deviation over its
+        members. It appears whole or not at all.
     split
         Which samples: train, validation, test or all.
     checkpoint
@@ -75,9 +77,9 @@ def predict(
             warn(difference)
         bounds = run.config.velocity
         models = (
-            model if raw else model.clip(bounds.minimum, bounds.maximum)
-            for _, batch in predicted_batches(run, data, indices)
-            for model in batch
+            (model if raw else model.clip(bounds.minimum, bounds.maximum), std)
+            for _, each in predicted_batches(run, data, indices)
+            for model, std in zip(*mean_and_std(each), strict=True)
         )
         attributes = prediction_attributes(run, data, checkpoint)
         write_predictions(out_path, models, indices, data.depth, data.x, attributes)
@@ -170,7 +172,7 @@ def predicted_batches(
     noise_snr: float | None = None,
     dead_traces: float | None = None,
 ) -> Iterator[Batch]:
-    """Yield (rows, prediction): a slice of ``indices`` and velocity [sample, depth, x], m/s.
+    """Yield (rows, each): a slice of ``indices``, velocity [member, sample, depth, x] in m/s.
 
     ``noise_snr``, dB, and the share ``dead_traces`` are done to the gathers first; see
     `read_gathers`. Refuses gathers and predictions that are not finite, and says at the end how
@@ -189,15 +191,15 @@ def predicted_batches(
                     " that are not finite numbers"
                 )
             survey = [data.read_survey(int(index)) for index in wanted]
-            predicted = run.predict(gathers, survey)
-            if not np.isfinite(predicted).all():
+            each = run.predict_each(gathers, survey)
+            if not np.isfinite(each).all():
                 raise InputError(
                     "the network predicts NaN or infinite velocities: its training diverged;"
                     " train again with a smaller learning rate"
                 )
-            beyond = (predicted < bounds.minimum) | (predicted > bounds.maximum)
-            outside += int(np.count_nonzero(beyond))
-            yield rows, predicted
+            mean = each.mean(axis=0)
+            outside += int(np.count_nonzero((mean < bounds.minimum) | (mean > bounds.maximum)))
+            yield rows, each
             progress.update(len(wanted))
     if outside:
         count = len(indices) * int(np.prod(run.velocity_shape))
@@ -205,6 +207,17 @@ def predicted_batches(
             f"{outside} of {count} predicted speeds ({outside / count:.2g} of them) lie outside the"
             f" run's {bounds.minimum:g} to {bounds.maximum:g} m/s"
         )
+
+
+def mean_and_std(each: Models) -> tuple[Models, Sequence[Models | None]]:
+    """Return mean and standard deviation over members [member, sample, depth, x], m/s.
+
+    The deviation has members − 1 below the line; of a single run it is None for each sample.
+    """
+    mean = each.mean(axis=0, dtype=np.float64).astype(np.float32)
+    if len(each) == 1:
+        return mean, [None] * len(mean)
+    return mean, each.std(axis=0, dtype=np.float64, ddof=1).astype(np.float32)
 
 
 def read_gathers(

@@ -19,8 +19,10 @@ from seistomo.evaluation import figures
 from seistomo.evaluation.info import History, aligned, run_facts, scientific
 from seistomo.evaluation.metrics import ScoreTable, sample_scores
 from seistomo.evaluation.misfit import Resimulation
+from seistomo.evaluation.uncertainty import SpreadTable, gaussian_share
 from seistomo.progress import counted
 from seistomo.training import Run
+from seistomo.training.directory import member_folders
 
 WORST = 8
 """How many of the worst samples are listed."""
@@ -91,17 +93,19 @@ def write_report(
     paths: tuple[Path, Path, Path],
     run: Run,
     data: DatasetReader,
-    history: History,
+    histories: Sequence[History],
     metrics: Mapping[str, Any],
     table: ScoreTable,
     differences: Sequence[str] = (),
     again: Resimulation | None = None,
+    spread: SpreadTable | None = None,
 ) -> None:
     """Write ``figures/`` and ``report.html`` into a folder that holds ``predictions.h5``.
 
     ``paths`` are run, data set and output as the user named them, ``metrics`` is the content of
     ``metrics.json``, ``differences`` say what the data have unlike the training data, and
-    ``again`` is what was shot over the models, if that was asked for.
+    ``again`` is what was shot over the models, if that was asked for. ``histories`` are of the run
+    or of each member; ``spread`` is an ensemble's.
     """
     environment = Environment(
         loader=PackageLoader("seistomo.evaluation", "."),
@@ -111,7 +115,9 @@ def write_report(
         lstrip_blocks=True,
     )
     environment.filters |= {"score": _score, "speed": _speed}
-    shown = _draw_figures(folder, data, run, history, table)
+    shown = _draw_figures(folder, data, run, histories, table)
+    if spread is not None:
+        shown += _draw_spread(folder, data, run, table, spread, metrics["ensemble"])
     if again is not None and again.examples:
         shown += _draw_misfit(folder, data, metrics, table, again)
     parameters = sum(weights.numel() for weights in run.network.parameters())
@@ -119,7 +125,10 @@ def write_report(
     configs = [("Configuration of the run", run_config)]
     if data_config != run_config:
         configs.append(("Configuration of the data set", data_config))
-    trained = run_facts(paths[0], history, metrics["checkpoint"], run.epoch, parameters)
+    first = [*member_folders(paths[0]), paths[0]][0]
+    trained = run_facts(first, histories[0], metrics["checkpoint"], run.epoch, parameters)
+    if spread is not None:
+        trained.insert(0, ("Ensemble", f"{paths[0].name}, {len(histories)} members, as this one:"))
     packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     environment_facts = f"Python {platform.python_version()}, {platform.system()}; {packages}"
     page = environment.get_template("report.html.jinja").render(
@@ -128,6 +137,8 @@ def write_report(
         verdict=judge(table, metrics, differences),
         candidates=[(name, metrics.get(key, metrics)) for key, name in CANDIDATE_NAMES.items()],
         score_rows=[row for row in SCORE_ROWS if row[0] in metrics],
+        ensemble=metrics.get("ensemble"),
+        spread_words=_spread_in_words(metrics["ensemble"]) if spread is not None else (),
         worst=table.samples.nsmallest(WORST, "ssim").to_dict("records"),
         figures=[(figure, _embedded(figure.path)) for figure in shown],
         origin=[describe_dataset(data.path), aligned(trained), environment_facts],
@@ -282,24 +293,112 @@ def _cautions(metrics: Mapping[str, Any], differences: Sequence[str]) -> list[st
     return cautions
 
 
+def _spread_in_words(found: Mapping[str, Any]) -> list[str]:
+    """Return how far an ensemble's sigma may be trusted."""
+    one, two = found["within_1_std"], found["within_2_std"]
+    size = "too small" if one < gaussian_share(1) else "too large"
+    words = [
+        f"The truth lies within one standard deviation of the mean in {one:.0%} of the pixels, and"
+        f" within two in {two:.0%}; of a calibrated one it would be 68 % and 95 %: it is {size}."
+    ]
+    if found["factor"] is None:
+        words.append("No factor can be told: without a validation split, or with a σ of zero.")
+    else:
+        words.append(
+            f"Multiplied by {found['factor']:.2f}, which holds 68 % of the errors of"
+            f" {counted(found['factor_samples'], 'validation sample')}, it would be"
+            f" {found['within_1_std_scaled']:.0%} and {found['within_2_std_scaled']:.0%} here. The"
+            " files hold it as it is."
+        )
+    pixels, samples = (
+        "none" if value is None else f"{value:.2f}"
+        for value in (found["rank_correlation"], found["rank_correlation_samples"])
+    )
+    words.append(
+        f"Rank correlation of σ and the absolute error over the pixels of a sample: {pixels} in the"
+        f" mean; of the samples' σ and RMSE: {samples}."
+    )
+    return words
+
+
+def _draw_spread(
+    folder: Path,
+    data: DatasetReader,
+    run: Run,
+    table: ScoreTable,
+    spread: SpreadTable,
+    found: Mapping[str, Any],
+) -> list[ReportFigure]:
+    """Draw an ensemble's uncertainty and say what the figures show."""
+    cases, rows = _examples(folder, data, run, table)
+    with open_velocity(folder / "predictions.h5") as predictions:
+        std = predictions.read_velocity_std(rows)
+    sigma, error = spread.groups
+    drawn = {
+        "uncertainty": figures.uncertainty_figure(cases, std, data.depth, data.x),
+        "reliability": figures.reliability_figure(
+            found["reliability"], found["factor"], sigma, error
+        ),
+    }
+    paths = [
+        figures.save(figure, folder / "figures" / f"{name}.png") for name, figure in drawn.items()
+    ]
+    shown = "; ".join(
+        f"{case.label}: RMSE {case.rmse['']:.0f} m/s, mean deviation {one.mean():.0f} m/s"
+        for case, one in zip(cases, std, strict=True)
+    )
+    return [
+        ReportFigure(
+            paths[0],
+            "Error beside the members' deviation",
+            f"Reference, mean of the members, error and deviation, a row a sample. {shown}.",
+            "Where the mean is wrong, and where the members disagree, on one colour scale. Dark in"
+            " the third column and bright in the fourth: wrong, and sure of it.",
+        ),
+        ReportFigure(
+            paths[1],
+            "Reliability",
+            f"Left: shares of errors within multiples of σ, {found['within_1_std']:.0%} within one."
+            f" Right: RMS error against σ, from {error[0]:.0f} m/s at {sigma[0]:.0f} m/s to"
+            f" {error[-1]:.0f} m/s at {sigma[-1]:.0f} m/s.",
+            "Left: below the dashed line the members are too sure. Right: pixels in groups of"
+            " rising σ; above the dashed line the error is larger than σ says.",
+        ),
+    ]
+
+
+def _examples(
+    folder: Path, data: DatasetReader, run: Run, table: ScoreTable
+) -> tuple[list[figures.Case], list[int]]:
+    """Return the samples that stand for the others, and their rows among the predictions."""
+    examples = choose_examples(table.column("ssim"), table.column("salt_iou"))
+    rows = list(examples.values())
+    indices = table.samples["index"].to_numpy()[rows]
+    with open_velocity(folder / "predictions.h5") as predictions:
+        predicted = {"": predictions.read_velocity(rows)}
+    threshold = run.config.evaluation.salt_threshold
+    return build_cases(data, list(examples), indices, predicted, threshold), rows
+
+
 def _draw_figures(
-    folder: Path, data: DatasetReader, run: Run, history: History, table: ScoreTable
+    folder: Path,
+    data: DatasetReader,
+    run: Run,
+    histories: Sequence[History],
+    table: ScoreTable,
 ) -> list[ReportFigure]:
     """Draw the figures of an evaluation and say what each shows."""
     (folder / "figures").mkdir()
     ssim, baseline, rmse = table.column("ssim"), table.column("ssim", "baseline"), table.rmse_depth
-    examples = choose_examples(ssim, table.column("salt_iou"))
-    rows = list(examples.values())
-    threshold = run.config.evaluation.salt_threshold
-    indices = table.samples["index"].to_numpy()[rows]
-    with open_velocity(folder / "predictions.h5") as predictions:
-        predicted = {"": predictions.read_velocity(rows)}
-    cases = build_cases(data, list(examples), indices, predicted, threshold)
+    cases, _ = _examples(folder, data, run, table)
     shown = [f"{c.label}, SSIM {c.ssim['']:.2f}, RMSE {c.rmse['']:.0f} m/s" for c in cases]
     speeds = rmse["prediction"]
     deepest = int(speeds.argmax())
-    losses = history["train_loss"]
-    curves = figures.curves_figure({"run": [history]}, baseline=table.summary()["baseline"])
+    losses = histories[0]["train_loss"]
+    curves = figures.curves_figure(
+        {"members" if len(histories) > 1 else "run": histories},
+        baseline=table.summary()["baseline"],
+    )
     drawn = {
         "predictions": figures.predictions_figure(cases, data.depth, data.x),
         "ssim_histogram": figures.ssim_histogram_figure(ssim, baseline),
@@ -453,7 +552,9 @@ def build_cases(
 def _commands(paths: tuple[Path, Path, Path], metrics: Mapping[str, Any], run: Run) -> list[str]:
     """Return the commands that make data set, run and evaluation again."""
     named, data, out = (shlex.quote(str(path)) for path in paths)
-    config = shlex.quote(str(paths[0] / "config.toml"))
+    members = member_folders(paths[0])
+    config = shlex.quote(str([*members, paths[0]][0] / "config.toml"))
+    many = f" --members {len(members)}" if members else ""
     evaluate = f"seistomo evaluate {named} --data {data} --out {out}"
     for key in ("split", "checkpoint", "noise_snr", "dead_traces", "near_offset"):
         if metrics[key] is not None:
@@ -463,13 +564,13 @@ def _commands(paths: tuple[Path, Path, Path], metrics: Mapping[str, Any], run: R
     if metrics["trained_on_this_data"]:
         return [
             f"seistomo simulate {config} --out {data}",
-            f"seistomo train {config} --data {data} --out {named}",
+            f"seistomo train {config} --data {data} --out {named}{many}",
             evaluate,
         ]
     return [
         f"# The run was trained on another data set, {run.data_identity}:",
         f"seistomo simulate {config} --out training.h5",
-        f"seistomo train {config} --data training.h5 --out {named}",
+        f"seistomo train {config} --data training.h5 --out {named}{many}",
         "# The data set evaluated; save its configuration, below, as data.toml:",
         f"seistomo simulate data.toml --out {data}",
         evaluate,

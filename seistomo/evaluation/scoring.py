@@ -1,8 +1,7 @@
 """Score a trained run on a data set; write scores, predictions, figures and a report."""
 
 import json
-from collections.abc import Callable, Iterator
-from itertools import chain
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,26 +9,33 @@ from numpy.typing import NDArray
 
 from seistomo import files
 from seistomo.dataset import DatasetReader, open_dataset, open_velocity, write_predictions
-from seistomo.evaluation.info import run_history
-from seistomo.evaluation.metrics import MISFITS, ScoreTable, mean_training_model
+from seistomo.evaluation.info import run_histories
+from seistomo.evaluation.metrics import (
+    MISFITS,
+    ScoreTable,
+    mean_training_model,
+    rank_correlation,
+)
 from seistomo.evaluation.misfit import (
     NEAR_OFFSET,
     Resimulation,
     offset_taper,
-    rank_correlation,
     resimulate_models,
 )
 from seistomo.evaluation.prediction import (
+    Models,
     check_corruption,
     check_fit,
+    mean_and_std,
     predicted_batches,
     prediction_attributes,
     split_indices,
     unlike_training,
 )
 from seistomo.evaluation.report import write_report
+from seistomo.evaluation.uncertainty import Calibration, SpreadTable
 from seistomo.progress import warn
-from seistomo.training import Run, load_run
+from seistomo.training import Ensemble, Run, load_run
 
 CONTENT = ("metrics.json", "samples.csv", "report.html")
 """What tells an evaluation from any other folder."""
@@ -75,7 +81,7 @@ def score_run(
     check_fit(run, data)
     indices = split_indices(data, split) if isinstance(split, str) else np.asarray(split)
     table = _empty_table(run, data, as_run)
-    for predicted in _scored(table, run, data, indices, noise_snr, dead_traces, as_run):
+    for predicted, _ in _scored(table, run, data, indices, noise_snr, dead_traces, as_run=as_run):
         if keep is not None:
             keep(predicted)
     return table
@@ -90,6 +96,15 @@ def _empty_table(run: Run, data: DatasetReader, as_run: bool = False) -> ScoreTa
     return ScoreTable(mean_model, span, threshold)
 
 
+def _calibration(run: Run, data: DatasetReader) -> Calibration | None:
+    """Return errors beside sigma on the validation split as it is stored; None without one."""
+    indices, found = data.indices("validation"), Calibration()
+    for rows, each in predicted_batches(run, data, indices):
+        mean, std = mean_and_std(each)
+        found.add(mean - data.read_velocity(indices[rows]), std)
+    return found if len(indices) else None
+
+
 def _scored(
     table: ScoreTable,
     run: Run,
@@ -97,15 +112,19 @@ def _scored(
     indices: NDArray[np.int64],
     noise_snr: float | None,
     dead_traces: float | None,
+    spread: SpreadTable | None = None,
     as_run: bool = False,
-) -> Iterator[NDArray[np.float32]]:
-    """Yield batches of predictions [sample, depth, x], each scored on its way."""
-    for rows, predicted in predicted_batches(run, data, indices, noise_snr, dead_traces):
+) -> Iterator[tuple[Models, Sequence[Models | None]]]:
+    """Yield batches of predictions and their deviation, [sample, depth, x], scored on their way."""
+    for rows, each in predicted_batches(run, data, indices, noise_snr, dead_traces):
         wanted = indices[rows]
         has_salt = data.read_salt_mask(wanted).any(axis=(1, 2)) if as_run else None
         reference = data.read_velocity(wanted)
+        predicted, std = mean_and_std(each)
         table.add(predicted, reference, wanted, data.families(wanted), has_salt)
-        yield predicted
+        if spread is not None:
+            spread.add(each, predicted, std, reference)
+        yield predicted, std
 
 
 def evaluate(
@@ -131,7 +150,8 @@ def evaluate(
     Parameters
     ----------
     run_dir
-        A trained run.
+        A trained run, or an ensemble of runs: then its mean is scored beside its members, and
+        their standard deviation beside the error (``ensemble`` in ``metrics.json``).
     data_path
         A data set; the mean training model is that of its own training split.
     out_dir
@@ -182,16 +202,18 @@ def evaluate(
         indices = split_indices(data, split)
         if resimulate:
             offset_taper(data.read_survey(int(indices[0])), near_offset)
-        history = run_history(run_dir)
+        histories = run_histories(run_dir)
         differences = unlike_training(run, data, indices)
         for difference in differences:
             warn(difference)
         with files.folder_written_whole(out_dir) as folder:
-            table = _empty_table(run, data)
-            batches = _scored(table, run, data, indices, noise_snr, dead_traces)
+            table, spread = _empty_table(run, data), None
+            if isinstance(run, Ensemble):
+                spread = SpreadTable(*table.settings)
+            batches = _scored(table, run, data, indices, noise_snr, dead_traces, spread)
             write_predictions(
                 folder / "predictions.h5",
-                chain.from_iterable(batches),
+                (pair for batch in batches for pair in zip(*batch, strict=True)),
                 indices,
                 data.depth,
                 data.x,
@@ -214,11 +236,15 @@ def evaluate(
                     f"{score}_rank_correlation": rank_correlation(table.column(score), rmse)
                     for score in MISFITS
                 }
+            if spread is not None:
+                table.samples[spread.samples.columns] = spread.samples
+                metrics["ensemble"] = spread.summary(table.samples, _calibration(run, data))
             text = json.dumps(metrics, indent=2, allow_nan=False)
             (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
             table.samples.to_csv(folder / "samples.csv", **CSV)
             paths = (Path(run_dir), Path(data_path), out_dir)
-            write_report(folder, paths, run, data, history, metrics, table, differences, again)
+            shown = (differences, again, spread)
+            write_report(folder, paths, run, data, histories, metrics, table, *shown)
     return metrics
 
 

@@ -14,6 +14,19 @@ from seistomo.training.history import CHECKPOINT, CONFIG, FIGURES
 
 # What a killed process leaves of a file that it was writing.
 LEFTOVERS = ".*.part"
+# Of an ensemble's folder, with a number.
+MEMBER = "member-"
+
+
+def member_folders(path: str | Path) -> list[Path]:
+    """Return the members of an ensemble, by their number; of anything else none."""
+    found = () if (Path(path) / CONFIG).is_file() else Path(path).glob(f"{MEMBER}*")
+    return sorted((p for p in found if p.name[len(MEMBER) :].isdecimal()), key=member_number)
+
+
+def member_number(member: Path) -> int:
+    """Return the number in a member's name."""
+    return int(member.name[len(MEMBER) :])
 
 
 class RunDirectory:

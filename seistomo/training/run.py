@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from seistomo.config import Config, parse_config
+from seistomo.config.schema import first_difference
 from seistomo.device import (
     check_precision,
     choose_device,
@@ -21,7 +22,8 @@ from seistomo.errors import InputError
 from seistomo.networks import TomographyNetwork, build_network
 from seistomo.progress import warn
 from seistomo.ranks import Processes
-from seistomo.training.checkpoint import load_checkpoint
+from seistomo.training.checkpoint import FREE_KEYS, load_checkpoint
+from seistomo.training.directory import member_folders
 from seistomo.training.history import BEST, CHECKPOINT, Row
 from seistomo.training.mute import Positions
 from seistomo.training.objective import micro_batch_size
@@ -114,18 +116,52 @@ class Run:
             predicted[rows] = self.normalization.velocity.unscale(outputs).cpu().numpy()
         return predicted
 
+    def predict_each(
+        self, gathers: np.ndarray, positions: Sequence[Positions | None] | None = None
+    ) -> np.ndarray:
+        """As `predict`, of each member of an ensemble: float32 [member, sample, depth, x], m/s."""
+        return self.predict(gathers, positions)[None]
+
+
+@dataclass(frozen=True)
+class Ensemble(Run):
+    """Runs that differ in their seed alone, as one run that predicts their mean.
+
+    Attributes
+    ----------
+    path
+        The folder of the members.
+    members
+        The runs, at least two. All other attributes are the first member's.
+    """
+
+    members: tuple[Run, ...] = ()
+
+    def predict(
+        self, gathers: np.ndarray, positions: Sequence[Positions | None] | None = None
+    ) -> np.ndarray:
+        """Predict the mean over the members; see `Run.predict`."""
+        each = self.predict_each(gathers, positions)
+        return each.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+    def predict_each(
+        self, gathers: np.ndarray, positions: Sequence[Positions | None] | None = None
+    ) -> np.ndarray:
+        """As `predict`, of each member: float32 [member, sample, depth, x], m/s."""
+        return np.stack([member.predict(gathers, positions) for member in self.members])
+
 
 def load_run(
     run_dir: str | Path,
     checkpoint: Literal["best", "last"] = "best",
     device: str = "auto",
 ) -> Run:
-    """Load a trained run.
+    """Load a trained run, or an ensemble of runs, which predicts their mean.
 
     Parameters
     ----------
     run_dir
-        The run directory.
+        The run directory, or the folder that `train_ensemble` has made.
     checkpoint
         "best": the epoch with the lowest validation loss; "last": the last one.
     device
@@ -134,9 +170,15 @@ def load_run(
     Raises
     ------
     InputError
-        If there is no such run or checkpoint, or the file is damaged.
+        If there is no such run or checkpoint, or the file is damaged; if the members of an
+        ensemble differ in more than their seed.
     """
     run_dir = Path(run_dir)
+    members = member_folders(run_dir)
+    if members:
+        runs = tuple(load_run(member, checkpoint, device) for member in members)
+        _require_members(run_dir, runs)
+        return Ensemble(**{**vars(runs[0]), "path": run_dir, "members": runs})
     if checkpoint not in ("best", "last"):
         raise InputError(f"checkpoint = {checkpoint!r}: must be best or last")
     if not run_dir.is_dir():
@@ -166,6 +208,38 @@ def load_run(
         precision=precision,
         gathers=learnt.get("gathers"),
     )
+
+
+def _require_members(folder: Path, runs: Sequence[Run]) -> None:
+    """Refuse what is no ensemble: too few runs, of several data sets, of other settings."""
+    if len(runs) < 2:
+        raise InputError(
+            f"run {folder}: an ensemble of {runs[0].path.name} alone, and needs two members; go on"
+            " with train --members --resume"
+        )
+    first, seeds = runs[0], {}
+    for run in runs:
+        names = f"{run.path.name} of {folder}"
+        if run.data_identity != first.data_identity:
+            raise InputError(
+                f"{names}: was trained on data set {run.data_identity}, {first.path.name} on"
+                f" {first.data_identity}; members share one"
+            )
+        dumps = (one.config.model_dump() for one in (run, first))
+        found = first_difference(*dumps, (FREE_KEYS - {"evaluation"}) | {"training.seed"})
+        if found:
+            key, own, theirs = found
+            raise InputError(
+                f"{key} = {own} in {names}: {first.path.name} has {theirs}; members differ in"
+                " training.seed alone"
+            )
+        seed = run.config.training.seed
+        if seed in seeds:
+            raise InputError(
+                f"training.seed = {seed} in {names}: {seeds[seed]} has it too; members need seeds"
+                " of their own"
+            )
+        seeds[seed] = run.path.name
 
 
 def score_as_trained(

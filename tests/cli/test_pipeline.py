@@ -4,12 +4,13 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import seistomo
 from seistomo.cli import app
-from seistomo.dataset import open_dataset
+from seistomo.dataset import open_dataset, open_velocity
 
 
 def call(line):
@@ -153,3 +154,38 @@ def test_the_five_lines_of_the_readme_run(run, tmp_path):
     assert names["velocity"].shape == (1, 24, 28)
     assert names["metrics"]["samples"] == 4
     assert (tmp_path / "evaluation" / "report.html").is_file()
+
+
+def test_an_ensemble_is_a_run_to_every_command(run, made):
+    line = f"train tiny.toml --data {made / 'data.h5'} --out ensemble --members 2 -q"
+    assert "must be" in run(f"{line} --shard 2/1", status=2).err
+    assert "ensemble: 1 member" in run(f"{line} --shard 2/2").out
+    alone = run(f"predict ensemble --data {made / 'data.h5'} --out p.h5", status=2)
+    assert "needs two members" in alone.err
+    assert "ensemble: 2 members, validation loss" in run(f"{line} --resume").out
+    assert "within 1 σ" in run(f"evaluate ensemble --data {made / 'data.h5'} --out ev -q").out
+    found = json.loads(Path("ev/metrics.json").read_text())
+    assert len(found["ensemble"]["members"]) == 2
+    assert found["ensemble"]["rmse"] == pytest.approx(found["rmse"])
+    report = Path("ev/report.html").read_text()
+    assert "--members 2" in report
+    for name in ("uncertainty", "reliability", "convergence"):
+        assert Path(f"ev/figures/{name}.png").stat().st_size > 10_000
+    assert Path("ensemble/figures/convergence.png").is_file()
+    run(f"predict ensemble --data {made / 'data.h5'} --out p.h5 --raw -q")
+    with open_velocity("p.h5") as predictions, open_dataset(made / "data.h5") as data:
+        each = seistomo.load_run("ensemble").predict_each(data.read_gathers([5]))
+        std = predictions.read_velocity_std([5])
+        np.testing.assert_allclose(std, each.std(axis=0, ddof=1), rtol=1e-3, atol=1e-2)
+        np.testing.assert_allclose(predictions.read_velocity([5]), each.mean(axis=0), rtol=1e-6)
+    for line, words in (
+        ("info ensemble", ["ensemble of 2 seistomo runs", "member-1"]),
+        ("info ensemble --config", ["seed = 0"]),
+        ("info ev", ["members alone"]),
+        ("info p.h5 --check", ["velocity_std", "all 28 models as written"]),
+        ("export p.h5 --format hdf5 --out v.h5", ["28 models"]),
+    ):
+        said = run(line).out
+        assert all(word in said for word in words), said
+    with open_velocity("p.h5") as predictions, open_velocity("v.h5") as models:
+        assert predictions.models_identity == models.models_identity

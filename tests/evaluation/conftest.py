@@ -94,6 +94,9 @@ class FakeRun(SimpleNamespace):
         rows = np.rint(gathers[:, 0, 0, 0]).astype(int)
         return self.error(self.models[rows], rows).astype(np.float32)
 
+    def predict_each(self, gathers, positions=None):
+        return self.predict(gathers, positions)[None]
+
 
 @pytest.fixture
 def fake_run(monkeypatch, config, data_path, run_dir, models):

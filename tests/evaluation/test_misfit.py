@@ -11,9 +11,9 @@ from seistomo.dataset import open_dataset, open_velocity, write_dataset, write_p
 from seistomo.dataset.generate import simulate
 from seistomo.errors import InputError
 from seistomo.evaluation import evaluate
+from seistomo.evaluation.metrics import rank_correlation
 from seistomo.evaluation.misfit import (
     offset_taper,
-    rank_correlation,
     resimulate_models,
     trace_energies,
 )

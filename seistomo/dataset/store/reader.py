@@ -133,12 +133,12 @@ class VelocityReader:
     @cached_property
     def _models(self) -> tuple[str, float, float]:
         settings = schema.grid_settings(self.velocity_shape, self.spacing)
-        if self.config is None:
+        if self.config is None and not self.has_std:
             with naming_damage(self.path):
                 attributes = self._open(0)[0].attrs
                 low, high = (float(attributes[name]) for name in ("minimum", "maximum"))
             return schema.identity_of(settings, self.checksums), low, high
-        # A data set does not keep them apart.
+        # A data set, or predictions with deviations, do not keep them apart.
         sums, extremes = [], []
         for row in range(self.samples):
             stored = self.stored([row], schema.MODEL_VARIABLES)
@@ -150,6 +150,17 @@ class VelocityReader:
     def read_velocity(self, indices: Iterable[int]) -> np.ndarray:
         """Return velocity models, float32 [sample, depth, x], m/s."""
         return self._read("velocity", indices)
+
+    @cached_property
+    def has_std(self) -> bool:
+        """Whether these are predictions of an ensemble."""
+        return "velocity_std" in self._open(0)[0]
+
+    def read_velocity_std(self, indices: Iterable[int]) -> np.ndarray:
+        """Return deviations over an ensemble's members, float32 [sample, depth, x], m/s."""
+        if not self.has_std:
+            raise InputError(f"{self.path}: holds no velocity_std; predict with an ensemble")
+        return self._read("velocity_std", indices)
 
     def read_salt_mask(self, indices: Iterable[int]) -> np.ndarray:
         """Return salt masks, bool [sample, depth, x]."""
@@ -188,9 +199,11 @@ class VelocityReader:
     def damaged(self, progress: Progress = iter) -> list[int]:
         """Return the samples whose checksum does not match their content."""
         bad, variables = [], schema.variables_of(self.config)
+        if self.has_std:
+            variables = variables | schema.STD_VARIABLES
         for row in progress(range(self.samples)):
             try:
-                values = {name: column[0] for name, column in self.stored([row]).items()}
+                values = {name: column[0] for name, column in self.stored([row], variables).items()}
                 good = schema.checksum(values, variables) == values["crc32"]
             except InputError:
                 good = False
@@ -393,6 +406,8 @@ def _check(path: Path, file: h5py.File, formats: Sequence[str], finished: bool) 
     else:
         axes = schema.grid_axes(file["velocity"].shape[1:], float(file.attrs["spacing"]))
     variables = schema.variables_of(config)
+    if "velocity_std" in file:
+        variables = variables | schema.STD_VARIABLES
     missing = [name for name in ("sample", *axes, *variables) if name not in file]
     if missing:
         raise InputError(f"{path}: damaged, {', '.join(missing)} missing; {REMEDY}")

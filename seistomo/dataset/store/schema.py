@@ -58,6 +58,8 @@ MODEL_VARIABLES = {
     "family": Variable("str", _NUMBER, "1", "family of the velocity model"),
     "parameters": Variable("str", _NUMBER, "1", "what was drawn, JSON"),
 }
+# What predictions of an ensemble hold beside.
+STD_VARIABLES = {"velocity_std": Variable("f4", _GRID, "m/s", "standard deviation over members")}
 SURVEY_VARIABLES = {
     "source_x": Variable("f8", ("sample", "source"), "m", "horizontal source position"),
     "source_depth": Variable("f8", ("sample", "source"), "m", "depth of the source"),

@@ -430,7 +430,7 @@ def write_velocity(
 
 def write_predictions(
     path: str | Path,
-    velocity: Iterable[np.ndarray],
+    velocity: Iterable[np.ndarray | tuple[np.ndarray, np.ndarray | None]],
     indices: np.ndarray,
     depth: np.ndarray,
     x: np.ndarray,
@@ -443,7 +443,9 @@ def write_predictions(
     path
         The file; replaced if it is there.
     velocity
-        float32 [sample, depth, x], m/s, or anything that gives one model after another.
+        float32 [sample, depth, x], m/s, or anything that gives one model after another; of an
+        ensemble pairs of mean and standard deviation over its members, ``velocity_std``; None
+        for a single run.
     indices
         Row of each prediction in its data set, int64 [sample]: the file's ``sample`` coordinate.
     depth, x
@@ -454,7 +456,13 @@ def write_predictions(
     """
     threshold = float(attributes.get("salt_threshold", "inf"))
     others = {"family": "predicted", "parameters": {}}
-    models = ({"velocity": one, "salt_mask": one > threshold, **others} for one in velocity)
+
+    def content(one: np.ndarray | tuple[np.ndarray, np.ndarray | None]) -> dict[str, Any]:
+        mean, std = one if isinstance(one, tuple) else (one, None)
+        held = {"velocity": mean, "salt_mask": mean > threshold, **others}
+        return held if std is None else held | {"velocity_std": std}
+
+    models = map(content, velocity)
     attributes = {"format": schema.PREDICTIONS_FORMAT, **attributes}
     _write_models(Path(path), models, np.asarray(indices), float(x[1] - x[0]), attributes)
 
@@ -469,7 +477,10 @@ def _write_models(
     models = iter(models)
     first = next(models)
     shape = np.shape(first["velocity"])
-    numbers = {name: v for name, v in schema.MODEL_VARIABLES.items() if v.dtype != "str"}
+    variables = schema.MODEL_VARIABLES
+    if "velocity_std" in first:
+        variables = variables | schema.STD_VARIABLES
+    numbers = {name: v for name, v in variables.items() if v.dtype != "str"}
     texts, extremes = {"family": [], "parameters": []}, []
     with written_whole(path) as temporary:
         axes = schema.grid_axes(shape, spacing)
@@ -485,7 +496,7 @@ def _write_models(
                 if attributes["format"] == schema.VELOCITY_FORMAT:
                     require_speeds(values["velocity"], f"model {row}")
                 values["parameters"] = schema.text_of(values["parameters"])
-                values["crc32"] = schema.checksum(values, schema.MODEL_VARIABLES)
+                values["crc32"] = schema.checksum(values, variables)
                 writer.write(row, [values])
                 extremes += [float(np.min(values["velocity"])), float(np.max(values["velocity"]))]
                 for name, lines in texts.items():

@@ -21,6 +21,7 @@ from seistomo.evaluation.figures.models import crops_figure, models_figure
 from seistomo.evaluation.figures.predictions import Case, predictions_figure
 from seistomo.evaluation.figures.scores import rmse_depth_figure, ssim_histogram_figure
 from seistomo.evaluation.figures.style import check_format, save
+from seistomo.evaluation.figures.uncertainty import reliability_figure, uncertainty_figure
 
 __all__ = [
     "Case",
@@ -36,8 +37,10 @@ __all__ = [
     "models_figure",
     "overview_figure",
     "predictions_figure",
+    "reliability_figure",
     "rmse_depth_figure",
     "save",
     "shots_figure",
     "ssim_histogram_figure",
+    "uncertainty_figure",
 ]

@@ -74,25 +74,25 @@ def predictions_figure(cases: Sequence[Case], depth: NDArray, x: NDArray) -> Fig
             label_axes(axes, x=number == len(cases) - 1, depth=axes is row[0])
     headings = ["Reference", *(["Prediction"] if single else methods)]
     headings = [*headings, "Difference"] if single else headings
-    _head_columns(grid[0], *fit_titles(headings, 72 * panel_width))
+    head_columns(grid[0], *fit_titles(headings, 72 * panel_width))
     bar = {"location": "bottom", "aspect": 40, "pad": 0.01, "shrink": 0.9}
-    extend = _extend(predicted, limits)
+    extend = extend_of(predicted, limits)
     models = grid[:, :2] if single else grid
     figure.colorbar(image, ax=models, label=SPEED, extend=extend, **bar)
     if single:
         bar |= {"aspect": 20, "label": "prediction minus reference (m/s)"}
-        extend = _extend(np.asarray(differences), (-reach, reach))
+        extend = extend_of(np.asarray(differences), (-reach, reach))
         figure.colorbar(shown, ax=grid[:, 2], extend=extend, **bar)
     return figure
 
 
-def _extend(values: NDArray, limits: tuple[float, float]) -> str:
+def extend_of(values: NDArray, limits: tuple[float, float]) -> str:
     """Tell at which ends of a colour bar values lie beyond."""
     beyond = (bool(values.min() < limits[0]), bool(values.max() > limits[1]))
     return {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[beyond]
 
 
-def _head_columns(row: NDArray, headings: Sequence[str], size: float) -> None:
+def head_columns(row: NDArray, headings: Sequence[str], size: float) -> None:
     """Write a heading over each of the axes of the topmost row, above their own titles."""
     for axes, heading in zip(row, headings, strict=True):
         place = {"xytext": (0, 18), "xycoords": "axes fraction", "textcoords": "offset points"}

@@ -75,6 +75,7 @@ VELOCITY_MAP: Colormap = LinearSegmentedColormap.from_list(
     "seistomo_velocity", [f"#{color}" for color in _VELOCITY_COLORS.split()]
 )
 DIFFERENCE_MAP: Colormap = mpl.colormaps["RdBu_r"]
+ERROR_MAP: Colormap = mpl.colormaps["magma_r"]
 GATHER_MAP: Colormap = mpl.colormaps["Greys"]
 
 
