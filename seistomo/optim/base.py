@@ -13,6 +13,7 @@ from seistomo.optim.checks import (
     require_between,
     require_count,
     require_deterministic,
+    require_initialized,
     require_one_of,
 )
 from seistomo.optim.objective import Objective, flatten, unflatten
@@ -244,6 +245,7 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
         name, own = type(self).__name__, self.parameters()
         if not own:
             raise OptimizerError(f"{name}: none of the parameters needs a gradient")
+        require_initialized(own)
         kinds = {f"{parameter.dtype} on {parameter.device.type}" for parameter in own}
         if len(kinds) > 1:
             raise OptimizerError(

@@ -85,19 +85,30 @@ def require_deterministic(model: nn.Module) -> None:
 
 
 def require_open(model: nn.Module) -> None:
-    """Refuse wrappers that forward-mode and second derivatives do not pass."""
-    kind, remedy = type(model).__name__, None
-    if isinstance(model, torch.jit.ScriptModule):
-        remedy = "the module that it was made from"
-    elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        remedy = "its .module"
-    elif "_orig_mod" in model._modules:
-        kind, remedy = "torch.compile", "its ._orig_mod"
-    if remedy:
-        raise OptimizerError(f"model: curvature does not pass {kind}; give {remedy} instead")
+    """Refuse layers, and wrappers, that forward-mode and second derivatives do not pass."""
     for name, module in model.named_modules():
+        layer, remedy = f"layer {name}" if name else "model", None
+        kind = type(module).__name__
+        if isinstance(module, torch.jit.ScriptModule):
+            remedy = "the module that it was made from"
+        elif isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            remedy = "its .module"
+        elif "_orig_mod" in module._modules:
+            kind, remedy = "torch.compile", "its ._orig_mod"
+        elif module._compiled_call_impl is not None:
+            kind, remedy = "torch.compile", "one whose .compile() was not called"
+        if remedy:
+            raise OptimizerError(f"{layer}: curvature does not pass {kind}; give {remedy} instead")
         if getattr(module, "sparse", False) is True:
-            raise OptimizerError(f"layer {name}: curvature needs sparse = False")
+            raise OptimizerError(f"{layer}: curvature needs sparse = False")
+
+
+def require_initialized(parameters: Collection[Tensor]) -> None:
+    """Refuse parameters of lazy layers that have no values yet."""
+    if any(nn.parameter.is_lazy(parameter) for parameter in parameters):
+        raise OptimizerError(
+            "model: has lazy layers without weights; call it once on a few inputs before"
+        )
 
 
 def _is_random_or_coupled(module: nn.Module) -> bool:
@@ -118,7 +129,15 @@ def require_repeatable(
 
     ``few`` and ``fewer`` are its inputs for the first so many samples.
     """
-    first = model(few)
+    try:
+        first = model(few)
+    except RuntimeError as error:
+        if "does not require grad" not in str(error):
+            raise
+        raise OptimizerError(
+            "model: differentiates in its forward, which is called under no_grad, too; put"
+            " torch.enable_grad() around that in forward"
+        ) from error
     if not isinstance(first, Tensor):
         return
     if not all(_close(first, model(few)) for _ in range(_DRAWS)):
@@ -138,22 +157,27 @@ def require_repeatable(
 
 
 @torch.no_grad()
-def require_mean(loss: Callable, outputs: Tensor, targets: Tensor) -> bool:
-    """Refuse a loss that is not the mean over samples of a loss of each; say if that was shown."""
+def require_mean(loss: Callable, outputs: Tensor, targets: Tensor, parted: bool) -> bool | None:
+    """Refuse a loss that is not the mean over samples of a loss of each; say if it was shown.
+
+    Where samples are not ``parted`` only a sum over them is refused. None: nothing can be said.
+    """
     count = len(targets)
     if count < 2 or not isinstance(outputs, Tensor):
-        return False
+        return None
     half = count // 2
     whole = loss(outputs, targets)
     parts = (loss(outputs[half:], targets[half:]), loss(outputs[:half], targets[:half]))
     mean = (parts[0] * (count - half) + parts[1] * half) / count
-    if not _close(whole, mean):
+    if _close(whole, mean):
+        return True
+    if parted or _close(whole, sum(parts)):
         raise OptimizerError(
             f"loss: {float(whole):g} over {count} samples is not the mean of its values over parts"
             f" of them, {float(mean):g}; it must be a mean over samples (reduction mean, without"
             " class weights or ignored targets)"
         )
-    return True
+    return False
 
 
 @torch.enable_grad()
@@ -182,7 +206,7 @@ def require_of_outputs(
 
 
 def _close(one: Tensor, other: Tensor) -> bool:
-    if not one.is_floating_point():
+    if not (one.is_floating_point() or one.is_complex()):
         return torch.equal(one, other)
     allowed = torch.finfo(one.dtype).eps ** 0.5 * one.abs().max()
     # Not finite: nothing can be said, and others will say so.

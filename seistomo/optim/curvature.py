@@ -10,6 +10,7 @@ alone (see `seistomo.optim.replay`). *Reverse*: by differentiating u ↦ Jᵀu, 
 once more (Thiele et al. 2021, Algorithm 2), for layers without forward mode.
 """
 
+import math
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,13 +21,20 @@ import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from seistomo.optim.checks import OptimizerError
+from seistomo.optim.checks import OptimizerError, require_initialized
 from seistomo.optim.objective import Loss, Parameters, Vector
 from seistomo.optim.ranks import Ranks
 from seistomo.optim.replay import Tangent, find_replay, substituted, without_future_warnings
 
 Mode = Literal["auto", "forward", "reverse"]
 
+# What torch says of layers whose backward pass is no ordinary one, and the remedy.
+_REMEDIES = {
+    "use_reentrant": "checkpoint needs use_reentrant=False",
+    "sparse tensors": "an embedding is sparse; curvature needs sparse = False",
+}
+# How far J v and Jᵀ may be from transposes of each other: hooks that change gradients are not.
+_APART = 0.1
 # Models whose layers turned out to lack forward mode.
 _WITHOUT_FORWARD: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
@@ -84,17 +92,17 @@ class NetworkAt:
         ``unused`` says what becomes of a variable that the outputs do not depend on: "zero"
         or "error".
         """
-        if not outputs.requires_grad:
-            raise OptimizerError("model: its outputs have no gradient (detached, under no_grad)")
+        require_graph(outputs)
         try:
             with substituted(self.model, self._moved):  # Checkpoints compute forward once more.
                 found = torch.autograd.grad(
                     outputs, self.variables, along, retain_graph, create_graph, allow_unused=True
                 )
         except RuntimeError as error:
-            if "use_reentrant" not in str(error):
-                raise
-            raise OptimizerError("model: checkpoint needs use_reentrant=False") from error
+            for words, remedy in _REMEDIES.items():
+                if words in str(error):
+                    raise OptimizerError(f"model: {remedy}") from error
+            raise
         if unused == "error":
             for name, gradient in zip(self._names, found, strict=True):
                 if gradient is None:
@@ -105,6 +113,11 @@ class NetworkAt:
         pairs = zip(found, self.variables, strict=True)
         return tuple(torch.zeros_like(v) if g is None else g.to_dense() for g, v in pairs)
 
+    def transposed(self, outputs: Tensor, unused: str = "zero") -> tuple[Tensor, Vector]:
+        """Return a cotangent u, zero, and Jᵀu with a graph; see `tangent_backward`."""
+        u = torch.zeros_like(outputs, requires_grad=True)
+        return u, self.derivative(outputs, u, create_graph=True, unused=unused)
+
     def zeros(self) -> list[Tensor]:
         """Return zeros shaped as a loss and a tensor a variable: [loss, gradient...]."""
         zeros = [torch.zeros_like(variable, requires_grad=False) for variable in self.variables]
@@ -113,6 +126,15 @@ class NetworkAt:
     def _with(self, values: Mapping[Tensor, Tensor], inputs: Tensor) -> Tensor:
         with substituted(self.model, values):
             return self.model(inputs)
+
+
+def tangent_backward(u: Tensor, transposed: Vector, vector: Sequence[Tensor]) -> Tensor:
+    """Return J v as the derivative of u ↦ Jᵀu along v (Thiele et al. 2021, Algorithm 2, line 3)."""
+    used, along = zip(
+        *((one, v) for one, v in zip(transposed, vector, strict=True) if one.requires_grad),
+        strict=True,
+    )
+    return torch.autograd.grad(used, u, along, retain_graph=True)[0]
 
 
 @contextmanager
@@ -127,6 +149,7 @@ def trainable(model: nn.Module) -> list[Tensor]:
     found = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not found:
         raise OptimizerError("model: none of its parameters needs a gradient")
+    require_initialized(found)
     return found
 
 
@@ -137,6 +160,65 @@ def require_tensor(outputs: object) -> Tensor:
             f"model: returns a {type(outputs).__name__}; curvature needs one tensor of outputs"
         )
     return outputs
+
+
+def require_graph(outputs: Tensor) -> None:
+    """Refuse outputs that do not know how they came about."""
+    if not outputs.requires_grad:
+        raise OptimizerError("model: its outputs have no gradient (detached, under no_grad)")
+
+
+@torch.enable_grad()
+def require_own_weights(network: NetworkAt, inputs: Tensor) -> None:
+    """Refuse a model whose outputs come from its weights otherwise than through its parameters."""
+    copies = {own: own.detach().clone() for own in network.at}
+    with substituted(network.model, copies):
+        outputs = require_tensor(network.model(inputs))
+    if not outputs.requires_grad:
+        return
+    ones = torch.ones_like(outputs)
+    slopes = torch.autograd.grad(outputs, list(network.at), ones, allow_unused=True)
+    if any(slope is not None for slope in slopes):
+        raise OptimizerError(
+            "model: holds weights outside its parameters too (a view or a copy made once), where"
+            " curvature does not see them; make it in forward"
+        )
+
+
+@torch.enable_grad()
+def choose_way(network: NetworkAt, inputs: Tensor) -> None:
+    """See whether a model's J v is to be had in forward mode, and the transpose of its Jᵀ.
+
+    What stands under ``no_grad`` is differentiated in forward mode all the same, not backward.
+    Rounding, in half precision too, leaves both ways equally far apart.
+    """
+    generator = torch.Generator().manual_seed(0)
+    vector = [torch.randn(v.shape, generator=generator).to(v) for v in network.variables]
+
+    def apart(outputs: Tensor, tangent: Tensor) -> float:
+        back = network.derivative(outputs, tangent)
+        length = tangent.abs().square().sum()
+        same = sum((v * slope).sum() for v, slope in zip(vector, back, strict=True))
+        return float((same - length).abs() / length)
+
+    with twice_differentiable():
+        try:
+            forward = apart(*network.tangent(inputs, vector))
+        except RuntimeError as error:
+            if not _lacks_forward_mode(error):
+                raise
+            forward = math.inf
+        if forward <= torch.finfo(vector[0].dtype).eps ** 0.5:
+            return
+        outputs = require_tensor(network(inputs))
+        reverse = apart(outputs, tangent_backward(*network.transposed(outputs), vector))
+    if reverse > _APART:
+        raise OptimizerError(
+            "model: its derivatives forward and backward disagree; remove hooks that change"
+            " gradients, and layers whose backward is not linear"
+        )
+    if reverse < forward / 10:
+        _WITHOUT_FORWARD.add(network.model)
 
 
 class WeightedPart(NamedTuple):
@@ -198,13 +280,8 @@ class LinearizedPart:
     def _reverse(self, vector: Sequence[Tensor]) -> Tensor:
         """Return J v as the derivative of u ↦ Jᵀu along v (Algorithm 2, line 3)."""
         if self._transposed is None:
-            outputs = self._primal()
-            u = torch.zeros_like(outputs, requires_grad=True)
-            transposed = self._network.derivative(outputs, u, create_graph=True, unused="error")
-            self._transposed = u, transposed
-        u, transposed = self._transposed
-        (tangent,) = torch.autograd.grad(transposed, u, vector, retain_graph=True)
-        return tangent
+            self._transposed = self._network.transposed(self._primal(), unused="error")
+        return tangent_backward(*self._transposed, vector)
 
     def _primal(self) -> Tensor:
         if self._outputs is None:

@@ -24,6 +24,9 @@ from seistomo.optim.curvature import (
     NetworkAt,
     PartwiseLinearization,
     WeightedPart,
+    choose_way,
+    require_graph,
+    require_own_weights,
     trainable,
     twice_differentiable,
 )
@@ -34,7 +37,7 @@ from seistomo.optim.ranks import Ranks
 # more than so many batches, whose graph fits into memory or not by the model.
 FULL_GRADIENT_PIECE, FULL_GRADIENT_BATCHES = 1000, 4
 # What a loss was found to be; see `seistomo.optim.checks.facts`.
-MEAN, OF_OUTPUTS = "a mean over samples", "of the outputs alone"
+MEAN, NO_SUM, OF_OUTPUTS = "a mean over samples", "no sum over them", "of the outputs alone"
 # Samples that a model and a loss are looked at with.
 FEW = 8
 
@@ -117,9 +120,11 @@ class PartwiseObjective(ABC):
 
     def __call__(self) -> Tensor:
         """Zero the gradients, run forward and backward, return the loss (a torch closure)."""
-        for parameter in self.model.parameters():
+        wanted, given = trainable(self.model), self._given_loss
+        if isinstance(given, nn.Module):  # It may have parameters of its own.
+            wanted += [p for p in given.parameters() if p.requires_grad]
+        for parameter in (*self.model.parameters(), *wanted):
             parameter.grad = None
-        wanted = trainable(self.model)
         total = wanted[0].new_zeros(())
         with torch.enable_grad():
             for part in self._weighted_parts(self.samples):
@@ -156,7 +161,7 @@ class PartwiseObjective(ABC):
         self, params: Parameters = None, samples: Tensor | None = None
     ) -> PartwiseLinearization:
         network, samples = NetworkAt(self.model, params), self._wanted(samples)
-        self._look(samples)
+        self._look(samples, network)
 
         def count(kind: str) -> None:
             setattr(self, kind, getattr(self, kind) + len(samples) / self.batch_size)
@@ -173,7 +178,7 @@ class PartwiseObjective(ABC):
     ) -> Vector:
         """Return ∇²f_T v as the derivative of ∇f_Tᵀ v (Thiele et al. 2021, Eq. 13)."""
         network, samples = NetworkAt(self.model, params), self._wanted(samples)
-        self._look(samples)
+        self._look(samples, network)
         total = network.zeros()[1:]
         with torch.enable_grad(), twice_differentiable():
             for part in self._weighted_parts(samples):
@@ -232,21 +237,26 @@ class PartwiseObjective(ABC):
     def _part_loss(self, network: Callable[[Tensor], Tensor], part: WeightedPart) -> Tensor:
         """Return the part's share of the loss; the shares add up to the mean."""
         outputs = network(part.inputs)
+        if torch.is_grad_enabled() and isinstance(outputs, Tensor):
+            require_graph(outputs)
         loss = self._ell(outputs, part.targets) * part.weight
-        if part.weight < 1 or self.batch_size < self.sample_count:
-            self._require_mean(outputs, part.targets)
+        parted = part.weight < 1 or self.batch_size < self.sample_count
+        self._require_mean(outputs, part.targets, parted)
         return loss
 
-    def _require_mean(self, outputs: Tensor, targets: Tensor) -> None:
+    def _require_mean(self, outputs: Tensor, targets: Tensor, parted: bool) -> None:
         known = facts(self.model, self._given_loss)
-        if MEAN not in known and require_mean(self._given_loss, outputs, targets):
-            known.add(MEAN)
+        if MEAN in known or (NO_SUM in known and not parted):
+            return
+        shown = require_mean(self._given_loss, outputs, targets, parted)
+        if shown is not None:
+            known.add(MEAN if shown else NO_SUM)
 
     @torch.no_grad()
-    def _look(self, curvature_of: Tensor | None = None) -> None:
+    def _look(self, curvature_of: Tensor | None = None, network: NetworkAt | None = None) -> None:
         """Refuse a model and a loss that do not keep what is taken for granted; once for each.
 
-        ``curvature_of`` are the samples that curvature is asked for.
+        ``curvature_of`` are the samples that curvature is asked for, of the ``network``.
         """
         require_deterministic(self.model)
         known, of_loss = facts(self.model), facts(self.model, self._given_loss)
@@ -256,15 +266,24 @@ class PartwiseObjective(ABC):
             fewer, their = next(self.parts(few[: (len(targets) + 1) // 2]))
             require_repeatable(self.model, inputs, len(targets), fewer, len(their))
             known.add(repeatable)
-        if curvature_of is None or {MEAN, OF_OUTPUTS} <= of_loss:
+        if curvature_of is None:
             return
-        require_open(self.model)
+        derivatives = (self._jacobian_mode, modes(self.model))
+        if len(few) and derivatives not in known:
+            require_open(self.model)
+            inputs = next(self.parts(few))[0]
+            require_own_weights(network, inputs)
+            if self._jacobian_mode == "auto":
+                choose_way(network, inputs)
+            known.add(derivatives)
+        if {MEAN, OF_OUTPUTS} <= of_loss:
+            return
         share = self._ranks.share(curvature_of)
         if not len(share):
             return
         count = len(curvature_of)
         parted = count < self.sample_count or len(next(self.parts(share))[1]) < count
-        if OF_OUTPUTS in of_loss and not parted:
+        if {NO_SUM, OF_OUTPUTS} <= of_loss and not parted:
             return
         inputs, targets = next(self.parts(share[:FEW]))
         outputs, own = self.model(inputs), trainable(self.model)
@@ -272,8 +291,7 @@ class PartwiseObjective(ABC):
             return  # To be refused where it is used.
         if OF_OUTPUTS not in of_loss and require_of_outputs(self._ell, outputs, targets, own):
             of_loss.add(OF_OUTPUTS)
-        if parted:
-            self._require_mean(outputs, targets)
+        self._require_mean(outputs, targets, parted)
 
     def _wanted(self, samples: Tensor | Sequence[int] | None) -> Tensor:
         if samples is None:
