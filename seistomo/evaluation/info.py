@@ -60,10 +60,11 @@ def is_run(path: str | Path) -> bool:
 
 
 def run_histories(run_dir: str | Path) -> list[History]:
-    """Return what `run_history` does of a run, or of each member of an ensemble."""
+    """Return what `run_history` does of a run, or of an ensemble's members that have begun."""
     from seistomo.training.directory import member_folders
 
-    return [run_history(path) for path in member_folders(run_dir) or [run_dir]]
+    members = member_folders(run_dir)
+    return [run_history(path) for path in filter(is_run, members)] or [run_history(run_dir)]
 
 
 def run_history(run_dir: str | Path) -> History:
@@ -88,13 +89,13 @@ def run_history(run_dir: str | Path) -> History:
 def describe_run(run_dir: str | Path) -> str:
     """Return a summary of a run of any problem: network, optimizer, epochs, losses, scores.
 
-    Of an ensemble: of its first member, with a line for each of the others.
+    Of an ensemble: of its first member that has begun, with a line for each of the others.
     """
     from seistomo.training.checkpoint import load_checkpoint
     from seistomo.training.directory import member_folders
 
     run_dir = Path(run_dir)
-    members = member_folders(run_dir)
+    members = list(filter(is_run, member_folders(run_dir)))
     if members:
         text = describe_run(members[0]).partition("\n")[2]
         others = [(path.name, _best_epoch(run_history(path))) for path in members[1:]]

@@ -335,7 +335,7 @@ def _draw_spread(
         std = predictions.read_velocity_std(rows)
     sigma, error = spread.groups
     drawn = {
-        "uncertainty": figures.uncertainty_figure(cases, std, data.depth, data.x),
+        "uncertainty": figures.uncertainty_figure(cases, std, data.depth, data.x, found["factor"]),
         "reliability": figures.reliability_figure(
             found["reliability"], found["factor"], sigma, error
         ),
@@ -352,8 +352,9 @@ def _draw_spread(
             paths[0],
             "Error beside the members' deviation",
             f"Reference, mean of the members, error and deviation, a row a sample. {shown}.",
-            "Where the mean is wrong, and where the members disagree, on one colour scale. Dark in"
-            " the third column and bright in the fourth: wrong, and sure of it.",
+            "Where the mean is wrong, and where the members disagree: σ times the factor above, on"
+            " one colour scale with the error. Dark in the third column and bright in the fourth:"
+            " wrong, and sure of it.",
         ),
         ReportFigure(
             paths[1],

@@ -34,6 +34,7 @@ from seistomo.files import write_text
 from seistomo.progress import quietly, say, warn
 from seistomo.simulation import check_simulation
 from seistomo.training import Run, load_run
+from seistomo.training.directory import member_folders
 
 SETTINGS, NUMBERS, SCORES, DATA = "settings.json", "generalization.json", "scores", "data"
 REFERENCE = Condition(name="reference", label="own test split", group="Reference")
@@ -264,8 +265,9 @@ def _prepare(scoring: Scoring, overwrite: bool) -> None:
     section = Path(study.section.file) if study.section.file else None
     if section is not None and not section.is_file():
         raise InputError(f"section.file = {section}: no such file")
+    runs = member_folders(scoring.run.path) or [scoring.run.path]
     settings = {
-        "weights of RUN": _digest(scoring.run.path / "best.pt"),
+        "weights of RUN": " ".join(_digest(run / "best.pt") for run in runs),
         "--data": identity,
         "samples": study.samples,
         "--seed": study.first_seed,

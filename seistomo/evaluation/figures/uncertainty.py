@@ -27,12 +27,17 @@ from seistomo.evaluation.figures.style import (
 
 @styled
 def uncertainty_figure(
-    cases: Sequence[Case], std: NDArray[np.float32], depth: NDArray, x: NDArray
+    cases: Sequence[Case],
+    std: NDArray[np.float32],
+    depth: NDArray,
+    x: NDArray,
+    factor: float | None = None,
 ) -> Figure:
     """Draw a row a case: reference, the members' mean, its absolute error, and ``std``.
 
-    ``std`` [case, depth, x], m/s, is over the members; it and the errors have one colour scale,
-    from zero to what 99 percent of both stay below. The outline is the true salt.
+    ``std`` [case, depth, x], m/s, is over the members. It is drawn times ``factor``, which the
+    heading says, on one colour scale with the errors, from zero to what 99 percent of both stay
+    below. The outline is the true salt.
     """
     panel_width = 0.215 * WIDTH
     height = 1.2 + len(cases) * (panel_width * len(depth) / len(x) + 0.3)
@@ -43,7 +48,8 @@ def uncertainty_figure(
     errors = np.abs(means - references)
     low, high = np.percentile(means, (1, 99))
     limits = (min(references.min(), low), max(references.max(), high))
-    both = np.stack([errors, std])
+    scaled, name = (std, "σ") if factor is None else (factor * std, f"σ × {factor:.1f}")
+    both = np.stack([errors, scaled])
     reach = (0.0, max(float(np.percentile(both, 99)), 1.0))
     size = fit_titles([case.label for case in cases], 72 * panel_width)[1]
     for number, (row, case) in enumerate(zip(grid, cases, strict=True)):
@@ -51,21 +57,21 @@ def uncertainty_figure(
             case.label,
             f"RMSE {next(iter(case.rmse.values())):.0f} m/s",
             f"mean {errors[number].mean():.0f} m/s",
-            f"mean {std[number].mean():.0f} m/s",
+            f"σ: mean {std[number].mean():.0f} m/s",
         ]
         image = draw_section(row[0], references[number], depth, x, limits)
         draw_section(row[1], means[number], depth, x, limits)
         draw_section(row[2], errors[number], depth, x, reach, ERROR_MAP)
-        shown = draw_section(row[3], std[number], depth, x, reach, ERROR_MAP)
+        shown = draw_section(row[3], scaled[number], depth, x, reach, ERROR_MAP)
         for place, (axes, title) in enumerate(zip(row, titles, strict=True)):
             axes.set_title(title, fontsize=size)
             outline(axes, case.salt, depth, x, SALT_OUTLINE if place < 2 else TEXT)
             label_axes(axes, x=number == len(cases) - 1, depth=place == 0)
-    headings = ["Reference", "Mean of members", "Absolute error", "Deviation σ"]
+    headings = ["Reference", "Mean of members", "Absolute error", name]
     head_columns(grid[0], *fit_titles(headings, 72 * panel_width))
     bar = {"location": "bottom", "aspect": 30, "pad": 0.01, "shrink": 0.9}
     figure.colorbar(image, ax=grid[:, :2], label=SPEED, extend=extend_of(means, limits), **bar)
-    label = "absolute error and σ (m/s)"
+    label = f"absolute error and {name} (m/s)"
     figure.colorbar(shown, ax=grid[:, 2:], label=label, extend=extend_of(both, reach), **bar)
     return figure
 
@@ -104,7 +110,7 @@ def reliability_figure(
     ends = np.array([min(sigma.min(), error.min()) / 1.2, max(sigma.max(), error.max()) * 1.2])
     ends = np.maximum(ends, (0.1, 1.0))
     _log_axes(right, ends)
-    right.set_xlabel("σ of the members (m/s, RMS of a group of pixels)")
+    right.set_xlabel("σ of the members (m/s, RMS)")
     right.set_ylabel("Error of the mean (m/s, RMS)")
     for axes, span in ((left, (0, 100)), (right, ends)):
         line = {"color": BASELINE, "linestyle": "dashed", "linewidth": 1, "zorder": 1}
