@@ -298,17 +298,18 @@ def _spread_in_words(found: Mapping[str, Any]) -> list[str]:
     one, two = found["within_1_std"], found["within_2_std"]
     size = "too small" if one < gaussian_share(1) else "too large"
     words = [
-        f"The truth lies within one standard deviation of the mean in {one:.0%} of the pixels, and"
-        f" within two in {two:.0%}; of a calibrated one it would be 68 % and 95 %: it is {size}."
+        f"The truth lies within one σ, the members' standard deviation, of their mean in {one:.0%}"
+        f" of the pixels, and within two in {two:.0%}. A calibrated σ holds 68% and 95%: this one is"
+        f" {size}."
     ]
     if found["factor"] is None:
         words.append("No factor can be told: without a validation split, or with a σ of zero.")
     else:
         words.append(
-            f"Multiplied by {found['factor']:.2f}, which holds 68 % of the errors of"
+            f"Multiplied by {found['factor']:.2f}, which holds 68% of the errors of"
             f" {counted(found['factor_samples'], 'validation sample')}, it would be"
-            f" {found['within_1_std_scaled']:.0%} and {found['within_2_std_scaled']:.0%} here. The"
-            " files hold it as it is."
+            f" {found['within_1_std_scaled']:.0%} and {found['within_2_std_scaled']:.0%} here;"
+            " velocity_std is not multiplied."
         )
     pixels, samples = (
         "none" if value is None else f"{value:.2f}"
