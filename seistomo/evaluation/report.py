@@ -299,8 +299,8 @@ def _spread_in_words(found: Mapping[str, Any]) -> list[str]:
     size = "too small" if one < gaussian_share(1) else "too large"
     words = [
         f"The truth lies within one σ, the members' standard deviation, of their mean in {one:.0%}"
-        f" of the pixels, and within two in {two:.0%}. A calibrated σ holds 68% and 95%: this one is"
-        f" {size}."
+        f" of the pixels, and within two in {two:.0%}. A calibrated σ holds 68% and 95%: this one"
+        f" is {size}."
     ]
     if found["factor"] is None:
         words.append("No factor can be told: without a validation split, or with a σ of zero.")
