@@ -16,6 +16,7 @@ _HOMES = {
     "load_run": "seistomo.training",
     "evaluate": "seistomo.evaluation",
     "predict": "seistomo.evaluation",
+    "refine": "seistomo.refinement",
     "plot": "seistomo.evaluation",
 }
 __all__ = ["__version__", *_HOMES]

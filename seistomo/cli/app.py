@@ -17,7 +17,10 @@ from seistomo.progress import flush, say
 
 # typer does not export what it raises for options that it cannot read.
 _UsageError = typer.BadParameter.__base__
-_ORDER = ("simulate", "merge", "train", "evaluate", "predict", "plot", "info", "config", "import")
+_ORDER = (
+    *("simulate", "merge", "train", "evaluate", "predict", "refine"),
+    *("plot", "info", "config", "import"),
+)
 
 
 class _Commands(TyperGroup):
@@ -79,7 +82,7 @@ def _interrupted() -> int:
     if os.environ.get("RANK", "0") != "0":
         # One of the processes that torchrun has started speaks for all.
         return 130
-    if words[:1] in (["simulate"], ["train"]) and "--dry-run" not in words:
+    if words[:1] in (["simulate"], ["train"], ["refine"]) and "--dry-run" not in words:
         same = "WORLD_SIZE" in os.environ
         advice = f"go on with{' the same command and' if same else f': {command}'} --resume"
         if words[0] == "train" and "--overwrite" in sys.argv:

@@ -2,6 +2,7 @@
 
 from seistomo.config.load import load_config, parse_config, preset_names, with_overrides
 from seistomo.config.network import NetworkConfig
+from seistomo.config.refinement import RefinementConfig
 from seistomo.config.schema import Config, DatasetConfig, EvaluationConfig, OptimizerConfig
 from seistomo.config.survey import SimulationConfig, SurveyConfig
 from seistomo.config.training import LoopConfig, TrainingConfig
@@ -14,6 +15,7 @@ __all__ = [
     "LoopConfig",
     "NetworkConfig",
     "OptimizerConfig",
+    "RefinementConfig",
     "SimulationConfig",
     "SurveyConfig",
     "TrainingConfig",

@@ -7,6 +7,7 @@ import tomli_w
 from pydantic import Field, model_validator
 
 from seistomo.config.network import NetworkConfig
+from seistomo.config.refinement import RefinementConfig
 from seistomo.config.section import Section, setting
 from seistomo.config.survey import SimulationConfig, SurveyConfig
 from seistomo.config.training import TrainingConfig
@@ -78,6 +79,9 @@ class Config(Section):
     training: TrainingConfig = Field(TrainingConfig(), description="Training loop.")
     optimizer: OptimizerConfig = Field(OptimizerConfig(), description="Optimizer.")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Scores and figures.")
+    refinement: RefinementConfig = Field(
+        RefinementConfig(), description="Waveform inversion from a prediction."
+    )
 
     @model_validator(mode="after")
     def _sections_fit(self) -> "Config":

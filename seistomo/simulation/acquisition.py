@@ -82,13 +82,25 @@ class AcquisitionPlan:
         return self._place(Survey.draw(self._config, self._config.dataset.seed, index))
 
     def _place(self, survey: Survey) -> Acquisition:
-        grid = self._grid
-        sources = grid.to_cells(survey.source_depth, survey.source_x)
-        receivers = grid.to_cells(survey.receiver_depth, survey.receiver_x)
-        nodes, weights = point_stencil(*sources, grid.surface, self._source_jitter)
-        _, matrix = interpolation_matrix(*receivers, grid.surface, self.recorded_nodes)
-        centres = np.rint(np.stack(sources, axis=-1)).astype(np.int64)
-        return Acquisition(nodes, weights, centres, matrix)
+        return place(survey, self._grid, self.recorded_nodes, self._source_jitter)[1]
+
+
+def place(
+    survey: Survey,
+    grid: ModellingGrid,
+    recorded_nodes: np.ndarray | None = None,
+    windowed: bool = False,
+) -> tuple[np.ndarray, Acquisition]:
+    """Return the recorded nodes, those that the receivers need if left out, and the acquisition.
+
+    ``windowed``: sources on nodes too are spread over as many taps as those between nodes.
+    """
+    sources = grid.to_cells(survey.source_depth, survey.source_x)
+    receivers = grid.to_cells(survey.receiver_depth, survey.receiver_x)
+    nodes, weights = point_stencil(*sources, grid.surface, windowed)
+    recorded, matrix = interpolation_matrix(*receivers, grid.surface, recorded_nodes)
+    centres = np.rint(np.stack(sources, axis=-1)).astype(np.int64)
+    return recorded, Acquisition(nodes, weights, centres, matrix)
 
 
 def axis_stencil(

@@ -89,7 +89,7 @@ class ModellingGrid:
     def _interpolate(self, values: np.ndarray, scale: Callable) -> np.ndarray:
         """Interpolate ``scale(values)`` linearly onto the grid; ``scale`` is its own inverse."""
         (row, below), (column, beside) = (
-            self._weights(axis, values.shape[axis + 1]) for axis in (0, 1)
+            self.weights(axis, values.shape[axis + 1]) for axis in (0, 1)
         )
         if not below.any() and not beside.any():
             return values[:, row[:, None], column]
@@ -100,7 +100,7 @@ class ModellingGrid:
         across += down[:, :, np.minimum(column + 1, values.shape[2] - 1)] * beside
         return scale(across).astype(np.float32)
 
-    def _weights(self, axis: int, nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    def weights(self, axis: int, nodes: int) -> tuple[np.ndarray, np.ndarray]:
         """Return for each grid node the model node before it and the fraction after that."""
         place = (np.arange(self.shape[axis]) - self.origin[axis]) * self.spacing
         place = np.clip(place / self.model_spacing, 0, nodes - 1)

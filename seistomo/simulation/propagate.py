@@ -2,10 +2,11 @@
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ MEMORY_LIMIT = 2**28
 GPU_SHARE, GPU_MEMORY_LIMIT = 1 / 8, 2**33
 
 Span = tuple[float, float]
+Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,21 +176,13 @@ class Simulator:
         On a CPU the shots are divided among threads. deepwave itself would divide each inner time
         step of each shot, and wait for the slowest thread tens of thousands of times a model.
         """
-        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        threads = cpu_threads(self.device)
         asked = self.config.simulation.models_per_call * self.config.survey.sources
         together = min(asked, len(shots), max(1, self._call_bytes // self.shot_bytes))
         size = -(-together // threads)
         calls = [range(i, min(i + size, len(shots))) for i in range(0, len(shots), size)]
-        if threads == 1:
-            for call in calls:
-                self._count([self._propagate(shoot, call, shots)])
-            return
-        try:
-            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as p:
-                self._count(p.map(lambda call: self._propagate(shoot, call, shots), calls))
-        finally:
-            # The threads' own setting reaches the linear algebra library of the whole process.
-            torch.set_num_threads(threads)
+        spans = in_threads(threads, lambda call: self._propagate(shoot, call, shots), calls)
+        self._count(spans)
 
     def _count(self, spans: Iterable[Span]) -> None:
         seconds = covered_seconds(spans)
@@ -275,6 +269,23 @@ def _checked(out: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
             f"out: must be float32 {list(shape)} without gaps, not {out.dtype} {list(out.shape)}"
         )
     return out
+
+
+def cpu_threads(device: torch.device) -> int:
+    """Return among how many threads shots are divided."""
+    return torch.get_num_threads() if device.type == "cpu" else 1
+
+
+def in_threads(threads: int, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Return ``work`` of each item, done by so many threads with one OpenMP thread each."""
+    if threads == 1:
+        return [work(item) for item in items]
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(work, items))
+    finally:
+        # The threads' own setting reaches the linear algebra library of the whole process.
+        torch.set_num_threads(threads)
 
 
 def call_bytes(device: torch.device) -> int:

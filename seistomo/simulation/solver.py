@@ -1,5 +1,7 @@
 """deepwave, asked for the records of some shots on the modelling grid."""
 
+import warnings
+
 import deepwave
 import numpy as np
 import torch
@@ -28,7 +30,9 @@ class Solver:
     better rule) it makes both schemes step through time alike.
     """
 
-    def __init__(self, config: Config, grid: ModellingGrid, device: torch.device):
+    def __init__(
+        self, config: Config, grid: ModellingGrid, device: torch.device, gradient_interval: int = 1
+    ):
         self._grid, self._device = grid, device
         self._varies = config.simulation.density != "constant"
         survey, steps = config.survey, grid.inner_steps
@@ -44,6 +48,8 @@ class Solver:
             "pml_width": [0 if free else width, width, width, width],
             "boundary": ["free" if free else "pml", "pml", "pml", "pml"],
             "pml_freq": ricker_frequency(survey),
+            # Inner steps between the wavefields that a gradient is made of.
+            "model_gradient_sampling_interval": gradient_interval,
             # `Simulator` checks the records that are kept.
             "check_output_finite": False,
             # Room for speeds at the bound, rounded to float32.
@@ -65,14 +71,17 @@ class Solver:
         Models are [shot, row, column], density in any unit and None where constant; nodes int64
         [shot, tap or node, 2].
         """
+        amplitudes = self.amplitudes(source_weights, source_density)
+        records = self.propagate(velocity, density, amplitudes, source_nodes, recorded_nodes)
+        return records[..., :: self._grid.inner_steps].contiguous()
+
+    def amplitudes(self, source_weights: Tensor, source_density: Tensor | None = None) -> Tensor:
+        """Return what each node [shot, tap] of the sources is driven with, float32 [.., step]."""
         amplitudes = source_weights[:, :, None] * self.driving
         amplitudes /= self._grid.spacing**2
-        if density is not None:
+        if source_density is not None:
             amplitudes /= source_density[:, None, None]
-        records = self.propagate(
-            velocity, density, amplitudes.float(), source_nodes, recorded_nodes
-        )
-        return records[..., :: self._grid.inner_steps].contiguous()
+        return amplitudes.float()
 
     def propagate(
         self,
@@ -107,3 +116,29 @@ class Solver:
             receiver_locations_p=recorded_nodes,
             **self._options,
         ).receiver_amplitudes_p
+
+    def born(
+        self,
+        velocity: Tensor,
+        change: Tensor,
+        amplitudes: Tensor,
+        source_nodes: Tensor,
+        recorded_nodes: Tensor,
+    ) -> Tensor:
+        """Return the derivative of what `propagate` records along a change of the velocity.
+
+        For constant density; ``change`` [shot, row, column], m/s.
+        """
+        with warnings.catch_warnings():
+            # Of what an older version did at the model's edges.
+            warnings.simplefilter("ignore", deepwave.MigrationWarning)
+            return deepwave.scalar_born(
+                velocity,
+                self._grid.spacing,
+                self._step,
+                dv=change,
+                source_amplitudes=amplitudes,
+                source_locations=source_nodes,
+                sc_receiver_locations=recorded_nodes,
+                **self._options,
+            ).sc_receiver_amplitudes

@@ -1,0 +1,94 @@
+"""The command that makes predictions explain the gathers: refine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seistomo.cli.app import (
+    CheckpointOption,
+    DataOption,
+    DeviceOption,
+    OverwriteFlag,
+    QuietFlag,
+    ResumeFlag,
+    RunArgument,
+    SetOption,
+    SplitOption,
+    app,
+    overrides,
+    require_one_of,
+)
+from seistomo.config.keys import field_help
+from seistomo.progress import counted, set_quiet
+
+
+@app.command(epilog="Keys for --set: seistomo config refinement")
+def refine(
+    run: RunArgument,
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", help="Directory for models, scores, report.")],
+    start: Annotated[str | None, typer.Option(help=field_help("refinement.start"))] = None,
+    method: Annotated[str | None, typer.Option(help=field_help("refinement.method"))] = None,
+    split: SplitOption = "test",
+    samples: Annotated[
+        int | None, typer.Option(help="Only the first so many samples of the split.")
+    ] = None,
+    indices: Annotated[
+        str | None,
+        typer.Option(help="Only these samples of the split: 0,3,7 or 0:36 (Python's slice)."),
+    ] = None,
+    checkpoint: CheckpointOption = "best",
+    noise_snr: Annotated[
+        float | None, typer.Option(help="Add white noise at this signal-to-noise ratio, dB.")
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            help="Only part I of N of the samples, for a job array, with one --out for all; the"
+            " last to end writes it.",
+        ),
+    ] = None,
+    device: DeviceOption = None,
+    set_: SetOption = None,
+    resume: ResumeFlag = False,
+    overwrite: OverwriteFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Invert the gathers for velocity models that explain them, starting from predictions.
+
+    Under torchrun the processes share the samples.
+
+    Example: seistomo refine run --data data.h5 --out refined --samples 8
+    """
+    from seistomo.refinement import refine as run_refine
+
+    set_quiet(quiet)
+    require_one_of(resume, overwrite)
+    metrics = run_refine(
+        run,
+        data,
+        out,
+        overrides=overrides(set_, refinement__start=start, refinement__method=method),
+        split=split,
+        samples=samples,
+        indices=indices,
+        checkpoint=checkpoint,
+        noise_snr=noise_snr,
+        device=device or "auto",
+        resume=resume,
+        overwrite=overwrite,
+        shard=shard,
+        distributed=True,
+    )
+    if metrics is None:
+        return
+    before = metrics["start"]
+    typer.echo(
+        f"{out}: {counted(metrics['samples'], 'sample')}, RMSE {before['rmse']:.0f} to"
+        f" {metrics['rmse']:.0f} m/s, SSIM {before['ssim']:.3f} to {metrics['ssim']:.3f},"
+        f" misfit {before['far_misfit']:.3g} to {metrics['far_misfit']:.3g};"
+        f" {metrics['solves']:.0f} solves and {metrics['seconds']:.1f} s a sample"
+    )

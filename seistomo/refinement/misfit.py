@@ -1,0 +1,138 @@
+"""How far predicted gathers are from observed ones, in a band of frequencies and of offsets."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Slope of the low-pass: the amplitude is 1 / (1 + (f / f₀)^(2 ORDER)).
+ORDER = 4
+# The estimated wavelet's filter: white noise added to the spectrum, as a part of its peak, and
+# half its length, in periods of the stage's frequency.
+WHITENING, FILTER_PERIODS = 1e-3, 2.0
+
+
+class Misfit:
+    """½ ‖W (P F d − P d_obs)‖² / ‖W P d_obs‖², a sum over shots.
+
+    d are predicted, d_obs observed gathers; P is a low-pass without a change of phase, W the
+    traces' weights, F the filter that corrects the wavelet (`wavelet_filter`).
+
+    Parameters
+    ----------
+    observed
+        d_obs [source, receiver, time].
+    weights
+        W [source, receiver].
+    frequency
+        Of the low-pass, Hz.
+    time_step
+        s.
+    correction
+        Spectrum of F, as `wavelet_filter` gives it; left out: none.
+    """
+
+    def __init__(
+        self,
+        observed: Tensor,
+        weights: Tensor,
+        frequency: float,
+        time_step: float,
+        correction: Tensor | None = None,
+    ):
+        self._length = 2 * observed.shape[-1]
+        band = low_pass(self._length, frequency, time_step).to(observed)
+        self._spectrum = band if correction is None else band * correction
+        weighted = filtered(observed, band) * weights[..., None]
+        energy = weighted.double().square().sum()
+        self.energy = float(energy)
+        self._weights = weights / energy.sqrt().to(weights)
+        self._observed = weighted / energy.sqrt().to(weighted)
+
+    def weighted(self, gathers: Tensor, shots: Tensor) -> Tensor:
+        """Return W P F d / ‖W P d_obs‖ of predicted gathers [shot, receiver, time]: linear in d."""
+        return filtered(gathers, self._spectrum) * self._weights[shots, :, None]
+
+    def residual(self, gathers: Tensor, shots: Tensor) -> Tensor:
+        """Return what half the square of is the misfit [shot, receiver, time]."""
+        return self.weighted(gathers, shots) - self._observed[shots]
+
+    def values(self, gathers: Tensor, shots: Tensor) -> Tensor:
+        """Return each shot's share of the misfit, float64 [shot]."""
+        return self.residual(gathers, shots).double().square().sum(dim=(1, 2)) / 2
+
+
+def low_pass(length: int, frequency: float, time_step: float) -> Tensor:
+    """Return the amplitudes of the low-pass at the frequencies of so many samples."""
+    relative = torch.fft.rfftfreq(length, time_step, dtype=torch.float64) / frequency
+    return 1 / (1 + relative ** (2 * ORDER))
+
+
+def filtered(gathers: Tensor, spectrum: Tensor) -> Tensor:
+    """Return gathers [..., time] filtered; what lies before and after them counts as zero."""
+    samples = gathers.shape[-1]
+    length = 2 * (len(spectrum) - 1)
+    transformed = torch.fft.rfft(gathers, length) * spectrum
+    return torch.fft.irfft(transformed, length)[..., :samples]
+
+
+def trace_weights(
+    survey: Mapping[str, np.ndarray], dead: np.ndarray, near: tuple[float, float]
+) -> np.ndarray:
+    """Return each trace's weight, float32 [source, receiver].
+
+    Zero for dead traces and up to the first offset, 1 from the second on, m; between them it rises
+    as a cosine does.
+    """
+    offset = np.hypot(
+        survey["receiver_x"] - survey["source_x"][:, None],
+        survey["receiver_depth"] - survey["source_depth"][:, None],
+    )
+    low, high = near
+    place = np.clip((offset - low) / max(high - low, 1e-9), 0, 1)
+    weights = (1 - np.cos(np.pi * place)) / 2
+    return np.where(dead, 0.0, weights).astype(np.float32)
+
+
+def wavelet_filter(
+    predicted: Tensor, observed: Tensor, weights: Tensor, frequency: float, time_step: float
+) -> Tensor:
+    """Return the spectrum of the filter that brings predicted gathers nearest to observed ones.
+
+    Gathers are [source, receiver, time], weights [source, receiver]. The least-squares filter of
+    all traces at each frequency, cut in time to a few periods around zero.
+    """
+    length = 2 * predicted.shape[-1]
+    ours, theirs = (
+        torch.fft.rfft(gathers.double() * weights[..., None].double(), length)
+        for gathers in (predicted, observed)
+    )
+    energy = ours.abs().square().sum(dim=(0, 1))
+    response = (ours.conj() * theirs).sum(dim=(0, 1)) / (energy + WHITENING * energy.max())
+    lag = torch.fft.fftfreq(length, 1 / (length * time_step)).to(predicted.device)
+    window = torch.cos(torch.pi / 2 * (lag * frequency / FILTER_PERIODS).clamp(-1, 1)) ** 2
+    return torch.fft.rfft(torch.fft.irfft(response, length) * window).to(torch.complex64)
+
+
+def data_misfit(predicted: np.ndarray, observed: np.ndarray, weights: np.ndarray) -> float:
+    """Return ‖W (d − d_obs)‖² / ‖W d_obs‖², weights [source, receiver]."""
+    weights = weights[..., None].astype(np.float64)
+    return float(
+        np.square(weights * (predicted - observed)).sum() / np.square(weights * observed).sum()
+    )
+
+
+def late_share(
+    predicted: Tensor, observed: Tensor, weights: Tensor, lag: float, time_step: float
+) -> float:
+    """Return the share of the observed energy in traces that are off by ``lag``, s, or more.
+
+    A trace is off by the lag at which it correlates best with the predicted one.
+    """
+    length = 2 * predicted.shape[-1]
+    ours, theirs = (torch.fft.rfft(gathers, length) for gathers in (predicted, observed))
+    best = torch.fft.irfft(ours.conj() * theirs, length).argmax(dim=-1)
+    best = torch.minimum(best, length - best) * time_step
+    energy = observed.double().square().sum(dim=-1) * weights.double() ** 2
+    return float(energy[best >= lag].sum() / energy.sum())

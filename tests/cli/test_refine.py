@@ -1,0 +1,95 @@
+"""`seistomo refine`: what it writes, how it goes on, what it refuses."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seistomo.dataset import open_dataset, read_predictions
+from seistomo.refinement import Inverter
+
+QUICK = (
+    " --set refinement.iterations=1 --set refinement.frequencies=[8.0]"
+    " --set refinement.grid_spacing=15.0 --set refinement.near_offset=[30.0,60.0]"
+)
+
+
+@pytest.fixture
+def refine(run, made, tmp_path):
+    """Return a function that runs `refine` on the data and run of `made` in an empty folder."""
+    (tmp_path / "run").symlink_to(made / "run")
+    (tmp_path / "data.h5").symlink_to(made / "data.h5")
+    return lambda line, status=0: run(f"refine run --data data.h5{QUICK} {line} -q", status)
+
+
+def test_what_it_writes(refine, tmp_path):
+    said = refine("--out refined --samples 2").out
+    assert said.startswith("refined: 2 samples, RMSE ")
+    metrics = json.loads((tmp_path / "refined/metrics.json").read_text())
+    assert metrics["far_misfit"] < metrics["start"]["far_misfit"]
+    assert metrics["samples"] == 2
+    models, rows, attributes = read_predictions(tmp_path / "refined/refined.h5")
+    with open_dataset(tmp_path / "data.h5") as data:
+        assert rows.tolist() == data.indices("test")[:2].tolist()
+        assert attributes["data_identity"] == data.identity
+        error = np.sqrt(np.mean((models - data.read_velocity(rows)) ** 2))
+    assert error == pytest.approx(metrics["rmse"], rel=1e-5)
+    history = pd.read_csv(tmp_path / "refined/history.csv")
+    assert set(history["sample"]) == set(rows)
+    assert {"stage", "frequency", "iteration", "misfit", "solves", "seconds"} <= {*history}
+    assert len(pd.read_csv(tmp_path / "refined/samples.csv")) == 2
+    assert not (tmp_path / "refined.unfinished").exists()
+    # From what it wrote, it starts again.
+    refine("--out again --indices 1,0 --start refined/refined.h5")
+    assert (tmp_path / "again/refined.h5").is_file()
+
+
+def test_interrupted_and_in_shards_it_gives_the_same(refine, tmp_path, monkeypatch):
+    refine("--out whole --samples 3")
+    expected = read_predictions(tmp_path / "whole/refined.h5")[0]
+    assert refine("--out parts --samples 3 --shard 1/2").out == ""
+    refine("--out parts --samples 3 --shard 2/2")
+    assert np.array_equal(read_predictions(tmp_path / "parts/refined.h5")[0], expected)
+
+    calls, invert = [], Inverter.__call__
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return invert(*arguments)
+
+    monkeypatch.setattr(Inverter, "__call__", interrupted)
+    refine("--out broken --samples 3", status=130)
+    assert not (tmp_path / "broken").exists()
+    assert "--resume" in refine("--out broken --samples 3", status=2).err
+    assert (
+        "iterations"
+        in refine("--out broken --samples 3 --resume --set refinement.iterations=2", status=2).err
+    )
+    refine("--out broken --samples 3 --resume")
+    assert len(calls) == 4
+    assert np.array_equal(read_predictions(tmp_path / "broken/refined.h5")[0], expected)
+    refine("--out broken --samples 3 --resume")
+    assert len(calls) == 4
+    assert "exists already" in refine("--out broken --samples 3", status=2).err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--samples 99", ("--samples 99", "test")),
+        ("--indices 99", ("--indices", "99")),
+        ("--start nowhere.h5", ("nowhere.h5", "prediction, mean, smooth")),
+        ("--set training.epochs=3", ("training.epochs", "[refinement]")),
+        ("--set refinement.shots=2", ("refinement.shots = 2", "adam")),
+        ("--set refinement.frequencies=[400.0]", ("refinement.frequencies = 400", "83.3")),
+        ("--shard 3/2", ("--shard 3/2",)),
+    ],
+)  # fmt: skip
+def test_refusals(refine, tmp_path, options, words):
+    said = refine(f"--out refined {options}", status=2).err
+    assert said.count("\n") == 1
+    assert all(word in said for word in words)
+    assert not list(tmp_path.glob("refined*"))
