@@ -96,8 +96,8 @@ class LoopConfig(Section):
     )
     checkpoint_iterations: int = setting(
         0,
-        "Iterations between checkpoints within an epoch; 0: at its end alone. Checkpoints of more"
-        " than 8 MiB are written less often: writing takes at most 5 % of the time.",
+        "Iterations between checkpoints within an epoch; 0: at its end alone. Where writing would"
+        " take more than 5 % of the time they are written less often.",
         ge=0,
         le=10**9,
     )

@@ -14,7 +14,14 @@ from seistomo.evaluation.figures import studies as drawn
 from seistomo.experiments import problems, records
 from seistomo.experiments.machine import machine_line
 from seistomo.experiments.records import Record, Row, read_rows
-from seistomo.experiments.study import HIGHER_IS_BETTER, Study, in_words, judged, reaches
+from seistomo.experiments.study import (
+    HIGHER_IS_BETTER,
+    Study,
+    in_words,
+    judged,
+    moment,
+    reaches,
+)
 from seistomo.experiments.tables import (
     NOTHING,
     decimals,
@@ -77,7 +84,24 @@ class Page:
 
     def values(self, row: Row, score: str) -> list[float]:
         """Return a row's scores in the unit that they are shown in."""
-        return [value / self.unit(score)[1] for value in row.values(score, self.checkpoint)]
+        unit = self.unit(moment(score)[0])[1]
+        return [value / unit for value in self.scores(row, score)]
+
+    def scores(self, row: Row, column: str) -> list[float]:
+        """Return a row's scores, as ``loss``, at the end or as ``loss@WHEN`` at another moment."""
+        score, when = moment(column)
+        if not when:
+            return row.values(score, self.checkpoint)
+        then = (self._then(row, one, when) for one in row.whole)
+        return [judged(one.history[-1], score) for one in then if one.history]
+
+    def _then(self, row: Row, record: Record, when: str) -> Record:
+        """Return a run as it was at a moment, without history where it did not get there."""
+        if when.endswith("%"):
+            return record.first_seconds(float(when[:-1]) / 100 * (self.study.seconds or 0))
+        epochs = row.entry.paper.get("epochs") if when == "paper" else int(when)
+        there = epochs is not None and len(record.history) >= epochs
+        return record.first_epochs(int(epochs) if there else 0)
 
     def target(self) -> float | None:
         """Return the score to be reached; None while it is not known."""
@@ -107,9 +131,19 @@ class Page:
 
     def _column(self, name: str) -> Iterator[tuple[str, Callable[[Row], str]]]:
         """Yield the headings of a column and how a row's cell is written, the paper's behind."""
-        heading, unit = self.unit(name)
-        kind, _, score = name.partition(":")
-        if name in SPECIAL:
+        score, when = moment(name)
+        heading, unit = self.unit(score)
+        kind, _, score = score.partition(":")
+        if when:
+            heading = f"{heading}, after {self._in_words(when)}"
+            count = kind == "epochs"
+            yield (
+                heading,
+                lambda row: (
+                    self._epochs(row, when) if count else mean_deviation(self.values(row, name))
+                ),
+            )
+        elif name in SPECIAL:
             heading, cell = SPECIAL[name]
             yield heading, lambda row: cell(self, row)
             unit = 1.0
@@ -127,6 +161,14 @@ class Page:
                 return NOTHING if value is None else f"{value / unit:.4g}"
 
             yield "paper", paper
+
+    def _in_words(self, when: str) -> str:
+        if when.endswith("%"):
+            return f"{float(when[:-1]) / 100 * (self.study.seconds or 0):.3g} s"
+        return "the paper's epochs" if when == "paper" else f"{when} epochs"
+
+    def _epochs(self, row: Row, when: str) -> str:
+        return _range([len(self._then(row, one, when).history) for one in row.whole])
 
     def _change(self, row: Row, score: str) -> str:
         """Return the mean change from the reference's run with the same seed ± its error."""
@@ -175,7 +217,7 @@ class Page:
 
     def summary(self, row: Row) -> dict[str, Any]:
         """Return a row's numbers for JSON."""
-        names = {"loss", *(name for name in self.columns if name in SCORES)}
+        names = {"loss", *(name for name in self.columns if moment(name)[0] in SCORES)}
         entry = row.entry
         return {
             "name": entry.name,
@@ -195,7 +237,7 @@ class Page:
             "scores": {
                 name: {"mean": statistics.fmean(found), "std": spread(found), "values": found}
                 for name in sorted(names)
-                if (found := row.values(name, self.checkpoint))
+                if (found := self.scores(row, name))
             },
         }
 
@@ -358,7 +400,7 @@ def _draw_curves(page: Page, against: str) -> tuple[Any, str]:
     if value is not None:
         column = "validation_loss" if study.target.score == "loss" else study.target.score
         target = {column: value}
-    split = "test" if page.problem == "mnist" else "validation"
+    split = "test" if problems.is_judged_by_test(page.problem) else "validation"
     figure = figures.curves_figure(methods, against, target=target, split=split)
     unit = "epochs" if against == "epoch" else "optimizer time"
     return figure, f"Loss and score of each run against {unit}"
@@ -371,29 +413,30 @@ def _draw_histogram(page: Page) -> tuple[Any, str]:
 
 
 def _draw_sweeps(page: Page) -> tuple[Any, str]:
-    score = next(name for name in page.columns if name in SCORES)
+    shown = [name for name in page.columns if name in SCORES]
+    score = next((name for name in shown if any(page.values(row, name) for row in page.rows)), "")
     by_name = {row.entry.name: row for row in page.rows}
     found, own = {}, {}
-    for sweep in page.study.sweeps:
+    for sweep in page.study.sweeps if score else ():
         base = page.study.entry(sweep.method)
-        title = f"{base.label}: {sweep.symbol}"
         names = {value: sweep.name(value, base) for value in sweep.values}
         there = {
             v: _with_diverged(page, by_name[n], score) for v, n in names.items() if n in by_name
         }
         there = {value: scores for value, scores in there.items() if scores}
         if there:
-            found[title], own[title] = there, base.value(sweep.key)
+            found.setdefault(sweep.symbol, {})[base.label] = there
+            own[f"{base.label}: {sweep.symbol}"] = base.value(sweep.key)
     if not found:
         return None, ""
     label = page.unit(score)[0]
-    return drawn.sweeps_figure(found, own, label), f"{label} against single settings; rings: usual"
+    figure = drawn.sweeps_figure(found, own, label, log=score not in HIGHER_IS_BETTER)
+    return figure, f"{label} against single settings; rings: usual; crosses: diverged"
 
 
 def _with_diverged(page: Page, row: Row, score: str) -> list[float]:
-    """Return a row's scores, that of a run that diverged being nothing."""
-    lost = len(row.records) - len(row.whole) if score in HIGHER_IS_BETTER else 0
-    return page.values(row, score) + [0.0] * lost
+    """Return a row's scores, not a number for a run that diverged."""
+    return page.values(row, score) + [math.nan] * (len(row.records) - len(row.whole))
 
 
 def _draw_change(page: Page) -> tuple[Any, str]:

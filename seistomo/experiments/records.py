@@ -68,6 +68,10 @@ class Record:
             return self
         return Record(self.path, self.seed, self.history[:count], lost=self.lost)
 
+    def first_seconds(self, seconds: float) -> "Record":
+        """Return the run as it was after so many seconds, by its last epoch until then."""
+        return self.first_epochs(sum(row["seconds"] <= seconds for row in self.history))
+
 
 def seconds_to(history: History, score: str, target: float) -> float:
     """Return the optimizer time at the end of the first epoch that reaches a score."""

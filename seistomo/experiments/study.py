@@ -1,6 +1,7 @@
 """A study: what is run and what is shown of it, read from a TOML file."""
 
 import math
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -305,10 +306,29 @@ def _expanded(study: Study) -> Study:
             whole = int(value) if isinstance(base.value(sweep.key), int) else value
             found = base.with_values({"name": name, "label": label, sweep.key: whole})
             known.setdefault(name, found.model_copy(update={"paper": {}}))
+    for column in study.columns:
+        _check_moment(study, column)
     for key, name in (("reference", study.reference), ("target", _method_of(study.target))):
         if name and name not in known:
             raise ValueError(f"{key} = {name}: is none of the methods")
     return study.model_copy(update={"methods": list(known.values())})
+
+
+def moment(column: str) -> tuple[str, str]:
+    """Return the score of a column ``SCORE@WHEN``, and when it is looked at; "": at the end.
+
+    ``25%`` of the study's seconds, so many epochs, or as many as ``paper`` has.
+    """
+    score, _, when = column.partition("@")
+    return score, when
+
+
+def _check_moment(study: Study, column: str) -> None:
+    when = moment(column)[1]
+    if "@" in column and not re.fullmatch(r"[1-9]\d*|\d+(\.\d+)?%|paper", when):
+        raise ValueError(f"columns: {column}: behind @ must be epochs, a share as 25%, or paper")
+    if when.endswith("%") and not study.seconds:
+        raise ValueError(f"columns: {column}: a share of the time needs the key seconds")
 
 
 def _method_of(target: Target | None) -> str:

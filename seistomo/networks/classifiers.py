@@ -15,6 +15,14 @@ Generator = torch.Generator | None
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "tanh": nn.Tanh}
 
 
+def _standard_normal_(layer: nn.Linear, generator: Generator) -> None:
+    nn.init.normal_(layer.weight, generator=generator)
+    nn.init.zeros_(layer.bias)
+
+
+STARTS = {"glorot": glorot_uniform_, "normal": _standard_normal_}
+
+
 class MLP(nn.Sequential):
     """Dense layers with an activation between them (Gargiani et al. 2020, section 4).
 
@@ -27,12 +35,15 @@ class MLP(nn.Sequential):
     activation
         "sigmoid", "relu" or "tanh"; there is none after the last layer.
     generator
-        Source of the Glorot uniform weights; left out: torch's global one. Biases start at zero.
+        Source of the start weights; left out: torch's global one. Biases start at zero.
+    start
+        How weights are drawn: "glorot" (uniform), or "normal" with mean 0 and standard deviation
+        1, as in the SGN paper's code.
 
     Raises
     ------
     InputError
-        For fewer than two sizes, a size below one, and an unknown activation.
+        For fewer than two sizes, a size below one, and an unknown activation or start.
     """
 
     def __init__(
@@ -40,6 +51,7 @@ class MLP(nn.Sequential):
         sizes: Sequence[int],
         activation: str = "sigmoid",
         generator: Generator = None,
+        start: str = "glorot",
     ):
         if len(sizes) < 2 or min(sizes) < 1:
             raise InputError(f"sizes = {tuple(sizes)}: must be two or more, each 1 or more")
@@ -47,10 +59,12 @@ class MLP(nn.Sequential):
             raise InputError(
                 f"activation = {activation!r}: must be one of {', '.join(ACTIVATIONS)}"
             )
+        if start not in STARTS:
+            raise InputError(f"start = {start!r}: must be one of {', '.join(STARTS)}")
         layers: list[nn.Module] = [nn.Flatten()]
         for before, after in pairwise(sizes):
             dense = nn.Linear(before, after)
-            glorot_uniform_(dense, generator)
+            STARTS[start](dense, generator)
             layers += [dense, ACTIVATIONS[activation]()]
         super().__init__(*layers[:-1])
 
@@ -119,9 +133,11 @@ class SmallVGG(nn.Module):
         return self.dense(self.convolutions(images.contiguous(memory_format=torch.channels_last)))
 
 
+MNIST_MLP = (784, 20, 20, 20, 10)
 CLASSIFIERS: dict[str, Callable[[Generator], nn.Module]] = {
     "mnist-cnn": MnistCNN,
-    "mnist-mlp": lambda generator: MLP((784, 20, 20, 20, 10), generator=generator),
+    "mnist-mlp": lambda generator: MLP(MNIST_MLP, generator=generator, start="normal"),
+    "mnist-mlp-glorot": lambda generator: MLP(MNIST_MLP, generator=generator),
     "fashion-cnn": lambda generator: SmallVGG(
         (1, 28, 28), (6, 16), kernel=5, hidden=(120, 84), generator=generator
     ),
@@ -138,7 +154,8 @@ def build_classifier(name: str, generator: Generator = None) -> nn.Module:
     ----------
     name
         "mnist-cnn" of the SQGN paper (1,962 weights); "mnist-mlp" (16,750, sigmoid),
-        "fashion-cnn" (44,426) or "cifar-cnn" (122,570) of the SGN paper.
+        "fashion-cnn" (44,426) or "cifar-cnn" (122,570) of the SGN paper; "mnist-mlp-glorot", with
+        smaller start weights.
     generator
         Source of the start weights; left out: torch's global one.
 

@@ -57,9 +57,9 @@ from seistomo.training.problem import Method, Problem
 
 Stop = Callable[[Sequence[Mapping[str, Any]]], bool]
 
-# A checkpoint of up to so many bytes is written whenever one is due; a larger one where the last
-# took no more than this share of the time since.
-SMALL_CHECKPOINT, WRITING_SHARE = 8 * 2**20, 0.05
+# A checkpoint is written where one is due and the last took no more than this share of the time
+# since. Beside one of more than so many bytes, history.csv is written every epoch all the same.
+WRITING_SHARE, LARGE_CHECKPOINT = 0.05, 8 * 2**20
 # So large a share of the optimizer's time, and so many seconds in all, may go into waiting for data
 # before a warning is due.
 WAIT_SHARE, WAIT_SECONDS = 0.05, 5.0
@@ -392,7 +392,7 @@ class _Training:
     def save(self, *, at_once: bool = False) -> None:
         """Write the checkpoint, and all that follows from it.
 
-        If it is large and the last one was written just now, a best epoch is only remembered.
+        Where the last one was written just now, a best epoch is only remembered.
         """
         finite = (parameter.isfinite().all() for parameter in self.network.parameters())
         self._require_finite(0.0 if all(finite) else math.nan)
@@ -403,11 +403,12 @@ class _Training:
         long_ago = self._write_seconds <= WRITING_SHARE * (mark - self._written_at)
         # So that the files agree with each other.
         with interrupts_held():
-            if not (at_once or long_ago or content.bytes() <= SMALL_CHECKPOINT):
+            if not (at_once or long_ago):
                 if self._is_best():
                     copies = {name: t.cpu().clone() for name, t in content.network.items()}
                     self._best = replace(content.trimmed(), network=copies)
-                write_history(self.directory.folder / HISTORY, self.history)
+                if content.bytes() > LARGE_CHECKPOINT:
+                    write_history(self.directory.folder / HISTORY, self.history)
                 return
             if self._best and not self._is_best():
                 self._best.save(self.directory.folder / BEST)

@@ -59,6 +59,20 @@ def test_table_tells_mean_deviation_paper_and_what_was_given_up(out):
     assert rows["b"]["diverged"] == {"1": "the loss was nan"}
 
 
+def test_columns_look_at_other_moments_in_time_and_epochs(out):
+    columns = ["epochs@50%", "accuracy@50%", "accuracy@2", "accuracy@paper", "loss@25%"]
+    methods = [study().entry(name).model_dump() for name in ("a", "b")]
+    methods[0]["paper"] = {"accuracy@50%": 0.6, "epochs": 1}
+    write_page(study(columns=columns, methods=methods, seconds=2.5), out, "")
+    page = (out / "index.md").read_text()
+    assert cells(page, "method")[1:3] == ["epochs, after 1.25 s", "accuracy, %, after 1.25 s"]
+    after_half = ["1", "50.0 ± 0.0", "60"]
+    assert cells(page, "A")[1:] == [*after_half, "91.0 ± 1.4", "50.0 ± 0.0", "–"]
+    assert cells(page, "B")[4:] == ["95.0", "–", "–"]
+    row = json.loads((out / "table.json").read_text())["rows"][0]
+    assert row["scores"]["accuracy@2"]["values"] == [0.9, 0.92]
+
+
 def test_change_is_taken_seed_by_seed_from_the_reference(out):
     write_run(out, "c-s0", [1.0, 0.6], [0.5, 0.91])
     write_run(out, "c-s1", [1.0, 0.8], [0.5, 0.95])
@@ -92,9 +106,12 @@ def test_page_says_what_is_missing(out):
 def test_figures_that_are_asked_for_are_drawn(out):
     sweep = {"method": "a", "key": "learning_rate", "symbol": "α", "values": [0.01, 0.1]}
     write_run(out, "a-learning_rate-0.01-s0", [1.0, 0.9], [0.5, 0.6])
+    # Two methods in a panel, one run that diverged.
+    sweeps = [sweep, sweep | {"method": "b", "values": [0.1, 1.0]}]
+    write_run(out, "b-learning_rate-1-s0", [1.0], [0.5], diverged="the loss was inf")
     kinds = ["seconds", "histogram", "sweeps", "change"]
     columns = ["accuracy", "loss"]
-    write_page(study(figures=kinds, sweeps=[sweep], columns=columns), out, "")
+    write_page(study(figures=kinds, sweeps=sweeps, columns=columns), out, "")
     for kind in kinds:
         assert (out / f"{kind}.png").stat().st_size > 1000
         assert f"]({kind}.png)" in (out / "index.md").read_text()

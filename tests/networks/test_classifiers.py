@@ -10,6 +10,7 @@ from seistomo.networks import MLP, SmallVGG, build_classifier, parameter_count
 NETWORKS = {
     "mnist-cnn": ((1, 28, 28), 1_962),
     "mnist-mlp": ((1, 28, 28), 16_750),
+    "mnist-mlp-glorot": ((1, 28, 28), 16_750),
     "fashion-cnn": ((1, 28, 28), 44_426),
     "cifar-cnn": ((3, 32, 32), 122_570),
 }
@@ -81,6 +82,7 @@ def test_start_is_glorot_uniform(network, weight, fans):
         (lambda: MLP((3,)), r"sizes = \(3,\)"),
         (lambda: MLP((3, 0, 1)), r"sizes = \(3, 0, 1\)"),
         (lambda: MLP((3, 1), "selu"), "activation = 'selu': must be one of sigmoid, relu, tanh"),
+        (lambda: MLP((3, 1), start="zero"), "start = 'zero': must be one of glorot, normal"),
         (lambda: SmallVGG((1, 12, 12), (4, 4, 4), 5, (10,)), "too small for 3 convolutions"),
     ],
 )

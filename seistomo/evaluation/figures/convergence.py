@@ -44,7 +44,8 @@ def curves_figure(
 
     A single run shows its best epoch and the training loss in another colour; with several, the
     training loss is dotted, or left out where methods have repeats. The axes are zoomed to where
-    methods differ: runs that end below are counted in the panel.
+    methods differ: runs that end below are counted in the panel. Of more methods than colours only
+    the first run of each is drawn, those beyond dashed.
 
     Parameters
     ----------
@@ -60,6 +61,8 @@ def curves_figure(
         What losses and scores are of, for the labels.
     """
     against = (against,) if isinstance(against, str) else against
+    if len(methods) > len(RUNS):
+        methods = {name: repeats[:1] for name, repeats in methods.items()}
     runs = [run for repeats in methods.values() for run in repeats]
     score = next((name for name in SCORES if all(name in run for run in runs)), None)
     rows = [LOSS] if score is None else [LOSS, score]
@@ -90,7 +93,7 @@ def curves_figure(
     for axes in grid[:, 0]:
         lines, names = axes.get_legend_handles_labels()
         entries |= dict(zip(names, lines, strict=True))
-    if len(methods) > 1 and len(runs) == len(methods):
+    if 1 < len(methods) == len(runs) <= len(RUNS):
         dotted = Line2D([], [], color=BASELINE, linestyle=(0, (1, 1)))
         entries["dotted: training"] = dotted
     place = {"loc": "outside upper center", "ncols": min(len(entries), 4)}
@@ -114,12 +117,14 @@ def _draw_runs(
         for repeat, run in enumerate(runs):
             at, values = (np.asarray(run[column], float) for column in (axis, row))
             line = {"linewidth": 1.0 if repeated else 1.5, "markersize": 3}
+            line["linestyle"] = "solid" if number < len(RUNS) else "dashed"
             line["marker"] = "o" if np.isfinite(values).sum() < 3 else None
-            if row == LOSS and not repeated:
+            if row == LOSS and not repeated and len(methods) <= len(RUNS):
                 look = {"color": color, "linestyle": (0, (1, 1))}
                 if single:
                     look = {"color": PREDICTION, "label": "training"}
-                axes.plot(at, np.asarray(run["train_loss"], float) / unit, **look, **line)
+                training = np.asarray(run["train_loss"], float) / unit
+                axes.plot(at, training, **{**line, **look})
             axes.plot(at, values / unit, color=color, label=None if repeat else label, **line)
             dot = {"marker": "o", "linestyle": "none", "color": color, "zorder": 4}
             if target is not None:

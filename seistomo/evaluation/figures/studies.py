@@ -45,40 +45,70 @@ def histogram_figure(values: Mapping[str, Sequence[float]], label: str) -> Figur
 
 @styled
 def sweeps_figure(
-    sweeps: Mapping[str, Mapping[float, Sequence[float]]],
-    baselines: Mapping[str, float | None],
+    panels: Mapping[str, Mapping[str, Mapping[float, Sequence[float]]]],
+    usual: Mapping[str, float | None],
     label: str,
+    *,
+    log: bool = False,
 ) -> Figure:
-    """Draw a score against single settings over decades, a panel each.
+    """Draw scores against single settings over decades.
 
-    Repeats are dots, their mean a line, the baseline's value a ring.
+    Parameters
+    ----------
+    panels
+        For each setting, and each method in its panel, the scores of the repeats at each value.
+        Dots are repeats, the line is their mean, a cross at the upper edge is a run that
+        diverged (its score is not finite).
+    usual
+        Each method's own value of a setting, by "METHOD: SETTING": a ring.
+    label
+        What the scores are.
+    log
+        Whether their axis is logarithmic.
     """
-    columns = min(len(sweeps), 4)
-    rows = -(-len(sweeps) // columns)
-    figure = new_figure(WIDTH, 2.1 * rows + 0.2)
+    methods = list(dict.fromkeys(name for found in panels.values() for name in found))
+    columns = min(len(panels), 4)
+    rows = -(-len(panels) // columns)
+    figure = new_figure(WIDTH, 2.1 * rows + 0.45)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
-    for number, (axes, (title, found)) in enumerate(zip(grid.flat, sweeps.items(), strict=False)):
-        color = RUNS[number % len(RUNS)]
-        values = list(found)
-        means = [float(np.mean(scores)) for scores in found.values()]
-        axes.plot(values, means, color=color)
-        for value, scores in found.items():
-            axes.plot(np.full(len(scores), value), scores, ".", color=color, alpha=0.6)
-        if baselines.get(title) in found:
-            own = baselines[title]
-            axes.plot(own, means[values.index(own)], "o", ms=8, mfc="none", mec=BASELINE, mew=1.4)
-        axes.set_title(title)
+    for number, (axes, (setting, found)) in enumerate(zip(grid.flat, panels.items(), strict=False)):
         axes.set_xscale("log")
+        for method, sweep in found.items():
+            color = RUNS[methods.index(method) % len(RUNS)]
+            _draw_sweep(axes, sweep, usual.get(f"{method}: {setting}"), color)
+        values = [value for sweep in found.values() for value in sweep]
+        axes.set_xlabel(setting)
+        if log:
+            axes.set_yscale("log")
         if np.log10(max(values) / min(values)) < 2:
-            axes.set_xticks(values)
+            axes.set_xticks(sorted({*values}))
             axes.xaxis.set_major_formatter(PLAIN)
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(visible=True)
         if number % columns == 0:
             axes.set_ylabel(label)
-    for axes in grid.flat[len(sweeps) :]:
+    for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
+    lines = [Line2D([], [], color=RUNS[n % len(RUNS)]) for n in range(len(methods))]
+    figure.legend(lines, methods, loc="outside upper center", ncols=min(len(methods), 4))
     return figure
+
+
+def _draw_sweep(
+    axes: Axes, sweep: Mapping[float, Sequence[float]], own: float | None, color: str
+) -> None:
+    means = {}
+    for value, scores in sorted(sweep.items()):
+        finite = [score for score in scores if np.isfinite(score)]
+        axes.plot(np.full(len(finite), value), finite, ".", color=color, alpha=0.6)
+        # A line leads to runs alone of which none diverged.
+        means[value] = float(np.mean(finite)) if len(finite) == len(scores) else np.nan
+        if len(finite) < len(scores):
+            edge = {"transform": axes.get_xaxis_transform(), "clip_on": False}
+            axes.plot(value, 1.0, "x", color=color, **edge)
+    axes.plot(list(means), list(means.values()), color=color)
+    if own in means:
+        axes.plot(own, means[own], "o", ms=8, mfc="none", mec=BASELINE, mew=1.4)
 
 
 @styled

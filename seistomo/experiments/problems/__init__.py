@@ -15,8 +15,18 @@ from seistomo.errors import InputError
 from seistomo.training import score_as_trained
 from seistomo.training.checkpoint import load_checkpoint
 from seistomo.training.history import BEST, CHECKPOINT
+from seistomo.training.problem import TensorSamples
 
-BUILT_IN = ("mnist", "tomography")
+# The problems of each module beside this one; it has their makers by name.
+BUILT_IN = {
+    "boston": "regression",
+    "cifar10": "images",
+    "fashion": "images",
+    "mnist": "images",
+    "sine": "regression",
+    "tomography": "tomography",
+}
+VALIDATION_PART = 6  # the last sixth of the training samples, 10,000 of MNIST's 60,000
 
 
 def make_problem(
@@ -24,13 +34,13 @@ def make_problem(
 ) -> Any:
     """Build the problem ``name`` of a study in the folder ``out`` with its other options.
 
-    Its maker is ``make`` of a module beside this one, or a class ``package.module.Class``; with
+    Its maker is one of a module beside this one, or a class ``package.module.Class``; with
     ``tuning`` it is judged by a part of the training split, the test split left alone.
     """
     options = dict(options)
     name = str(options.pop("name", ""))
     if name in BUILT_IN:
-        maker = _module(name).make
+        maker = _module(name).MAKERS[name]
         arguments = {"out": out, "training": training, "tuning": tuning}
     else:
         maker, arguments = import_named(name, "problem.name"), {"training": training}
@@ -84,6 +94,11 @@ def shown_scores(name: str) -> Sequence[str]:
     return _module(name).SHOWN if name in BUILT_IN else ()
 
 
+def is_judged_by_test(name: str) -> bool:
+    """Whether each epoch of a problem's runs tells the scores of the test split."""
+    return BUILT_IN.get(name) in ("images", "regression")
+
+
 def examples_figure(
     options: Mapping[str, Any], out: Path, rows: Sequence[Any], checkpoint: str
 ) -> Any:
@@ -122,5 +137,30 @@ def import_named(path: str, key: str) -> Any:
         raise InputError(f"{key} = {path}: cannot be imported ({error}){known}") from None
 
 
+def judged_splits(
+    train: TensorSamples, test: TensorSamples, tuning: bool
+) -> dict[str, TensorSamples]:
+    """Return the splits of a problem that is judged by its test split after each epoch.
+
+    For tuning it is by the last part of the training samples, which are then not trained with.
+    """
+    none = TensorSamples(test.inputs[:0], test.targets[:0])
+    if not tuning:
+        return {"train": train, "validation": test, "test": none}
+    cut = len(train) - len(train) // VALIDATION_PART
+    validation = TensorSamples(train.inputs[cut:], train.targets[cut:])
+    train = TensorSamples(train.inputs[:cut], train.targets[:cut])
+    return {"train": train, "validation": validation, "test": none}
+
+
+def needed(package: str, what: str) -> Any:
+    """Return a module that not every installation has."""
+    try:
+        return importlib.import_module(package)
+    except ImportError:
+        name = package.partition(".")[0]
+        raise InputError(f"{what}: needs the package {name} (extra: benchmarks)") from None
+
+
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"seistomo.experiments.problems.{name}")
+    return importlib.import_module(f"seistomo.experiments.problems.{BUILT_IN[name]}")

@@ -88,6 +88,9 @@ def make(
     return problem
 
 
+MAKERS = {"tomography": make}
+
+
 def size_config(size: str, sections: Mapping[str, Mapping[str, Any]]) -> Config:
     """Return the configuration of a size, changed by what is given of its sections."""
     if size not in SIZES:
