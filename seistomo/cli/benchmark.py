@@ -58,9 +58,7 @@ def benchmark(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder with the MNIST files (or mnist-5k), or data set of the tomography problem."
-        ),
+        typer.Option(help="Folder with the images' files (or mnist-5k), or tomography's data set."),
     ] = None,
     set_: Annotated[
         list[str] | None,
