@@ -170,8 +170,21 @@ def evaluate(
 @app.command()
 def predict(
     run: RunArgument,
-    data: DataOption,
-    out: Annotated[Path, typer.Option("--out", help="Predictions to write (HDF5).")],
+    more: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[SHOTS.segy...]", help="Further files of --segy."),
+    ] = None,
+    *,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Data set (HDF5 file or folder of parts).")
+    ] = None,
+    segy: Annotated[
+        list[Path] | None,
+        typer.Option("--segy", help="Shot gathers of your own: SEG-Y files, or a folder of them."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", help="Predictions to write: .h5, or .segy for one model.")
+    ],
     split: SplitOption = "all",
     checkpoint: CheckpointOption = "best",
     device: DeviceOption = None,
@@ -181,17 +194,22 @@ def predict(
     overwrite: OverwriteFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Predict velocity models and write them as HDF5.
+    """Predict velocity models from a data set, or from shot gathers of your own in SEG-Y.
 
-    Example: seistomo predict run --data data.h5 --out predictions.h5
+    Examples: seistomo predict run --data data.h5 --out predictions.h5
+
+    seistomo predict run --segy shots/*.segy --out velocity.segy
     """
     from seistomo.evaluation import predict as run_predict
 
     set_quiet(quiet)
+    if more and not segy:
+        raise InputError(f"{more[0]}: gathers of your own come after --segy")
     count = run_predict(
         run,
         data,
         out,
+        segy=[*(segy or []), *(more or [])],
         split=split,
         checkpoint=checkpoint,
         device=device or "auto",

@@ -292,6 +292,9 @@ def _one(name: str, wanted: str | Sequence[int], count: int) -> int:
 
 def _predictions(paths: Sequence[str | Path], samples: Selection) -> figures.Figure:
     velocity, indices, attributes = read_predictions(_velocity_file(paths[0]))
+    if not attributes["data_identity"]:
+        # Of gathers of one's own nobody knows the true models.
+        return _models(paths, samples)
     data_path = Path(paths[1] if len(paths) == 2 else attributes["data"])
     if not data_path.exists():
         raise InputError(

@@ -1,12 +1,15 @@
 """Apply a trained network to a data set, a batch at a time."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seistomo.dataset import DatasetReader, open_dataset, write_predictions
+from seistomo.dataset.exchange import RecordedShots, read_shots
+from seistomo.dataset.exchange.segy import is_section, write_section
 from seistomo.dataset.store import file_format
 from seistomo.dataset.store.schema import PREDICTIONS_FORMAT
 from seistomo.errors import InputError
@@ -17,35 +20,45 @@ from seistomo.training.gather_statistics import gather_statistics
 
 Models = NDArray[np.float32]
 Batch = tuple[slice, Models]
+# Endings of SEG-Y.
+SECTIONS = (".segy", ".sgy")
 # Purposes of random numbers, apart from those that the data set was made with.
 EVALUATION_DEAD_TRACES, EVALUATION_NOISE = 101, 102
 
 
 def predict(
     run_dir: str | Path,
-    data_path: str | Path,
+    data_path: str | Path | None,
     out_path: str | Path,
     *,
+    segy: Sequence[str | Path] = (),
     split: str = "all",
     checkpoint: str = "best",
     overwrite: bool = False,
     device: str = "auto",
     raw: bool = False,
 ) -> int:
-    """Predict the velocity models of a data set and write them to an HDF5 file.
+    """Predict the velocity models of a data set, or of shot gathers of one's own, and write them.
 
     What the data's survey and records have unlike the run's training data is said as a warning.
+    Gathers from SEG-Y are brought to the run's survey, time axis, amplitudes and polarity where
+    that can be done, else refused; a picture of them beside the training data's is written beside
+    the output, as ``NAME-gathers.png``.
 
     Parameters
     ----------
     run_dir
         A trained run.
     data_path
-        A data set; its velocity models are not looked at.
+        A data set; its velocity models are not looked at. None with ``segy``.
     out_path
-        The velocity file to write, ``velocity`` float32 [sample, depth, x] in m/s with
-        coordinates; of an ensemble the mean, and ``velocity_std``, the standard deviation over its
-        members. It appears whole or not at all.
+        The file to write: .segy or .sgy for a SEG-Y section of a single model, at the places of
+        its gathers; else a velocity file, ``velocity`` float32 [sample, depth, x] in m/s with
+        coordinates; of an ensemble the mean, and in a velocity file ``velocity_std``, the standard
+        deviation over its members. It appears whole or not at all.
+    segy
+        SEG-Y files of shot gathers, or folders of them: a file with all shots of the survey is a
+        sample, else all files together are one.
     split
         Which samples: train, validation, test or all.
     checkpoint
@@ -64,38 +77,86 @@ def predict(
     Raises
     ------
     InputError
-        If the file may not be written, the run does not fit the data set, or a gather or a
+        If the file may not be written, the run does not fit the gathers, or a gather or a
         prediction is not finite.
     """
     out_path = Path(out_path)
-    _check_output_file(out_path, run_dir, data_path, overwrite)
-    with open_dataset(data_path) as data:
-        run = load_run(run_dir, checkpoint, device)
-        check_fit(run, data)
-        indices = split_indices(data, split)
-        for difference in unlike_training(run, data, indices):
-            warn(difference)
+    if bool(segy) == (data_path is not None):
+        raise InputError("--data or --segy: give one of them")
+    if segy and split != "all":
+        raise InputError(f"--split {split}: gathers of your own have no splits; leave it out")
+    _check_output_file(out_path, run_dir, segy or [data_path], overwrite)
+    picture = out_path.with_name(f"{out_path.stem}-gathers.png")
+    if segy and picture.exists() and not overwrite:
+        raise InputError(f"{picture}: exists already; use --overwrite or another name for --out")
+    run = load_run(run_dir, checkpoint, device)
+    with nullcontext() if segy else open_dataset(data_path) as data:
+        if segy:
+            data = read_shots(segy, run.config)
+            indices = np.arange(data.samples)
+        else:
+            check_fit(run, data)
+            indices = split_indices(data, split)
+        if len(indices) > 1 and out_path.suffix.lower() in SECTIONS:
+            raise InputError(
+                f"--out {out_path}: a SEG-Y section holds one model, these are {len(indices)};"
+                " write an .h5 file, and `seistomo export --format segy` makes a folder of it"
+            )
+        if segy:
+            # Draws: who only predicts need not load matplotlib.
+            from seistomo.evaluation.own_gathers import as_in_training
+
+            for sentence in data.said:
+                say(sentence)
+            data = as_in_training(run, data, picture)
+        else:
+            for difference in unlike_training(run, data, indices):
+                warn(difference)
         bounds = run.config.velocity
         models = (
             (model if raw else model.clip(bounds.minimum, bounds.maximum), std)
             for _, each in predicted_batches(run, data, indices)
             for model, std in zip(*mean_and_std(each), strict=True)
         )
-        attributes = prediction_attributes(run, data, checkpoint)
-        write_predictions(out_path, models, indices, data.depth, data.x, attributes)
+        _write(out_path, run, data, models, indices, checkpoint)
     return len(indices)
 
 
+def _write(
+    path: Path,
+    run: Run,
+    data: DatasetReader | RecordedShots,
+    models: Iterator[tuple[Models, Models | None]],
+    indices: NDArray[np.int64],
+    checkpoint: str,
+) -> None:
+    """Write predictions [depth, x], each with its deviation, as what the name of ``path`` says."""
+    grid = run.config.velocity
+    depth, x = (np.arange(count) * grid.spacing for count in run.velocity_shape)
+    if path.suffix.lower() not in SECTIONS:
+        attributes = prediction_attributes(run, data, checkpoint)
+        write_predictions(path, models, indices, depth, x, attributes)
+        return
+    places = data.lines[0].places(x) if isinstance(data, RecordedShots) else (x, 0 * x)
+    text = [f"PREDICTED BY RUN {run.path.name}", f"FROM THE GATHERS OF {data.path.name}"]
+    ((model, _),) = models
+    write_section(path, model, *places, grid.spacing, text)
+
+
 def _check_output_file(
-    path: Path, run_dir: str | Path, data_path: str | Path, overwrite: bool
+    path: Path, run_dir: str | Path, inputs: Sequence[str | Path], overwrite: bool
 ) -> None:
     """Refuse to write predictions over anything but predictions."""
-    for what, taken in (("run", run_dir), ("data set", data_path)):
+    for taken in (run_dir, *inputs):
         if path.resolve().is_relative_to(Path(taken).resolve()):
+            what = "run" if taken == run_dir else "data set"
             raise InputError(f"--out {path}: belongs to the {what}; give another name")
     if path.is_dir() or (path.exists() and not overwrite):
         raise InputError(f"--out {path}: exists already; use --overwrite or another name")
-    if path.exists() and file_format(path) != PREDICTIONS_FORMAT:
+    if not path.exists():
+        return
+    section = path.suffix.lower() in SECTIONS
+    if not (is_section(path) if section else file_format(path) == PREDICTIONS_FORMAT):
         raise InputError(
             f"--out {path}: is not a predictions file, so it is not replaced; give another name"
         )
@@ -167,7 +228,7 @@ def unlike_training(run: Run, data: DatasetReader, indices: NDArray[np.int64]) -
 
 def predicted_batches(
     run: Run,
-    data: DatasetReader,
+    data: DatasetReader | RecordedShots,
     indices: NDArray[np.int64],
     noise_snr: float | None = None,
     dead_traces: float | None = None,
@@ -255,11 +316,13 @@ def check_corruption(noise_snr: float | None, dead_traces: float | None) -> None
         raise InputError(f"--dead-traces = {dead_traces:g}: must be from 0 to below 1")
 
 
-def prediction_attributes(run: Run, data: DatasetReader, checkpoint: str) -> dict[str, str]:
+def prediction_attributes(
+    run: Run, data: DatasetReader | RecordedShots, checkpoint: str
+) -> dict[str, str]:
     """Return what a predictions file says about where its content comes from."""
     return {
         "data": str(data.path.absolute()),
-        "data_identity": data.identity,
+        "data_identity": getattr(data, "identity", ""),
         "run": str(run.path.absolute()),
         "checkpoint": checkpoint,
         "salt_threshold": f"{run.config.evaluation.salt_threshold:g}",

@@ -23,9 +23,11 @@ from seistomo.dataset.exchange.model_file import (
 from seistomo.dataset.store import DatasetReader, VelocityReader
 from seistomo.dataset.store.schema import SPLITS
 from seistomo.errors import InputError
-from seistomo.files import require_space
+from seistomo.files import require_space, written_whole
 from seistomo.progress import bar
 
+# How the textual header of a velocity section begins.
+SECTION = "P-WAVE VELOCITY IN M/S"
 # Place of the format code, from the file's start.
 FORMAT_BYTE = 3224
 # Where a column's place (x, y) may stand, in this order: CDP, receiver, source.
@@ -243,9 +245,45 @@ def _write_gathers(data: DatasetReader, row: int, path: Path, time_step: int, nu
 
 
 def _write_model(data: VelocityReader, row: int, path: Path, spacing: int, numbers: str) -> None:
-    velocity = data.read_velocity([row])[0]
-    along = scalar_of(data.x)
-    place, column = _whole(data.x, along), np.arange(1, len(data.x) + 1)
+    text = [f"SAMPLE {row} OF {data.path.name}", *_origin(data, row)]
+    _write_section(data.read_velocity([row])[0], data.x, 0 * data.x, path, spacing, text, numbers)
+
+
+def write_section(
+    path: Path,
+    velocity: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    spacing: float,
+    text: Sequence[str],
+) -> None:
+    """Write a velocity section [depth, x], m/s; it appears whole or not at all.
+
+    ``x`` and ``y`` are the columns' coordinates, m, which need not follow the grid's own axis;
+    ``spacing`` is the grid's, m; ``text`` says what it is.
+    """
+    interval = _interval(spacing * 1e3, f"velocity.spacing = {spacing:g} m", "millimetres")
+    with written_whole(path) as temporary:
+        _write_section(velocity, x, y, temporary, interval, text, "ieee")
+
+
+def is_section(path: Path) -> bool:
+    """Tell whether a file is a velocity section as they are written here."""
+    with path.open("rb") as file:
+        return SECTION in file.read(3200).decode("cp500", "replace")
+
+
+def _write_section(
+    velocity: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    path: Path,
+    spacing: int,
+    text: Sequence[str],
+    numbers: str,
+) -> None:
+    along = scalar_of(x, y)
+    place, column = _whole(x, along), np.arange(1, len(x) + 1)
     headers = {
         9: column,
         13: 1,
@@ -256,15 +294,16 @@ def _write_model(data: VelocityReader, row: int, path: Path, spacing: int, numbe
         69: 1,
         71: _stated(along),
         **dict.fromkeys((73, 81, 181), place),
+        **dict.fromkeys((77, 85, 185), _whole(y, along)),
     }
     text = [
-        f"P-WAVE VELOCITY IN M/S, SAMPLE {row} OF {data.path.name}",
-        *_origin(data, row),
-        f"{velocity.shape[0]} NODES IN DEPTH X {velocity.shape[1]} IN X, {data.spacing:g} M APART",
+        f"{SECTION}, {text[0]}",
+        *text[1:],
+        f"{velocity.shape[0]} NODES IN DEPTH X {velocity.shape[1]} IN X, {spacing / 1e3:g} M APART",
         "A TRACE A COLUMN; THE FIRST SAMPLE IS AT DEPTH 0",
         "",
         "TRACE HEADER, BYTES",
-        f"73, 81, 181 X                     71 ITS SCALAR {_stated(along)}",
+        f"73, 81, 181 X    77, 85, 185 Y    71 THEIR SCALAR {_stated(along)}",
         "115 SAMPLES    117 DEPTH INTERVAL IN MILLIMETRES",
     ]
     write_segy(path, text, spacing, velocity.T, headers, (1, AS_RECORDED), numbers)

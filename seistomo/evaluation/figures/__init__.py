@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from seistomo.evaluation.figures.convergence import curves_figure
 from seistomo.evaluation.figures.gathers import (
+    beside_training_figure,
     dry_run_figure,
     gathers_figure,
     overview_figure,
@@ -26,6 +27,7 @@ from seistomo.evaluation.figures.uncertainty import reliability_figure, uncertai
 __all__ = [
     "Case",
     "Figure",
+    "beside_training_figure",
     "check_format",
     "crops_figure",
     "curves_figure",

@@ -144,6 +144,35 @@ def shots_figure(
     return figure
 
 
+@styled
+def beside_training_figure(
+    typical: NDArray[np.float32],
+    own: NDArray[np.float32],
+    time: NDArray,
+    survey: Survey,
+    name: str,
+    clip: float = 98.0,
+) -> Figure:
+    """Draw the first and the middle shot of typical gathers and of one's own, on one grey scale.
+
+    Gathers are [source, receiver, time]; ``survey`` is the own one's, ``time`` in s.
+    """
+    figure = new_figure(WIDTH, ROW_HEIGHT)
+    shots = _default_shots(len(own), None)
+    grid = figure.subplots(1, 2 * len(shots), sharey=True, squeeze=False)[0]
+    reach = reach_of(typical, clip)
+    (names, size) = fit_titles(["training data, mean", name], 72 * WIDTH / (2 * len(shots)) - 20)
+    for number, shot in enumerate(shots):
+        for axes, title, gathers in zip(grid[2 * number :], names, (typical, own), strict=False):
+            image = draw_shot(axes, gathers[shot], time, survey, shot, reach)
+            axes.set_title(f"{title}\nsource {shot}", fontsize=size, pad=8)
+            axes.locator_params(axis="x", nbins=3)
+    grid[0].set_ylabel("Time (s)")
+    label = "pressure as the network takes it, one scale"
+    figure.colorbar(image, ax=grid, label=label, extend="both", fraction=0.04, pad=0.02)
+    return figure
+
+
 def with_gain(records: NDArray, axis: int = -1) -> NDArray:
     """Return records whose amplitudes are evened out along time, so that late arrivals are seen."""
     window = max(3, round(WINDOW * records.shape[axis]))

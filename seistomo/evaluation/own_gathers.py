@@ -1,0 +1,103 @@
+"""Gathers of one's own beside those that a network was trained on: band, amplitude, polarity."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seistomo.dataset.exchange import RecordedShots
+from seistomo.errors import InputError
+from seistomo.evaluation import figures
+from seistomo.progress import say, warn
+from seistomo.simulation import Simulator
+from seistomo.training import Run
+from seistomo.training.gather_statistics import gather_statistics
+
+BAND, LEVEL, DEAD = 1.5, 2.0, 0.05
+"""Mean frequency is refused beyond this factor from the training data's; amplitudes are scaled
+beyond that one; shares of dead traces that differ by more are told."""
+ALIKE = 0.3
+"""Correlation with the mean training gather from which on its sign tells the polarity."""
+
+Gathers = NDArray[np.float32]
+
+
+def as_in_training(run: Run, shots: RecordedShots, picture: str | Path) -> RecordedShots:
+    """Return gathers in the amplitudes and polarity of a run's training data, and draw both.
+
+    What was found and done is said. Another frequency band is refused. ``picture`` is the figure
+    to write: the mean training gathers beside these.
+    """
+    shots = _with_training_amplitudes(run, shots)
+    view, typical = _views(run)
+    shown = view(shots.gathers)
+    alike = float(
+        (shown * typical).sum() / np.sqrt((shown**2).sum() * len(shown) * (typical**2).sum())
+    )
+    if alike <= -ALIKE:
+        warn(
+            f"{shots.path}: polarity is opposite to the training data's (correlation with their"
+            f" mean {alike:.2f}); reversed"
+        )
+        shots, shown = shots.scaled(-1), -shown
+    elif alike < ALIKE:
+        warn(
+            f"{shots.path}: its polarity cannot be told (correlation with the mean training gather"
+            f" {alike:.2f}); kept, see {picture}"
+        )
+    figure = figures.beside_training_figure(
+        typical, shown[0], shots.time, shots.read_survey(0), shots.path.name
+    )
+    figures.save(figure, picture)
+    say(f"{picture}: your gathers beside the training data's mean; compare polarity and times")
+    return shots
+
+
+def _with_training_amplitudes(run: Run, shots: RecordedShots) -> RecordedShots:
+    """Refuse another band; bring amplitudes to the training data's level where they are far off."""
+    if run.gathers is None:
+        warn(f"run {run.path}: keeps no statistics of its gathers: band and scale are not checked")
+        return shots
+    trained, found = run.gathers, gather_statistics(shots, np.arange(shots.samples))
+    ratio = shots.frequency / (trained["frequency"] or 1.0)
+    heard = (
+        f"{shots.path}: its frequencies are {shots.frequency:.3g} Hz in the mean, the training"
+        f" data's {trained['frequency']:.3g} Hz"
+    )
+    if not 1 / BAND <= ratio <= BAND:
+        raise InputError(
+            f"{heard}; allowed is a factor of {BAND:g}: filter the gathers to that band, or train"
+            " on their wavelet"
+        )
+    if not 0.8 <= ratio <= 1.25:
+        warn(heard)
+    if abs(found["dead"] - trained["dead"]) > DEAD:
+        warn(
+            f"{shots.path}: {found['dead']:.0%} of the traces are dead, of the training data"
+            f" {trained['dead']:.0%}"
+        )
+    level = found["level"] / (trained["level"] or 1.0)
+    if 1 / LEVEL <= level <= LEVEL or run.config.training.gather_scaling == "trace":
+        return shots
+    warn(f"{shots.path}: amplitudes are {level:.3g} times the training data's; divided by that")
+    return shots.scaled(1 / level)
+
+
+def _views(run: Run) -> tuple[Callable[[Gathers], Gathers], Gathers]:
+    """Return what shows gathers as the network takes them, and the mean training gather so shown.
+
+    A network that takes them as they are keeps no mean: then it is the gather of the mean model.
+    """
+    scaling, config = run.normalization.gathers, run.config
+    if scaling.kind == "none":
+        bounds = config.velocity.minimum, config.velocity.maximum
+        model = run.normalization.mean_velocity.clip(*bounds)
+        return lambda gathers: gathers, Simulator(config, "cpu")(model[None], [0])[0]
+    mean = scaling.mean.numpy()
+
+    def view(gathers: Gathers) -> Gathers:
+        return scaling.scaled(torch.tensor(gathers)).numpy() * scaling.deviation + mean
+
+    return view, mean
