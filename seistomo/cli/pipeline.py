@@ -227,7 +227,10 @@ def plot(
     out: Annotated[Path, typer.Option("--out", help="Figure to write (.png, .pdf, .svg).")],
     kind: Annotated[
         str,
-        typer.Option(help="auto, overview, models, crops, gathers, convergence or predictions."),
+        typer.Option(
+            help="auto, overview, models, profiles (speeds against depth of configurations and"
+            " files), crops, gathers, convergence or predictions."
+        ),
     ] = "auto",
     samples: Annotated[
         str | None, typer.Option(help="Rows to show: 0,3,7 or 0:36 (Python's slice).")

@@ -23,10 +23,10 @@ from seistomo.evaluation.info import is_run, run_histories
 from seistomo.evaluation.metrics import BATCH, sample_scores
 from seistomo.evaluation.report import build_cases, choose_examples
 from seistomo.evaluation.selection import Selection, select
-from seistomo.progress import counted
+from seistomo.progress import bar, counted
 from seistomo.velocity import draw_model
 
-KINDS = ("auto", "overview", "models", "crops", "gathers", "convergence", "predictions")
+KINDS = ("auto", "overview", "models", "profiles", "crops", "gathers", "convergence", "predictions")
 ALLOWED = {
     "data": ("overview", "models", "gathers"),
     "several data": ("gathers",),
@@ -34,11 +34,14 @@ ALLOWED = {
     "run": ("convergence",),
     "predictions": ("predictions", "models"),
     "config": ("models",),
+    "models of any kind": ("profiles",),
 }
 """What is drawn of each kind of content; the first is chosen unless told otherwise."""
 DEFAULT = {"overview": 6, "models": 12, "gathers": 1}
 MOST = {"overview": 100, "models": 100, "crops": 100, "gathers": 6}
 """Samples shown unless told otherwise, and the most that a figure holds."""
+MOST_PROFILES = 100
+"""Models that statistics against depth are taken of, spread evenly."""
 
 
 def plot(
@@ -59,7 +62,8 @@ def plot(
         One data set or velocity file; or several data sets, to see one shot as each holds it; or
         the velocity files of a large model and of pieces cut from it; or one or several run
         directories; or one evaluation directory or predictions file, followed by its data set if
-        that has moved; or a configuration, to see the models that it would draw.
+        that has moved; or a configuration, to see the models that it would draw. For profiles any
+        of configurations, velocity files and data sets, to compare their speeds at each depth.
     out
         The figure: .png, .pdf or .svg.
     kind
@@ -88,14 +92,16 @@ def plot(
         raise InputError(f"kind = {kind}: must be one of {', '.join(KINDS)}")
     if not 0 < clip <= 100:
         raise InputError(f"clip = {clip:g}: must be a percentile above 0, at most 100")
-    held = _content_of(paths)
+    held = "models of any kind" if kind == "profiles" else _content_of(paths)
     allowed = ALLOWED[held]
     drawn = kind if kind != "auto" else allowed[held == "velocity" and len(paths) > 1]
     if drawn not in allowed:
         raise InputError(f"kind = {kind}: {paths[0]} can be drawn as {', '.join(allowed)}")
     if shots is not None and drawn not in ("overview", "gathers"):
         raise InputError(f"shots = {shots}: a figure of kind {drawn} shows no gathers")
-    if held == "run":
+    if drawn == "profiles":
+        figure = _profiles(paths, samples)
+    elif held == "run":
         runs = zip(_short_names(paths), paths, strict=True)
         figure = figures.curves_figure({name: run_histories(path) for name, path in runs})
     elif drawn == "predictions":
@@ -202,6 +208,32 @@ def _drawn_models(source: str, samples: Selection) -> figures.Figure:
     depth, x = (np.arange(count) * grid.spacing for count in grid.shape)
     limits = (grid.minimum, grid.maximum)
     return figures.models_figure(velocity, depth, x, labels, None, limits)
+
+
+def _profiles(paths: Sequence[str | Path], samples: Selection) -> figures.Figure:
+    """Draw the speeds of several sets of models against depth."""
+    sets = {}
+    for name, path in zip(_short_names(paths), paths, strict=True):
+        if not Path(path).exists() or Path(path).suffix == ".toml":
+            config = load_config(str(path))
+            rows = _profile_rows(samples, config.dataset.samples)
+            shown = bar(rows, description=f"draw {name}", unit="model", leave=False)
+            models = [
+                draw_model(config.velocity, config.dataset.seed, row).velocity for row in shown
+            ]
+            depth = np.arange(config.velocity.shape[0]) * config.velocity.spacing
+            sets[name] = np.stack(models), depth
+        else:
+            with open_velocity(_velocity_file(path)) as data:
+                rows = _profile_rows(samples, data.samples)
+                sets[name] = data.read_velocity(rows), data.depth
+    return figures.profiles_figure(sets)
+
+
+def _profile_rows(samples: Selection, count: int) -> list[int]:
+    if samples is not None:
+        return select(samples, count, "samples")
+    return np.linspace(0, count - 1, min(MOST_PROFILES, count)).astype(int).tolist()
 
 
 def _models(paths: Sequence[str | Path], samples: Selection) -> figures.Figure:

@@ -22,7 +22,8 @@ def drawn(monkeypatch):
     def record(name):
         return lambda *arguments: calls.append((name, arguments)) or name
 
-    for name in ("overview", "models", "gathers", "curves", "predictions", "shots", "crops"):
+    names = ("overview", "models", "gathers", "curves", "predictions", "shots", "crops")
+    for name in (*names, "profiles"):
         monkeypatch.setattr(plotting.figures, f"{name}_figure", record(name))
     monkeypatch.setattr(plotting.figures, "save", lambda figure, path: path)
     return calls
@@ -59,6 +60,19 @@ def test_a_configuration_shows_the_models_that_it_would_draw(drawn, config, tmp_
     assert labels[0] == f"2: {model.family}"
     assert (x[-1], limits) == (575.0, (1450.0, 4650.0))
     assert len(drawn[1][1][0]) == 1
+
+
+def test_speeds_against_depth_are_compared_between_models_of_any_kind(
+    drawn, config, data_path, tmp_path, models
+):
+    (tmp_path / "own.toml").write_text(config.to_toml())
+    paths = [tmp_path / "own.toml", data_path]
+    plot(paths, tmp_path / "a.png", kind="profiles", samples="1,2")
+    (sets,) = drawn[0][1]
+    assert list(sets) == ["own.toml", "data"]
+    np.testing.assert_array_equal(sets["data"][0], models[[1, 2]])
+    own = draw_model(config.velocity, config.dataset.seed, 2)
+    np.testing.assert_array_equal(sets["own.toml"][0][1], own.velocity)
 
 
 @pytest.fixture

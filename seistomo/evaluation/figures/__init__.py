@@ -18,7 +18,7 @@ from seistomo.evaluation.figures.misfit import (
     misfit_gathers_figure,
     misfit_offset_figure,
 )
-from seistomo.evaluation.figures.models import crops_figure, models_figure
+from seistomo.evaluation.figures.models import crops_figure, models_figure, profiles_figure
 from seistomo.evaluation.figures.predictions import Case, predictions_figure
 from seistomo.evaluation.figures.scores import rmse_depth_figure, ssim_histogram_figure
 from seistomo.evaluation.figures.style import check_format, save
@@ -39,6 +39,7 @@ __all__ = [
     "models_figure",
     "overview_figure",
     "predictions_figure",
+    "profiles_figure",
     "reliability_figure",
     "rmse_depth_figure",
     "save",

@@ -1,6 +1,7 @@
 """Velocity models: sections of the earth with the survey, sheets of them, and where pieces lie."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from seistomo.evaluation.figures.style import (
     RECEIVER_COLOR,
+    RUNS,
     SOURCE_COLOR,
     SPEED,
     TEXT,
@@ -186,6 +188,32 @@ def fit_titles(labels: Sequence[str], width: float) -> tuple[list[str], float]:
     size = min(TITLE, max(SMALLEST_TITLE, width / (LETTER * max(map(len, labels)))))
     most = int(width / (LETTER * size) + 1e-6)
     return [label if len(label) <= most else label[: most - 1] + "…" for label in labels], size
+
+
+@styled
+def profiles_figure(sets: Mapping[str, tuple[NDArray, NDArray]]) -> Figure:
+    """Draw speeds against depth of sets of models, each [sample, depth, x] in m/s and depths, m.
+
+    On the left the median over samples and x with the band that holds 90 %; on the right how much
+    speeds differ along x: the standard deviation in a model, median over the models.
+    """
+    figure = new_figure(WIDTH, 4.2)
+    speeds, sideways = figure.subplots(1, 2, sharey=True)
+    for color, (name, (velocity, depth)) in zip(cycle(RUNS), sets.items(), strict=False):
+        low, middle, high = np.percentile(velocity, (5, 50, 95), axis=(0, 2))
+        speeds.fill_betweenx(depth, low, high, color=color, alpha=0.2, linewidth=0)
+        label = f"{name}: {counted(len(velocity), 'model')}"
+        speeds.plot(middle, depth, color=color, label=label)
+        sideways.plot(np.median(velocity.std(axis=2), axis=0), depth, color=color)
+    speeds.set_xlabel(f"{SPEED}: median and 90 %")
+    speeds.set_ylabel("Depth (m)")
+    speeds.set_ylim(max(float(depth[-1]) for _, depth in sets.values()), 0)
+    sideways.set_xlabel("Standard deviation along x (m/s)")
+    sideways.set_xlim(left=0)
+    for axes in (speeds, sideways):
+        axes.grid(visible=True)
+    figure.legend(loc="outside upper left", ncols=2)
+    return figure
 
 
 @styled
