@@ -89,6 +89,6 @@ def refine(
     typer.echo(
         f"{out}: {counted(metrics['samples'], 'sample')}, RMSE {before['rmse']:.0f} to"
         f" {metrics['rmse']:.0f} m/s, SSIM {before['ssim']:.3f} to {metrics['ssim']:.3f},"
-        f" misfit {before['far_misfit']:.3g} to {metrics['far_misfit']:.3g};"
+        f" misfit {before['data_misfit_far']:.3g} to {metrics['data_misfit_far']:.3g};"
         f" {metrics['solves']:.0f} solves and {metrics['seconds']:.1f} s a sample"
     )

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from seistomo.config.section import Section, chosen, range_of, setting
+from seistomo.config.section import Section, chosen, setting
 
 Frequency = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
@@ -38,10 +38,12 @@ class RefinementConfig(Section):
     grid_spacing: float | None = setting(
         None, "Spacing of the modelling grid, m; left out: half the models' spacing.", gt=0, le=1e4
     )
-    near_offset: range_of(float, ge=0, le=1e6) | None = setting(
-        None,
-        "Traces nearer to their source than the first do not count, from the second on they count"
-        " in full, m; left out: five and ten cells of the models.",
+    near_offset: float = setting(
+        75.0,
+        "Traces nearer to their source than this do not count, those twice as far count in full,"
+        " m: near a source they depend on the modelling grid.",
+        ge=0,
+        le=1e6,
     )
     regularization: Literal["none", "tikhonov", "tv"] = setting(
         "tv",

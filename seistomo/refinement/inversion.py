@@ -11,14 +11,13 @@ from torch import Tensor
 
 from seistomo.config import Config, RefinementConfig
 from seistomo.errors import InputError
+from seistomo.evaluation.misfit import offset_taper, trace_energies
 from seistomo.optim import SGN
 from seistomo.refinement.misfit import (
     Misfit,
-    data_misfit,
     filtered,
     late_share,
     low_pass,
-    trace_weights,
     wavelet_filter,
 )
 from seistomo.refinement.modelling import Modelling, modelling_config
@@ -29,8 +28,6 @@ from seistomo.simulation.wavelet import ricker_frequency
 
 # Stages by default, in the wavelet's peak frequency.
 STAGES = (0.75, 1.25, 2.0)
-# Near traces by default, in cells of the models: where they begin to count, and count in full.
-NEAR_CELLS = (5, 10)
 # Fewest cells in the wavelength of a stage's frequency at the slowest speed.
 LEAST_CELLS = 2.5
 # Observed gathers that hold less than this part of their energy below a stage's frequency.
@@ -53,9 +50,9 @@ class Inversion:
         A row an iteration: ``stage``, ``frequency`` (Hz), ``iteration``, ``misfit`` (in the
         stage's band, of the traces' weights; 1 for gathers of zeros), ``solves`` (wave equations
         for the whole survey, so far) and ``seconds``.
-    data_misfit, far_misfit
-        ‖d − d_obs‖² / ‖d_obs‖² of the start and of the result: over all live traces, and with the
-        traces' weights, which leave out those near their source.
+    data_misfit, data_misfit_far
+        Of the start and of the result, see `seistomo.evaluation.misfit`; gathers are shot on the
+        inversion's grid.
     solves, seconds
         Work in all.
     notices
@@ -65,7 +62,7 @@ class Inversion:
     velocity: np.ndarray
     history: list[dict[str, float]]
     data_misfit: tuple[float, float]
-    far_misfit: tuple[float, float]
+    data_misfit_far: tuple[float, float]
     solves: float
     seconds: float
     notices: list[str]
@@ -128,8 +125,6 @@ class Inverter:
         self.config, self.settings = modelling_config(config, settings), settings
         self.device, self.stages = device, stages_of(settings, self.config)
         self.notes = check_simulation(self.config)
-        spacing = config.velocity.spacing
-        self.near = settings.near_offset or tuple(cells * spacing for cells in NEAR_CELLS)
 
     def __call__(
         self,
@@ -166,8 +161,9 @@ class Inverter:
         velocity, settings = self.config.velocity, self.settings
         bounds = velocity.minimum, velocity.maximum
         _require_start(start, velocity.shape, bounds)
-        live = ~dead_trace & np.any(gathers != 0, axis=-1)
-        weights = trace_weights(survey, ~live, self.near)
+        live = ~dead_trace & gathers.any(axis=-1)
+        taper = offset_taper(survey, self.settings.near_offset)
+        weights = (taper * live).astype(np.float32)
         self._require_gathers(gathers, weights)
         modelling = Modelling(self.config, survey, self.device)
         model = torch.from_numpy(start.astype(np.float64)).to(self.device)
@@ -202,10 +198,12 @@ class Inverter:
                 progress.solves += 1
         last = modelling.gathers(model)
         ends = [d if correction is None else filtered(d, correction) for d in (first, last)]
-        recorded = observed.cpu().numpy()
+        energies = [trace_energies(d.cpu().numpy(), observed.cpu().numpy()) for d in ends]
         misfits = [
-            tuple(data_misfit(d.cpu().numpy(), recorded, which) for d in ends)
-            for which in (live, weights)
+            tuple(
+                np.sum(factor * residual) / np.sum(factor * energy) for residual, energy in energies
+            )
+            for factor in (1.0, weights.astype(np.float64) ** 2)
         ]
         refined = model.float().cpu().numpy()
         lags = [
@@ -241,8 +239,8 @@ class Inverter:
             raise InputError("the gathers hold values that are not finite numbers")
         if not weights.any():
             raise InputError(
-                f"no trace that is not zero lies beyond {self.near[0]:g} m of its source"
-                " (refinement.near_offset)"
+                "no trace that is not zero lies further from its source than"
+                f" refinement.near_offset = {self.settings.near_offset:g} m"
             )
         far = torch.from_numpy(gathers * weights[..., None])
         step, length = self.config.survey.time_step, 2 * gathers.shape[-1]

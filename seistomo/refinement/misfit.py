@@ -1,8 +1,5 @@
 """How far predicted gathers are from observed ones, in a band of frequencies and of offsets."""
 
-from collections.abc import Mapping
-
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -77,24 +74,6 @@ def filtered(gathers: Tensor, spectrum: Tensor) -> Tensor:
     return torch.fft.irfft(transformed, length)[..., :samples]
 
 
-def trace_weights(
-    survey: Mapping[str, np.ndarray], dead: np.ndarray, near: tuple[float, float]
-) -> np.ndarray:
-    """Return each trace's weight, float32 [source, receiver].
-
-    Zero for dead traces and up to the first offset, 1 from the second on, m; between them it rises
-    as a cosine does.
-    """
-    offset = np.hypot(
-        survey["receiver_x"] - survey["source_x"][:, None],
-        survey["receiver_depth"] - survey["source_depth"][:, None],
-    )
-    low, high = near
-    place = np.clip((offset - low) / max(high - low, 1e-9), 0, 1)
-    weights = (1 - np.cos(np.pi * place)) / 2
-    return np.where(dead, 0.0, weights).astype(np.float32)
-
-
 def wavelet_filter(
     predicted: Tensor, observed: Tensor, weights: Tensor, frequency: float, time_step: float
 ) -> Tensor:
@@ -113,14 +92,6 @@ def wavelet_filter(
     lag = torch.fft.fftfreq(length, 1 / (length * time_step)).to(predicted.device)
     window = torch.cos(torch.pi / 2 * (lag * frequency / FILTER_PERIODS).clamp(-1, 1)) ** 2
     return torch.fft.rfft(torch.fft.irfft(response, length) * window).to(torch.complex64)
-
-
-def data_misfit(predicted: np.ndarray, observed: np.ndarray, weights: np.ndarray) -> float:
-    """Return ‖W (d − d_obs)‖² / ‖W d_obs‖², weights [source, receiver]."""
-    weights = weights[..., None].astype(np.float64)
-    return float(
-        np.square(weights * (predicted - observed)).sum() / np.square(weights * observed).sum()
-    )
 
 
 def late_share(

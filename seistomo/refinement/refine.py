@@ -22,7 +22,12 @@ from seistomo.dataset.generate import shard_numbers
 from seistomo.dataset.store import file_format
 from seistomo.dataset.store.schema import PREDICTIONS_FORMAT
 from seistomo.errors import InputError
-from seistomo.evaluation.prediction import check_fit, read_gathers, split_indices
+from seistomo.evaluation.prediction import (
+    check_fit,
+    read_gathers,
+    split_indices,
+    unlike_training,
+)
 from seistomo.evaluation.selection import select
 from seistomo.progress import bar, say, warn
 from seistomo.ranks import Processes
@@ -52,7 +57,7 @@ def refine(
 ) -> dict[str, Any] | None:
     """Invert the gathers of a data set for velocity, starting from a run's predictions.
 
-    Writes ``refined.h5`` (as `predict` does), ``history.csv`` (a row an iteration),
+    Writes ``refined.h5`` (as `predict` does), ``iterations.csv`` (a row an iteration),
     ``samples.csv``, ``metrics.json``, ``figures/`` and ``report.html`` into ``out_dir``, which
     appears whole. Until then each sample that is done lies in ``OUT.unfinished``.
 
@@ -123,11 +128,13 @@ def refine(
             done = _prepare(folder, out_dir, request, resume, overwrite, shared=count > 1)
             if done is not None:
                 return done
+            for difference in unlike_training(run, data, rows):
+                warn(difference)
             for line in inverter.notes:
                 say(line)
             say(
                 f"stages: {', '.join(f'{f:g}' for f in inverter.stages)} Hz; traces count from"
-                f" {inverter.near[0]:g} m of their source on, in full from {inverter.near[1]:g} m"
+                f" {settings.near_offset:g} m of their source on, in full from twice as far"
             )
         ranks.shared(lambda: None)
         mine = [row for place, row in enumerate(rows) if place % count == number - 1]

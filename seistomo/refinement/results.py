@@ -10,12 +10,12 @@ import pandas as pd
 
 from seistomo import files
 from seistomo.dataset import DatasetReader, write_predictions
-from seistomo.evaluation.metrics import SCORES, ScoreTable
+from seistomo.evaluation.metrics import MISFITS, SCORES, ScoreTable
 from seistomo.evaluation.prediction import prediction_attributes
 from seistomo.refinement.inversion import Inversion, Inverter
 from seistomo.training import Run
 
-CONTENT = ("metrics.json", "refined.h5", "history.csv")
+CONTENT = ("metrics.json", "refined.h5", "iterations.csv")
 """What tells a refinement from any other folder."""
 
 
@@ -61,18 +61,18 @@ def collect(
     start, refined = tables["start"].summary(), tables["velocity"].summary()
     facts = {
         f"{moment}{key}": float(np.mean([record[key][place] for record in records]))
-        for key in ("data_misfit", "far_misfit")
+        for key in MISFITS
         for place, moment in enumerate(("start_", ""))
     }
     work = {key: float(np.mean([r[key] for r in records])) for key in ("solves", "seconds")}
     metrics = {
         **refined,
         "data_misfit": facts["data_misfit"],
-        "far_misfit": facts["far_misfit"],
+        "data_misfit_far": facts["data_misfit_far"],
         "start": {
             **{key: start[key] for key in (*SCORES, "loss")},
             "data_misfit": facts["start_data_misfit"],
-            "far_misfit": facts["start_far_misfit"],
+            "data_misfit_far": facts["start_data_misfit_far"],
         },
         **work,
         "notices": {
@@ -81,14 +81,13 @@ def collect(
             if record["notices"]
         },
         "stages": list(inverter.stages),
-        "near_offset": list(inverter.near),
         "request": request,
     }
     samples = tables["velocity"].samples[["index", "family", "salt_fraction", *SCORES]].copy()
     for score in SCORES:
         samples[f"start_{score}"] = tables["start"].column(score)
     for place, moment in enumerate(("start_", "")):
-        for key in ("data_misfit", "far_misfit"):
+        for key in MISFITS:
             samples[moment + key] = [record[key][place] for record in records]
     for key in ("solves", "seconds"):
         samples[key] = [record[key] for record in records]
@@ -109,5 +108,5 @@ def collect(
         text = json.dumps(metrics, indent=2, allow_nan=False)
         (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
         samples.to_csv(folder / "samples.csv", **csv)
-        history.to_csv(folder / "history.csv", **csv)
+        history.to_csv(folder / "iterations.csv", **csv)
     return metrics

@@ -11,7 +11,7 @@ from seistomo.refinement import Inverter
 
 QUICK = (
     " --set refinement.iterations=1 --set refinement.frequencies=[8.0]"
-    " --set refinement.grid_spacing=15.0 --set refinement.near_offset=[30.0,60.0]"
+    " --set refinement.grid_spacing=15.0 --set refinement.near_offset=30.0"
 )
 
 
@@ -27,7 +27,7 @@ def test_what_it_writes(refine, tmp_path):
     said = refine("--out refined --samples 2").out
     assert said.startswith("refined: 2 samples, RMSE ")
     metrics = json.loads((tmp_path / "refined/metrics.json").read_text())
-    assert metrics["far_misfit"] < metrics["start"]["far_misfit"]
+    assert metrics["data_misfit_far"] < metrics["start"]["data_misfit_far"]
     assert metrics["samples"] == 2
     models, rows, attributes = read_predictions(tmp_path / "refined/refined.h5")
     with open_dataset(tmp_path / "data.h5") as data:
@@ -35,7 +35,7 @@ def test_what_it_writes(refine, tmp_path):
         assert attributes["data_identity"] == data.identity
         error = np.sqrt(np.mean((models - data.read_velocity(rows)) ** 2))
     assert error == pytest.approx(metrics["rmse"], rel=1e-5)
-    history = pd.read_csv(tmp_path / "refined/history.csv")
+    history = pd.read_csv(tmp_path / "refined/iterations.csv")
     assert set(history["sample"]) == set(rows)
     assert {"stage", "frequency", "iteration", "misfit", "solves", "seconds"} <= {*history}
     assert len(pd.read_csv(tmp_path / "refined/samples.csv")) == 2

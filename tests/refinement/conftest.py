@@ -19,7 +19,7 @@ SMALL = [
     "survey.frequency=8.0",
     "survey.time_step=0.015",
     "survey.time_samples=40",
-    "refinement.near_offset=[40.0, 80.0]",
+    "refinement.near_offset=40.0",
     "refinement.iterations=2",
     "refinement.frequencies=[8.0]",
 ]

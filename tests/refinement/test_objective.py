@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from seistomo.refinement.misfit import Misfit, trace_weights
+from seistomo.evaluation.misfit import offset_taper
+from seistomo.refinement.misfit import Misfit
 from seistomo.refinement.objective import WaveformObjective
 from seistomo.refinement.regularization import Regularization
 
@@ -16,7 +17,8 @@ def make(sample, modelling):
     """Return a function that makes the objective at the start, in a term and with threads."""
 
     def make(kind="none", weight=1e-2, start=sample.start):
-        weights = torch.from_numpy(trace_weights(sample.survey, sample.dead, (40.0, 80.0)))
+        taper = offset_taper(sample.survey, 40.0) * ~sample.dead
+        weights = torch.from_numpy(taper.astype(np.float32))
         misfit = Misfit(torch.from_numpy(sample.gathers), weights, 10.0, 0.015)
         scale = torch.linspace(800, 1200, 14, dtype=torch.float64)[:, None].expand(14, 18)
         theta = (torch.from_numpy(start.astype(np.float64)) / scale).requires_grad_()
