@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from seistomo.dataset import DatasetReader, open_velocity
@@ -107,14 +107,6 @@ def write_report(
     ``again`` is what was shot over the models, if that was asked for. ``histories`` are of the run
     or of each member; ``spread`` is an ensemble's.
     """
-    environment = Environment(
-        loader=PackageLoader("seistomo.evaluation", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"score": _score, "speed": _speed}
     shown = _draw_figures(folder, data, run, histories, table)
     if spread is not None:
         shown += _draw_spread(folder, data, run, table, spread, metrics["ensemble"])
@@ -129,9 +121,8 @@ def write_report(
     trained = run_facts(first, histories[0], metrics["checkpoint"], run.epoch, parameters)
     if spread is not None:
         trained.insert(0, ("Ensemble", f"{paths[0].name}, {len(histories)} members, as this one:"))
-    packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
-    environment_facts = f"Python {platform.python_version()}, {platform.system()}; {packages}"
-    page = environment.get_template("report.html.jinja").render(
+    page = render(
+        "report.html.jinja",
         title=f"Evaluation of {paths[0].name} on {paths[1].name}",
         metrics=metrics,
         verdict=judge(table, metrics, differences),
@@ -140,12 +131,33 @@ def write_report(
         ensemble=metrics.get("ensemble"),
         spread_words=_spread_in_words(metrics["ensemble"]) if spread is not None else (),
         worst=table.samples.nsmallest(WORST, "ssim").to_dict("records"),
-        figures=[(figure, _embedded(figure.path)) for figure in shown],
-        origin=[describe_dataset(data.path), aligned(trained), environment_facts],
+        figures=shown,
+        origin=[describe_dataset(data.path), aligned(trained), environment_facts()],
         commands=_commands(paths, metrics, run),
         configs=configs,
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def render(template: str, *, figures: Sequence[ReportFigure], **content: Any) -> str:
+    """Return the page of a template, of evaluation or of refinement, with its figures inside."""
+    loaders = [PackageLoader(f"seistomo.{part}", ".") for part in ("evaluation", "refinement")]
+    environment = Environment(
+        loader=ChoiceLoader(loaders),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"score": _score, "speed": _speed}
+    shown = [(figure, _embedded(figure.path)) for figure in figures]
+    return environment.get_template(template).render(figures=shown, **content)
+
+
+def environment_facts() -> str:
+    """Return the versions of what a result was made with."""
+    packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+    return f"Python {platform.python_version()}, {platform.system()}; {packages}"
 
 
 def judge(
@@ -157,7 +169,7 @@ def judge(
     over samples exceeds two of its standard errors, and more samples are better than chance would
     give, also by two standard errors. Only what both scores say is said without reserve.
     """
-    mse, ssim = (_Comparison(table, score, "baseline") for score in ("mse", "ssim"))
+    mse, ssim = (_compared(table, score, "baseline") for score in ("mse", "ssim"))
     count = f"{len(table)} samples"
     wins = f"in {mse.better} of {count} by RMSE, in {ssim.better} by SSIM"
     if mse.clear and ssim.clear:
@@ -185,12 +197,15 @@ def judge(
     return Verdict(kind, headline, _details(table, metrics), _cautions(metrics, differences))
 
 
-class _Comparison:
-    """How much better the prediction is than another candidate, sample by sample."""
+def _compared(table: ScoreTable, score: str, other: str) -> "Comparison":
+    return Comparison(score, table.column(score), table.column(score, other))
 
-    def __init__(self, table: ScoreTable, score: str, other: str) -> None:
-        gains = table.column(score) - table.column(score, other)
-        gains = gains if score == "ssim" else -gains
+
+class Comparison:
+    """How much better in a score models are than others, sample by sample [sample]."""
+
+    def __init__(self, score: str, ours: NDArray, theirs: NDArray) -> None:
+        gains = ours - theirs if score == "ssim" else theirs - ours
         count = len(gains)
         error = float(np.std(gains, ddof=1)) / math.sqrt(count) if count > 1 else math.inf
         self.gain = float(np.mean(gains))
@@ -203,7 +218,7 @@ def _details(table: ScoreTable, metrics: Mapping[str, Any]) -> list[str]:
     details = [f"Against the mean training model: {_side_by_side(metrics, baseline)}."]
     if not baseline["rmse"]:
         details = ["The mean training model is exact here: all models are alike."]
-    mse, ssim = (_Comparison(table, score, "oracle_1d") for score in ("mse", "ssim"))
+    mse, ssim = (_compared(table, score, "oracle_1d") for score in ("mse", "ssim"))
     wins = (
         f"nearer to the truth in {mse.better} of {len(table)} samples by RMSE and in {ssim.better}"
         f" by SSIM ({_side_by_side(metrics, oracle)})"

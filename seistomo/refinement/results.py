@@ -9,12 +9,30 @@ import numpy as np
 import pandas as pd
 
 from seistomo import files
+from seistomo.config.schema import toml_text
 from seistomo.dataset import DatasetReader, write_predictions
+from seistomo.dataset.describe import describe_dataset
+from seistomo.evaluation import figures
 from seistomo.evaluation.metrics import MISFITS, SCORES, ScoreTable
 from seistomo.evaluation.prediction import prediction_attributes
+from seistomo.evaluation.report import (
+    SCORE_ROWS,
+    Comparison,
+    ReportFigure,
+    build_cases,
+    choose_examples,
+    environment_facts,
+    render,
+)
+from seistomo.progress import counted
 from seistomo.refinement.inversion import Inversion, Inverter
 from seistomo.training import Run
 
+START_WORDS = {
+    "prediction": "starting from a network's predictions",
+    "mean": "starting from the mean training model",
+    "smooth": "starting from the true models smoothed",
+}
 CONTENT = ("metrics.json", "refined.h5", "iterations.csv")
 """What tells a refinement from any other folder."""
 
@@ -75,6 +93,7 @@ def collect(
             "data_misfit_far": facts["start_data_misfit_far"],
         },
         **work,
+        "start_by_family": start["by_family"],
         "notices": {
             str(row): record["notices"]
             for row, record in zip(rows, records, strict=True)
@@ -108,5 +127,112 @@ def collect(
         text = json.dumps(metrics, indent=2, allow_nan=False)
         (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
         samples.to_csv(folder / "samples.csv", **csv)
+        _write_report(folder, paths, run, data, metrics, tables, records)
         history.to_csv(folder / "iterations.csv", **csv)
     return metrics
+
+
+def _write_report(
+    folder: Path,
+    paths: tuple[Path, Path, Path],
+    run: Run,
+    data: DatasetReader,
+    metrics: dict[str, Any],
+    tables: dict[str, ScoreTable],
+    records: Sequence[dict[str, Any]],
+) -> None:
+    """Write ``figures/`` and ``report.html``."""
+    (folder / "figures").mkdir()
+    before, after = (
+        {score: tables[name].column(score) for score in ("rmse", "ssim", "mse")}
+        for name in ("start", "velocity")
+    )
+    settings = metrics["request"]["refinement"]
+    words = START_WORDS.get(settings["start"], f"starting from {settings['start']}")
+    examples = choose_examples(after["ssim"], tables["velocity"].column("salt_iou"))
+    rows = list(examples.values())
+    indices = tables["velocity"].samples["index"].to_numpy()[rows]
+    models = {
+        name: np.stack([records[row][key] for row in rows])
+        for name, key in (("Start", "start"), ("Refined", "velocity"))
+    }
+    threshold = run.config.evaluation.salt_threshold
+    cases = build_cases(data, list(examples), indices, models, threshold)
+    histories = [pd.DataFrame(record["history"]) for record in records]
+    columns = [{name: h[name].to_numpy() for name in h} for h in histories]
+    scores = {
+        "RMSE (m/s)": (before["rmse"], after["rmse"]),
+        "SSIM": (before["ssim"], after["ssim"]),
+    }
+    drawn = {
+        "models": figures.predictions_figure(cases, data.depth, data.x, difference=True),
+        "inversion": figures.inversion_figure(columns, scores),
+    }
+    saved = {
+        name: figures.save(figure, folder / "figures" / f"{name}.png")
+        for name, figure in drawn.items()
+    }
+    mse, ssim = (Comparison(score, after[score], before[score]) for score in ("mse", "ssim"))
+    total = counted(len(records), "sample")
+    wins = f"in {mse.better} of {total} by RMSE, in {ssim.better} by SSIM"
+    clear = mse.clear + ssim.clear
+    kind = "good" if clear == 2 else "unclear" if mse.gain > 0 or ssim.gain > 0 else "bad"
+    headline = {
+        "good": f"The refined models are nearer to the truth than the start: {wins}.",
+        "unclear": f"The refined models are not clearly nearer to the truth (nearer {wins}).",
+        "bad": f"The refined models are further from the truth than the start (nearer {wins}).",
+    }[kind]
+    start = metrics["start"]
+    details = [
+        f"RMSE {start['rmse']:.0f} to {metrics['rmse']:.0f} m/s, SSIM {start['ssim']:.3f} to"
+        f" {metrics['ssim']:.3f}.",
+        f"Misfit of far traces {start['data_misfit_far']:.3g} to {metrics['data_misfit_far']:.3g}:"
+        " it proves nothing alone, for a model that skipped cycles has a small one, too.",
+        f"{metrics['solves']:.0f} solves of the wave equation for the whole survey and"
+        f" {metrics['seconds']:.1f} s a sample.",
+    ]
+    if metrics["notices"]:
+        count = counted(len(metrics["notices"]), "sample")
+        details.append(f"Of {count} the gathers speak against the result: see below.")
+    page = render(
+        "refinement.html.jinja",
+        title=f"Refinement of {paths[0].name} on {paths[1].name}",
+        metrics=metrics,
+        settings=settings,
+        starts=metrics["start_by_family"],
+        start_words=words,
+        kind=kind,
+        headline=headline,
+        details=details,
+        candidates=[
+            ("Start", start),
+            ("Refined", metrics),
+            ("Mean training model", metrics["baseline"]),
+            ("Own lateral mean (oracle)", metrics["oracle_1d"]),
+        ],
+        score_rows=SCORE_ROWS,
+        figures=[
+            ReportFigure(
+                saved["models"],
+                "Reference, start, refined and difference",
+                "Velocity models side by side, a row a sample.",
+                "Best, median and worst refined sample by SSIM, and one with salt. All models share"
+                " one colour scale; in the differences red is too fast, blue too slow. The outline"
+                " is the true salt.",
+            ),
+            ReportFigure(
+                saved["inversion"],
+                "Misfit, and scores before and after",
+                f"Misfit of each sample against solves of the wave equation, and RMSE and SSIM:"
+                f" better {wins}.",
+                "Each stage begins anew: its band holds more frequencies. On the dashed line"
+                " nothing has changed.",
+            ),
+        ],
+        origin=[
+            describe_dataset(data.path),
+            toml_text({"refinement": settings}),
+            environment_facts(),
+        ],
+    )
+    (folder / "report.html").write_text(page, encoding="utf-8")

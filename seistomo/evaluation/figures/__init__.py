@@ -20,6 +20,7 @@ from seistomo.evaluation.figures.misfit import (
 )
 from seistomo.evaluation.figures.models import crops_figure, models_figure, profiles_figure
 from seistomo.evaluation.figures.predictions import Case, predictions_figure
+from seistomo.evaluation.figures.refinement import inversion_figure
 from seistomo.evaluation.figures.scores import rmse_depth_figure, ssim_histogram_figure
 from seistomo.evaluation.figures.style import check_format, save
 from seistomo.evaluation.figures.uncertainty import reliability_figure, uncertainty_figure
@@ -33,6 +34,7 @@ __all__ = [
     "curves_figure",
     "dry_run_figure",
     "gathers_figure",
+    "inversion_figure",
     "misfit_figure",
     "misfit_gathers_figure",
     "misfit_offset_figure",

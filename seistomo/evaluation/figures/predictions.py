@@ -32,16 +32,21 @@ class Case:
 
 
 @styled
-def predictions_figure(cases: Sequence[Case], depth: NDArray, x: NDArray) -> Figure:
+def predictions_figure(
+    cases: Sequence[Case], depth: NDArray, x: NDArray, *, difference: bool = False
+) -> Figure:
     """Draw a row a case: the reference, the predictions, and of a single one the difference.
+
+    ``difference``: draw that of the last one, too, where there are several.
 
     All models have one colour scale, which spans the references and 98 percent of the predictions;
     all differences have another, symmetric about zero, which spans 99 percent of them. The outline
     is the true salt.
     """
     methods = list(cases[0].predictions)
-    single = len(methods) == 1
-    count = 1 + len(methods) + single
+    single, last = len(methods) == 1, methods[-1]
+    difference = difference or single
+    count = 1 + len(methods) + difference
     panel_width = min(0.86 / count, 0.24) * WIDTH
     panel_height = panel_width * len(depth) / len(x)
     height = 1.2 + len(cases) * (panel_height + 0.3)
@@ -56,33 +61,34 @@ def predictions_figure(cases: Sequence[Case], depth: NDArray, x: NDArray) -> Fig
         for case in cases
     ]
     size = fit_titles([text for row in scores for text in row], 72 * panel_width)[1]
-    differences = [case.predictions[methods[0]] - case.reference for case in cases]
+    differences = [case.predictions[last] - case.reference for case in cases]
     reach = max(float(np.percentile(np.abs(differences), 99)), 1.0)
-    for number, (row, case, difference) in enumerate(zip(grid, cases, differences, strict=True)):
+    for number, (row, case, error) in enumerate(zip(grid, cases, differences, strict=True)):
         image = draw_section(row[0], case.reference, depth, x, limits)
         row[0].set_title(case.label)
         for axes, name, title in zip(row[1:], methods, scores[number], strict=False):
             draw_section(axes, case.predictions[name], depth, x, limits)
             axes.set_title(title, fontsize=size)
-        if single:
-            shown = draw_section(row[-1], difference, depth, x, (-reach, reach), DIFFERENCE_MAP)
-            mean = f"{float(difference.mean()):+.0f}".replace("-", "\N{MINUS SIGN}")
+        if difference:
+            shown = draw_section(row[-1], error, depth, x, (-reach, reach), DIFFERENCE_MAP)
+            mean = f"{float(error.mean()):+.0f}".replace("-", "\N{MINUS SIGN}")
             row[-1].set_title(f"mean {mean} m/s")
         for axes in row:
-            is_difference = single and axes is row[-1]
+            is_difference = difference and axes is row[-1]
             outline(axes, case.salt, depth, x, TEXT if is_difference else SALT_OUTLINE)
             label_axes(axes, x=number == len(cases) - 1, depth=axes is row[0])
     headings = ["Reference", *(["Prediction"] if single else methods)]
-    headings = [*headings, "Difference"] if single else headings
+    headings = [*headings, "Difference"] if difference else headings
     head_columns(grid[0], *fit_titles(headings, 72 * panel_width))
     bar = {"location": "bottom", "aspect": 40, "pad": 0.01, "shrink": 0.9}
     extend = extend_of(predicted, limits)
-    models = grid[:, :2] if single else grid
+    models = grid[:, :-1] if difference else grid
     figure.colorbar(image, ax=models, label=SPEED, extend=extend, **bar)
-    if single:
-        bar |= {"aspect": 20, "label": "prediction minus reference (m/s)"}
+    if difference:
+        name = "prediction" if single else last.lower()
+        bar |= {"aspect": 20, "label": f"{name} minus reference (m/s)"}
         extend = extend_of(np.asarray(differences), (-reach, reach))
-        figure.colorbar(shown, ax=grid[:, 2], extend=extend, **bar)
+        figure.colorbar(shown, ax=grid[:, -1], extend=extend, **bar)
     return figure
 
 
