@@ -16,6 +16,7 @@ from seistomo.optim.checks import (
     require_initialized,
     require_one_of,
 )
+from seistomo.optim.decay import Decayed
 from seistomo.optim.objective import Objective, flatten, unflatten
 
 MEMORY, MEMORY_OF = "memory", "memory_of"
@@ -36,10 +37,11 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
     Parameters
     ----------
     params
-        Parameters or groups of them, as in torch. A group may set its ``lr`` and its name.
+        Parameters or groups of them, as in torch. A group may set its ``lr``,
+        ``weight_decay`` and name.
     options
-        The constructor's options by name, ``lr`` among them; a subclass reads them as attributes
-        of ``self._options``.
+        The constructor's options by name, ``lr`` and ``weight_decay`` among them; a subclass
+        reads them as attributes of ``self._options``.
     shaping
         The names of those that shape the memory: a state that others shaped is refused.
 
@@ -61,7 +63,7 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
         self.report: dict[str, Any] = {}
         self._options = SimpleNamespace(**options)
         self._shaping = {name: options[name] for name in shaping}
-        super().__init__(params, {"lr": options["lr"]})
+        super().__init__(params, {name: options[name] for name in ("lr", "weight_decay")})
         self._require_one_kind()
         self._size = self._count()
 
@@ -115,7 +117,17 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
         model = getattr(closure, "model", None)
         if model is not None:
             require_deterministic(model)
-        return self._step(closure)
+        decay = {
+            parameter: group["weight_decay"]
+            for group in self.param_groups
+            for parameter in group["params"]
+            if group["weight_decay"]
+        }
+        if not decay:
+            return self._step(closure)
+        penalized = Decayed(closure, decay)
+        self._step(penalized)
+        return penalized.first_loss
 
     def _step(self, objective: Objective) -> Tensor:
         raise NotImplementedError
@@ -182,7 +194,8 @@ class ObjectiveOptimizer(torch.optim.Optimizer):
                     f"{name}: parameter group with {key}: not an option of a group;"
                     f" allowed: {', '.join(allowed)}"
                 )
-        require_between("lr", param_group.get("lr", self.defaults["lr"]), 0, 1e30)
+        for option, default in self.defaults.items():
+            require_between(option, param_group.get(option, default), 0, 1e30)
         super().add_param_group(param_group)
 
     def state_dict(self) -> dict[str, Any]:

@@ -192,8 +192,8 @@ def require_of_outputs(
     if any(slope is not None and slope.any() for slope in slopes):
         raise OptimizerError(
             "loss: depends on the model's weights beside its outputs (a penalty on the weights, or"
-            " a loss that calls the model), which Gauss-Newton products do not see; leave it out,"
-            " or use a first-order optimizer (adam with weight_decay, svrg)"
+            " a loss that calls the model), which Gauss-Newton products do not see; for a penalty"
+            " use the optimizer's weight_decay, else a first-order optimizer (adam, svrg)"
         )
     if any(slope is not None for slope in slopes):
         return False

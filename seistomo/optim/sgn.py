@@ -87,7 +87,8 @@ class SGN(ObjectiveOptimizer):
     Parameters
     ----------
     params
-        Parameters or groups of them, as in torch; a group may have its own ``lr``.
+        Parameters or groups of them, as in torch; a group may have its own ``lr`` and
+        ``weight_decay``.
     lr
         α, a factor on the step; 1 in the paper throughout.
     cg_iterations, cg_min_iterations
@@ -130,6 +131,10 @@ class SGN(ObjectiveOptimizer):
         independently of S. Left out: T = S, whose forward pass then serves for both.
     seed
         Of the generator that draws T; its state is part of the optimizer's.
+    weight_decay
+        c of a penalty ½ c w² on each weight, exact
+        in gradients, products and the losses that are compared.
+        The loss that is returned is without it.
 
     Attributes
     ----------
@@ -180,6 +185,7 @@ class SGN(ObjectiveOptimizer):
         curvature: str = "gauss_newton",
         curvature_samples: int | None = None,
         curvature_from: str = "batch",
+        weight_decay: float = 0.0,
         seed: int = 0,
     ):
         options = options_of(locals())

@@ -75,7 +75,8 @@ class SQGN(ObjectiveOptimizer):
     Parameters
     ----------
     params
-        Parameters or groups of them, as in torch; a group may have its own ``lr``.
+        Parameters or groups of them, as in torch; a group may have its own ``lr`` and
+        ``weight_decay``.
     lr
         α.
     history
@@ -105,6 +106,10 @@ class SQGN(ObjectiveOptimizer):
         for a while; its pair goes, too. Not in the paper; 0: never.
     seed
         Of the generator that draws T; its state is part of the optimizer's.
+    weight_decay
+        c of a penalty ½ c w² on each weight, exact
+        in gradients, pairs and the losses that steps are judged by.
+        The loss that is returned is without it.
 
     Attributes
     ----------
@@ -147,6 +152,7 @@ class SQGN(ObjectiveOptimizer):
         curvature_from: str = "batch",
         first_step: str = SAFE,
         undo_above: float = 2.0,
+        weight_decay: float = 0.0,
         seed: int = 0,
     ):
         options = options_of(locals())

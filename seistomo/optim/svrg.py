@@ -38,12 +38,15 @@ class SVRG(ObjectiveOptimizer):
     Parameters
     ----------
     params
-        Parameters or groups of them, as in torch; a group may have its own ``lr``.
+        Parameters or groups of them, as in torch; a group may have its own ``lr`` and
+        ``weight_decay``.
     lr
         α.
     full_gradient_interval
         K, in steps: a full gradient at each batch whose number within its epoch is a multiple of
         it. It must divide the batches of an epoch. "epoch": once an epoch.
+    weight_decay
+        c of a penalty ½ c w² on each weight. The loss that is returned is without it.
 
     Attributes
     ----------
@@ -65,6 +68,7 @@ class SVRG(ObjectiveOptimizer):
         lr: float = 1e-2,
         *,
         full_gradient_interval: int | Literal["epoch"] = 10,
+        weight_decay: float = 0.0,
     ):
         options = options_of(locals())
         require_positive("lr", lr)

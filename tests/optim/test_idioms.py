@@ -348,7 +348,9 @@ IDIOMS = {
     "more than one tensor of outputs": Idiom(
         lambda: Two(4, 3), "needs one tensor of outputs", lambda h, y: functional.mse_loss(h[0], y)
     ),
-    "a loss that depends on the weights": Idiom(outcome="`weight_decay`", loss=None),
+    "a loss that depends on the weights": Idiom(
+        outcome="use the optimizer's `weight_decay`", loss=None
+    ),
     "a detached loss": Idiom(
         outcome="leave out `.item()`, `.detach()`",
         loss=lambda h, y: functional.mse_loss(h.detach(), y),
