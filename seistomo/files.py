@@ -10,11 +10,13 @@ from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 
-from seistomo.errors import DiskFullError, InputError
+from seistomo.errors import DiskFullError, InputError, shortened
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Where in a scratch folder the folder waits that is being replaced.
 _OLD = ".old"
+# Bytes of text that are read at most: some files, as /dev/zero, have no end.
+LONGEST_TEXT = 10**8
 
 
 @contextmanager
@@ -57,6 +59,30 @@ def folder_written_whole(path: str | Path) -> Iterator[Path]:
             except BaseException:
                 _put_back(old, place)
                 raise
+
+
+@contextmanager
+def reading(path: str | Path, remedy: str = "") -> Iterator[None]:
+    """Turn whatever escapes from reading a user's file into one line with its name."""
+    try:
+        yield
+    except Exception as error:  # Whatever the readers make of the bytes in it.
+        if isinstance(error, InputError):
+            raise
+        words = shortened(error, 120) or type(error).__name__
+        words = f"{path}: damaged, or of another format ({words})"
+        if isinstance(error, FileNotFoundError):
+            words = f"{path}: no such file"
+        raise InputError(f"{words}{remedy and f'; {remedy}'}") from None
+
+
+def read_text(path: Path, name: str = "") -> str:
+    """Return what a text file holds; what is none is one line, with ``name`` or the path."""
+    with reading(name or path), path.open("rb") as file:
+        content = file.read(LONGEST_TEXT + 1)
+        if len(content) > LONGEST_TEXT:
+            raise ValueError("it has no end, or more than 100 MB")
+        return content.decode()
 
 
 def link_target(path: str | Path) -> Path:

@@ -18,6 +18,7 @@ from seistomo.config.keys import (
 )
 from seistomo.config.schema import Config
 from seistomo.errors import InputError, shortened
+from seistomo.files import read_text
 from seistomo.progress import warn
 
 _TOO_DEEP = "not valid: nested too deeply, or text that is no UTF-8"
@@ -89,11 +90,10 @@ def _read(source: str | Path) -> str:
     try:
         if not path.is_file():
             path = next((item for item in _presets() if item.name == f"{source}.toml"), path)
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+        return read_text(path)
+    except (OSError, InputError) as error:
         raise InputError(
-            f"config {shortened(source, 100)}: {shortened(reason, 80)}; give a TOML file or one of:"
+            f"config {shortened(error, 180)}; give a TOML file or one of:"
             f" {', '.join(preset_names())}"
         ) from None
 

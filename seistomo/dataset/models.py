@@ -54,6 +54,7 @@ class StoredModels:
         self.widths = reader.widths
 
     def model(self, index: int) -> VelocityModel:
+        self.reader.intact([index])
         return VelocityModel(
             velocity=self.reader.read_velocity([index])[0],
             salt_mask=self.reader.read_salt_mask([index])[0],

@@ -14,6 +14,7 @@ from seistomo.dataset.describe import describe_dataset
 from seistomo.dataset.store import file_format
 from seistomo.dataset.store.schema import PREDICTIONS_FORMAT, VELOCITY_FORMAT
 from seistomo.errors import InputError
+from seistomo.files import read_text, reading
 from seistomo.progress import counted
 
 History = Mapping[str, NDArray[np.float64]]
@@ -74,13 +75,10 @@ def run_history(run_dir: str | Path) -> History:
     path = Path(run_dir) / "history.csv"
     if not path.is_file():
         raise InputError(f"{run_dir}: not a run, it has no history.csv")
-    try:
+    with reading(path):
         rows = read_history(path)
         names = dict.fromkeys([*NEEDED, *(rows[0] if rows else ())])
         columns = {name: np.array([row[name] for row in rows]) for name in names}
-    except (KeyError, ValueError):
-        needed = ", ".join(NEEDED)
-        raise InputError(f"{path}: damaged; it must hold numbers for {needed}") from None
     if not rows:
         raise InputError(f"{run_dir}: no epoch is finished yet; train the run first")
     return columns
@@ -114,10 +112,8 @@ def run_facts(
     run_dir: Path, history: History, checkpoint: str, epoch: int, parameters: int
 ) -> Facts:
     """Describe a run: network, optimizer, epochs, time, best validation loss."""
-    try:
+    with reading(run_dir / "config.toml"):
         config = tomllib.loads(_config_of(run_dir))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{run_dir / 'config.toml'}: damaged ({error})") from None
     optimizer = config.get("optimizer", {})
     rate = optimizer.get("learning_rate")
     rate = "its own learning rate" if rate is None else f"learning rate {rate:g}"
@@ -161,26 +157,20 @@ def _config_of(run_dir: Path) -> str:
     """Return a run's configuration, of an ensemble its first member's."""
     from seistomo.training.directory import member_folders
 
-    path = [*member_folders(run_dir), run_dir][0] / "config.toml"
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
+    return read_text([*member_folders(run_dir), run_dir][0] / "config.toml")
 
 
 def _describe_evaluation(folder: Path) -> str:
     """Return an evaluation's scores beside those of the mean training model and lateral mean."""
     file = folder / "metrics.json"
-    try:
-        metrics = json.loads(file.read_text(encoding="utf-8"))
+    with reading(file):
+        metrics = json.loads(read_text(file))
         facts = [("prediction", _scores(metrics))]
         facts += [(name, _scores(metrics[name])) for name in ("baseline", "oracle_1d")]
         if "ensemble" in metrics:
             facts.append(("ensemble", _ensemble(metrics["ensemble"])))
         samples = counted(metrics["samples"], "sample")
         heading = f"{folder}: evaluation of {samples} ({metrics['split']})"
-    except (OSError, TypeError, ValueError, KeyError) as error:
-        raise InputError(f"{file}: damaged, cannot be read ({error})") from None
     return f"{heading}\n{aligned(facts)}"
 
 

@@ -77,7 +77,7 @@ def predict(
     Raises
     ------
     InputError
-        If the file may not be written, the run does not fit the gathers, or a gather or a
+        If the file may not be written, the run does not fit the gathers, a sample is damaged, or a
         prediction is not finite.
     """
     out_path = Path(out_path)
@@ -236,7 +236,7 @@ def predicted_batches(
     """Yield (rows, each): a slice of ``indices``, velocity [member, sample, depth, x] in m/s.
 
     ``noise_snr``, dB, and the share ``dead_traces`` are done to the gathers first; see
-    `read_gathers`. Refuses gathers and predictions that are not finite, and says at the end how
+    `read_gathers`. Refuses predictions that are not finite, and says at the end how
     many speeds lie outside the run's bounds.
     """
     size, bounds, outside = run.config.evaluation.batch_size, run.config.velocity, 0
@@ -245,12 +245,6 @@ def predicted_batches(
             rows = slice(start, min(start + size, len(indices)))
             wanted = indices[rows]
             gathers = read_gathers(data, wanted, noise_snr, dead_traces)
-            finite = np.isfinite(gathers).all(axis=(1, 2, 3))
-            if not finite.all():
-                raise InputError(
-                    f"{data.path}: the gathers of sample {wanted[np.argmin(finite)]} hold values"
-                    " that are not finite numbers"
-                )
             survey = [data.read_survey(int(index)) for index in wanted]
             each = run.predict_each(gathers, survey)
             if not np.isfinite(each).all():

@@ -11,7 +11,7 @@ from typing import Any
 
 from seistomo.errors import InputError
 from seistomo.experiments.study import History, MethodEntry, Study, judged, reaches
-from seistomo.files import write_text
+from seistomo.files import read_text, reading, write_text
 from seistomo.training.history import HISTORY, METRICS, read_history
 
 RUNS, TUNING, MACHINE = "runs", "tuning", "machine.json"
@@ -108,10 +108,7 @@ def trial_name(name: str, number: int) -> str:
 def read_run(path: Path, seed: int = 0) -> Record:
     """Return a run as far as it is there."""
     note = path / DIVERGED
-    try:
-        history = read_history(path / HISTORY)
-    except ValueError as error:
-        raise InputError(f"{path / HISTORY}: damaged ({error}); remove the run") from None
+    history = read_history(path / HISTORY)
     return Record(
         path,
         seed,
@@ -214,10 +211,8 @@ def _seeds_there(out: Path, name: str) -> list[int]:
 def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: damaged ({error}); remove it") from None
+    with reading(path, "remove it"):
+        return json.loads(read_text(path))
 
 
 def _finite(value: Any) -> Any:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seistomo.config.keys import nearest
 from seistomo.errors import InputError, shortened
+from seistomo.files import read_text, reading
 from seistomo.training.problem import Method
 
 Kind = Literal["training", "optimizer-cost", "simulation-speed", "generalization"]
@@ -254,12 +255,10 @@ def load_study(
     path = Path(source)
     if path.suffix != ".toml":
         path = study_folder() / f"{source}.toml"
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(_unknown(str(source))) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"study {source}: cannot be read: {error}") from None
+    with reading(f"study {source}"):
+        if not path.exists():
+            raise InputError(_unknown(str(source)))
+        content = tomllib.loads(read_text(path, f"study {source}"))
     return parse_study(content, path.stem, changes, smoke)
 
 

@@ -8,6 +8,7 @@ from scipy.special import gamma
 
 from seistomo.config import SurveyConfig
 from seistomo.errors import InputError
+from seistomo.files import read_text, reading
 
 # Periods before the peak of a Ricker wavelet: there it is 1e-8 of it. An Ormsby wavelet starts as
 # many periods of the middle of its lower ramp before its peak, and no later than the inverse width
@@ -174,16 +175,10 @@ def read_own_wavelet(survey: SurveyConfig) -> OwnWavelet:
 
 def _read_table(path: Path, name: str) -> np.ndarray:
     """Return float64 [time, column] of one or two columns."""
-    try:
-        if path.suffix == ".npy":
-            table = np.load(path, allow_pickle=False)
-        else:
-            table = _parse(path.read_text(encoding="utf-8"))
+    with reading(name):
+        own = path.suffix == ".npy"
+        table = np.load(path, allow_pickle=False) if own else _parse(read_text(path, name))
         table = np.asarray(table, dtype=np.float64)
-    except FileNotFoundError:
-        raise InputError(f"{name}: no such file") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{name}: {error}".splitlines()[0]) from None
     if table.ndim == 1:
         table = table[:, None]
     if table.ndim != 2 or table.shape[1] not in (1, 2) or len(table) < 3:

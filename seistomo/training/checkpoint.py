@@ -13,7 +13,7 @@ import torch
 from seistomo.config import LoopConfig
 from seistomo.config.schema import first_difference
 from seistomo.errors import InputError
-from seistomo.files import written_whole
+from seistomo.files import reading, written_whole
 from seistomo.progress import say, warn
 from seistomo.ranks import Processes
 from seistomo.training.history import CHECKPOINT, Row
@@ -93,17 +93,14 @@ class Checkpoint:
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
     """Read a checkpoint; its checksums are compared before, and nothing in it is executed."""
-    try:
+    if not path.exists():
+        raise InputError(f"{path}: no such file; the run has finished no epoch yet")
+    with reading(path):
         with zipfile.ZipFile(path) as archive:
             changed = archive.testzip()
         if changed:
             raise ValueError(f"the checksum of {changed} is another")
         content = torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; the run has finished no epoch yet") from None
-    except Exception as error:  # Whatever the readers make of the bytes in it.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise InputError(f"{path}: damaged, cannot be read ({reason[:120]})") from None
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise InputError(f"{path}: is no checkpoint of seistomo")
     if content.pop("version", None) != VERSION:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seistomo.files import write_text
+from seistomo.files import read_text, reading, write_text
 
 Row = dict[str, Any]
 CONFIG, HISTORY, METRICS = "config.toml", "history.csv", "metrics.json"
@@ -85,15 +85,12 @@ def write_metrics(path: Path, result: RunResult) -> None:
 
 
 def read_history(path: Path) -> list[Row]:
-    """Return the rows of ``history.csv``, none without one; ValueError for what are no numbers."""
+    """Return the rows of ``history.csv``, none without one."""
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        try:
-            rows = list(csv.DictReader(file))
-            return [{name: float(text) for name, text in row.items()} for row in rows]
-        except (csv.Error, TypeError) as error:
-            raise ValueError(str(error)) from None
+    with reading(path, "it must hold numbers alone"):
+        rows = csv.DictReader(read_text(path).splitlines())
+        return [{name: float(text) for name, text in row.items()} for row in rows]
 
 
 def _or_none(value: float) -> float | None:

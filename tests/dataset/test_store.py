@@ -5,6 +5,7 @@ import pickle
 import resource
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import h5py
 import numpy as np
@@ -22,7 +23,7 @@ from seistomo.dataset import (
 from seistomo.dataset.describe import describe_dataset
 from seistomo.dataset.models import StoredModels
 from seistomo.dataset.store.schema import split_of
-from seistomo.dataset.store.writer import compress
+from seistomo.dataset.store.writer import compress, file_checksum
 from seistomo.errors import DiskFullError, InputError
 from seistomo.velocity import VelocityModel
 
@@ -168,9 +169,13 @@ def test_existing_files_are_not_replaced(whole):
     assert whole.read_bytes() == before
 
 
+def seal(file):
+    file.attrs.modify("checksum", np.array(file_checksum(file), "S16"))
+
+
 def attribute(name, value):
     def change(file):
-        del file.attrs[name]
+        file.attrs.pop(name, None)
         if value is not None:
             file.attrs[name] = value
 
@@ -212,9 +217,10 @@ def stored_outside(file):
 )
 def test_a_file_of_another_structure_is_refused_in_one_line(copy, change):
     with h5py.File(copy, "a") as file:
-        # Who writes such a file knows how to leave the checksum out.
-        del file.attrs["checksum"]
         change(file)
+        # Who writes such a file knows the checksum, where there can be one.
+        with suppress(KeyError, AttributeError):
+            seal(file)
     with pytest.raises(InputError) as caught:
         open_dataset(copy)
     assert str(copy) in str(caught.value)
@@ -267,24 +273,50 @@ def test_no_damage_escapes_as_another_error(whole, tmp_path):
 )
 def test_whatever_belongs_to_a_sample_is_in_its_checksum(copy, name, change):
     with h5py.File(copy, "a") as file:
-        del file.attrs["checksum"]
         file[name][3] = change(file[name][3])
+        seal(file)
     with open_dataset(copy) as data:
         assert data.damaged() == [3]
+        assert len(data.read_gathers([2, 4])) == 2
+        with pytest.raises(InputError, match="sample 3 is damaged, its checksum differs"):
+            data.read_gathers([2, 3])
     with pytest.raises(InputError, match="damaged, checksums differ in 1 sample: 3"):
         describe_dataset(copy, check=True)
 
 
-@pytest.mark.parametrize("name", ["depth", "split", "crc32"])
-def test_axes_and_columns_that_changed_are_seen_at_the_door(copy, name):
-    with h5py.File(copy, "a") as file:
+def add_one(name):
+    def change(file):
         file[name][1] += 1
+
+    return change
+
+
+def unit(file):
+    file["velocity"].attrs["units"] = "km/s"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *map(add_one, ("depth", "split", "crc32")),
+        attribute("shard", [1, 2]),
+        attribute("config", f"{config().to_toml()} "),
+        unit,
+        lambda file: file["gathers"].attrs.pop("DIMENSION_LIST"),
+    ],
+)
+def test_axes_columns_and_attributes_that_changed_are_seen_at_the_door(copy, change):
+    with h5py.File(copy, "a") as file:
+        change(file)
     with pytest.raises(InputError, match="checksum of its attributes, axes and columns differs"):
         open_dataset(copy)
+
+
+@pytest.mark.parametrize("kept", [None, np.bytes_("7403e33412f9f0e9")])
+def test_a_file_of_an_earlier_version_is_told_as_such(copy, kept):
     with h5py.File(copy, "a") as file:
-        file[name][1] -= 1
-        file.attrs["config"] = file.attrs["config"].replace("frequency = 8.0", "frequency = 9.0")
-    with pytest.raises(InputError, match="checksum of its attributes"):
+        attribute("checksum", kept)(file)
+    with pytest.raises(InputError, match="an earlier version of seistomo, with other checksums"):
         open_dataset(copy)
 
 

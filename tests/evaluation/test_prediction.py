@@ -135,12 +135,12 @@ def test_statistics_of_gathers_follow_their_definitions(tmp_path, config, models
 
 
 @pytest.mark.parametrize("what", ["gathers", "predictions"])
-def test_what_is_not_finite_is_refused(fake_run, run_dir, data_path, tmp_path, models, what):
+def test_what_is_damaged_or_not_finite_is_refused(fake_run, run_dir, data_path, tmp_path, what):
     words = "training diverged"
     if what == "predictions":
         fake_run.error = lambda velocity, rows: np.where(velocity > 2500, np.nan, velocity)
     else:
-        words = "gathers of sample 4"
+        words = "sample 4 is damaged"
         with h5py.File(data_path, "r+") as file:
             file["gathers"][4, 1, 2] = np.inf
     before = sorted(tmp_path.iterdir())

@@ -7,7 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from seistomo.dataset.exchange.folder import exported_samples
-from seistomo.dataset.exchange.model_file import FileOptions, ModelFile, StoredModel, reading
+from seistomo.dataset.exchange.model_file import FileOptions, ModelFile, StoredModel
 from seistomo.dataset.exchange.npz import open_npz
 from seistomo.dataset.exchange.openfwi import open_openfwi
 from seistomo.dataset.exchange.raw import open_raw
@@ -15,6 +15,7 @@ from seistomo.dataset.exchange.segy import open_section
 from seistomo.dataset.models import StoredModels
 from seistomo.dataset.store import open_velocity
 from seistomo.errors import InputError
+from seistomo.files import reading
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ def open_files(paths: Sequence[str | Path], options: FileOptions) -> list[ModelF
 def _format(path: Path, wanted: str | None) -> str:
     if not path.exists():
         raise InputError(f"{path}: no such file")
+    if not (path.is_file() or path.is_dir()):
+        raise InputError(f"{path}: is neither a file nor a folder")
     if wanted is not None:
         if wanted not in FORMATS:
             raise InputError(f"--format {wanted}: must be one of {', '.join(FORMATS)}")

@@ -26,14 +26,13 @@ from seistomo.dataset.exchange.model_file import (
     FileOptions,
     ModelFile,
     in_metres,
-    reading,
     require_spacing,
     require_speeds,
     require_units,
 )
 from seistomo.dataset.store import open_velocity, write_velocity
 from seistomo.errors import InputError
-from seistomo.files import require_space
+from seistomo.files import reading, require_space
 from seistomo.progress import bar, counted, say
 from seistomo.velocity import VelocityModel
 

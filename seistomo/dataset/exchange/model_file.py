@@ -1,7 +1,6 @@
 """A file of velocity models as every reader gives it, and what is plausible in one."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,18 +95,6 @@ class ModelFile:
     top: float = 0.0  # depth of the first node, m
     feet: bool = False  # its lengths are in feet
     told: tuple[tuple[int, str], ...] | None = None  # (row, family) that an export's list says
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn whatever escapes from reading a user's file into one line with its name."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise InputError(f"{path}: damaged, or of another format: {reason}") from None
 
 
 def model_stack(path: Path, values: np.ndarray, fastest: str) -> np.ndarray:

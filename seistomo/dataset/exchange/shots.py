@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seistomo.config import Config
-from seistomo.dataset.exchange.model_file import FOOT, reading
+from seistomo.dataset.exchange.model_file import FOOT
 from seistomo.dataset.exchange.segy import COORDINATE_UNITS, DEAD, open_segy
 from seistomo.errors import InputError
+from seistomo.files import reading
 from seistomo.progress import counted
 
 ENDINGS = (".segy", ".sgy", ".seg")

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -16,11 +15,10 @@ from seistomo.config import Config, parse_config
 from seistomo.dataset.store import schema
 from seistomo.dataset.store.writer import file_checksum
 from seistomo.errors import InputError
+from seistomo.files import reading
 
 REMEDY = "make it again with --overwrite"
 FINISH = "finish it with `seistomo simulate ... --resume`"
-# What h5py raises where a file's inner structure is damaged.
-DAMAGE = (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError)
 # Files of one set that are open at once: systems allow a process 256 or 1024.
 MOST_OPEN = 64
 Progress = Callable[[Iterable[int]], Iterable[int]]
@@ -74,11 +72,12 @@ class VelocityReader:
         self._finished = finished
         self._opened: dict[int, tuple[h5py.File, dict[str, h5py.Dataset]]] = {}
         self._checked: set[int] = set()
+        self._compared: set[int] = set()
         self._process = os.getpid()
         file, _ = self._open(0)
-        with naming_damage(self.files[0]):
+        with reading(self.files[0], REMEDY):
             self._read_header(file)
-            self.software: dict[str, str] = json.loads(file.attrs["software"])
+            self.software: dict[str, str] = dict(json.loads(file.attrs["software"]))
             counts = [len(self._variable(part, "crc32")) for part in range(len(self.files))]
         self._starts = np.concatenate([[0], np.cumsum(counts)])
         self.samples = int(self._starts[-1])
@@ -134,7 +133,7 @@ class VelocityReader:
     def _models(self) -> tuple[str, float, float]:
         settings = schema.grid_settings(self.velocity_shape, self.spacing)
         if self.config is None and not self.has_std:
-            with naming_damage(self.path):
+            with reading(self.path, REMEDY):
                 attributes = self._open(0)[0].attrs
                 low, high = (float(attributes[name]) for name in ("minimum", "maximum"))
             return schema.identity_of(settings, self.checksums), low, high
@@ -149,7 +148,8 @@ class VelocityReader:
 
     def read_velocity(self, indices: Iterable[int]) -> np.ndarray:
         """Return velocity models, float32 [sample, depth, x], m/s."""
-        return self._read("velocity", indices)
+        # Of a data set that would read the gathers too, with which they are compared.
+        return self._read("velocity", indices if self.config else self.intact(indices))
 
     @cached_property
     def has_std(self) -> bool:
@@ -168,12 +168,12 @@ class VelocityReader:
 
     def families(self, indices: Iterable[int]) -> list[str]:
         """Return the family of each sample."""
-        with naming_damage(self.path):
+        with reading(self.path, REMEDY):
             return [text.decode() for text in self._read("family", indices)]
 
     def parameters(self, index: int) -> dict[str, Any]:
         """Return what was drawn for one sample's model."""
-        with naming_damage(self.path):
+        with reading(self.path, REMEDY):
             parameters = json.loads(self._read("parameters", [index])[0])
             if not isinstance(parameters, dict):
                 raise ValueError(f"parameters of sample {index}: no JSON object")
@@ -196,12 +196,13 @@ class VelocityReader:
         names = schema.variables_of(self.config) if names is None else names
         return {name: self._read(name, rows) for name in names}
 
-    def damaged(self, progress: Progress = iter) -> list[int]:
-        """Return the samples whose checksum does not match their content."""
+    def damaged(self, progress: Progress = iter, rows: Iterable[int] | None = None) -> list[int]:
+        """Return the samples, of some or all, whose checksum does not match their content."""
+        rows = range(self.samples) if rows is None else rows
         bad, variables = [], schema.variables_of(self.config)
         if self.has_std:
             variables = variables | schema.STD_VARIABLES
-        for row in progress(range(self.samples)):
+        for row in progress(rows):
             try:
                 values = {name: column[0] for name, column in self.stored([row], variables).items()}
                 good = schema.checksum(values, variables) == values["crc32"]
@@ -211,13 +212,24 @@ class VelocityReader:
                 bad.append(row)
         return bad
 
+    def intact(self, indices: Iterable[int]) -> np.ndarray:
+        """Return rows as `_rows` does, each compared with its checksum once a process."""
+        rows = self._rows(indices)
+        new = [row for row in rows.tolist() if row not in self._compared]
+        for row in self.damaged(rows=new)[:1]:
+            raise InputError(
+                f"{self.path}: sample {row} is damaged, its checksum differs; {REMEDY}"
+            )
+        self._compared.update(new)
+        return rows
+
     def _read(self, name: str, indices: Iterable[int]) -> np.ndarray:
         rows = self._rows(indices)
         first = self._variable(0, name)
         dtype = first.dtype if first.dtype.kind != "S" else np.dtype(("S", self.widths[name]))
         values = np.empty((len(rows), *first.shape[1:]), dtype)
         for place, (part, start, stop) in _runs(rows, self._starts):
-            with naming_damage(self.files[part]):
+            with reading(self.files[part], REMEDY):
                 values[place : place + stop - start] = self._variable(part, name)[start:stop]
         return values
 
@@ -233,7 +245,7 @@ class VelocityReader:
         """Return a variable; looking it up by name costs as much as reading one sample of it."""
         file, variables = self._open(part)
         if name not in variables:
-            with naming_damage(self.files[part]):
+            with reading(self.files[part], REMEDY):
                 variables[name] = file[name]
         return variables[name]
 
@@ -310,10 +322,10 @@ class DatasetReader(VelocityReader):
 
     def read_gathers(self, indices: Iterable[int]) -> np.ndarray:
         """Return gathers, float32 [sample, source, receiver, time]."""
-        rows = self._rows(indices)
+        rows = self.intact(indices)
         gathers = np.empty((len(rows), *self.gather_shape), dtype=np.float32)
         for place, (part, start, stop) in _runs(rows, self._starts):
-            with naming_damage(self.files[part]):
+            with reading(self.files[part], REMEDY):
                 stored = self._variable(part, "gathers")[start:stop]
             gathers[place : place + stop - start] = stored
         if self.config.dataset.storage == "float16":
@@ -363,7 +375,7 @@ def open_file(path: Path, formats: Sequence[str] = (), *, finished: bool = True)
         reason = "truncated" if "truncated" in str(error) else str(error).partition("\n")[0]
         raise InputError(f"{path}: {reason}; {REMEDY}") from None
     try:
-        with naming_damage(path):
+        with reading(path, REMEDY):
             if formats:
                 _check(path, file, formats, finished)
     except BaseException:
@@ -372,32 +384,28 @@ def open_file(path: Path, formats: Sequence[str] = (), *, finished: bool = True)
     return file
 
 
-@contextmanager
-def naming_damage(path: Path) -> Iterator[None]:
-    """Turn what h5py raises inside a ``with`` block for a damaged file into one line."""
-    try:
-        yield
-    except DAMAGE as error:
-        reason = str(error).partition("\n")[0][:200]
-        raise InputError(f"{path}: damaged, cannot be read ({reason}); {REMEDY}") from None
-
-
 def _check(path: Path, file: h5py.File, formats: Sequence[str], finished: bool) -> None:
     """Refuse a file whose header, variables or axes are not what its kind has."""
     found = file.attrs.get("format")
     if not isinstance(found, str) or found not in formats:
         what = "no format" if found is None else f"format {found!r}"
         raise InputError(f"{path}: not a {formats[0]} file (it has {what})")
-    number = int(file.attrs.get("version", 0))
+    number = float(file.attrs.get("version", 0))
     if number > schema.VERSION:
         raise InputError(
-            f"{path}: version {number} is newer than this program reads ({schema.VERSION});"
+            f"{path}: version {number:g} is newer than this program reads ({schema.VERSION});"
             " update seistomo"
         )
     if finished and not file.attrs.get("complete", False):
         raise InputError(f"{path}: unfinished; {FINISH}")
-    if finished and "checksum" in file.attrs and text(file, "checksum") != file_checksum(file):
-        raise ValueError("the checksum of its attributes, axes and columns differs")
+    if finished:
+        kept = text(file, "checksum") if "checksum" in file.attrs else ""
+        if not kept.startswith(schema.CHECKSUM_RULE):
+            raise InputError(
+                f"{path}: made by an earlier version of seistomo, with other checksums; {REMEDY}"
+            )
+        if kept != file_checksum(file):
+            raise ValueError("the checksum of its attributes, axes and columns differs")
     config = None
     if found == schema.FORMAT:
         config = parse_config(file.attrs["config"], origin=str(path))
@@ -433,10 +441,9 @@ def _check_parts(path: Path, file: h5py.File) -> None:
     """Refuse a virtual set whose parts are not those that it was made of."""
     parts = json.loads(file.attrs.get("parts", "{}"))
     for name, identity in parts.items():
-        part = path.parent / name
-        if not part.is_file():
+        if not (path.parent / name).is_file():
             raise InputError(f"{path}: refers to {name}, which is gone")
-        with h5py.File(part, "r", locking=False) as held:
+        with open_file(path.parent / name, [schema.FORMAT]) as held:
             if text(held, "identity") != identity:
                 raise InputError(f"{path}: refers to {name}, which holds other samples now")
     for name in schema.LARGE if parts else ():
@@ -465,7 +472,7 @@ def read_predictions(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[str
         If it is not a whole predictions file.
     """
     path = Path(path)
-    with open_file(path, [schema.PREDICTIONS_FORMAT]) as file, naming_damage(path):
+    with open_file(path, [schema.PREDICTIONS_FORMAT]) as file, reading(path, REMEDY):
         return file["velocity"][...], file["sample"][...], dict(file.attrs)
 
 

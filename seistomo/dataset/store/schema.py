@@ -23,6 +23,8 @@ FORMAT = "seistomo"
 VELOCITY_FORMAT = "seistomo-velocity"
 PREDICTIONS_FORMAT = "seistomo-predictions"
 VERSION = 1
+# What the checksum of a file begins with: the rule that it and those of the samples follow.
+CHECKSUM_RULE = "2-"
 SPLITS = ("train", "validation", "test")
 
 # Speeds that rock, soil and water may have, m/s: beyond them a unit or a sign is wrong.

@@ -181,7 +181,7 @@ def finish(path: Path, settings: Mapping[str, Any]) -> None:
 def file_checksum(file: h5py.File) -> str:
     """Return a hash of all that a file holds beside its samples, and of their numbers and sums.
 
-    That is attributes, axes, units and what has one number a sample: what takes no time to read.
+    That is attributes, axes and what has one number a sample: what takes no time to read.
     """
     held = {
         name: str(np.asarray(value).astype(str).tolist())
@@ -189,10 +189,13 @@ def file_checksum(file: h5py.File) -> str:
         if name not in ("checksum", "complete")
     }
     for name, variable in file.items():
-        held[f"{name}: units"] = str(variable.attrs.get("units"))
+        # Lists of references to axes are slow to read; that they are there must do.
+        about = {key: key.endswith("_LIST") or str(variable.attrs[key]) for key in variable.attrs}
+        held[f"{name}: about"] = schema.text_of(about)
         if variable.ndim == 1 and variable.dtype.kind in "iuf":
             held[name] = variable[...].tobytes().hex()
-    return schema.identity_of(held, np.empty(0))
+    digest = schema.identity_of(held, np.empty(0))
+    return schema.CHECKSUM_RULE + digest[len(schema.CHECKSUM_RULE) :]
 
 
 def _describe(variable: h5py.Dataset, spec: schema.Variable, file: h5py.File) -> None:

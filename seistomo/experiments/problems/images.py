@@ -6,7 +6,6 @@ import inspect
 import math
 import os
 import struct
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -22,6 +21,7 @@ from torch.nn.functional import cross_entropy
 from seistomo.config import LoopConfig
 from seistomo.errors import InputError
 from seistomo.experiments.problems import import_named, judged_splits, needed
+from seistomo.files import reading
 from seistomo.networks import build_classifier
 from seistomo.progress import say
 from seistomo.training.problem import Problem, TensorSamples
@@ -137,12 +137,10 @@ class ImageProblem(Problem):
 
 def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
     """Return the array of so many axes in an IDX file of bytes, gzipped or plain."""
-    try:
+    with reading(path):
         content = path.read_bytes()
         if content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
     header, magic = 4 + 4 * axes, bytes((0, 0, 8, axes))
     if content[:4] != magic or len(content) < header:
         raise InputError(f"{path}: is no IDX file of bytes with {axes} axes")
@@ -158,10 +156,8 @@ def read_cifar(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
     A record is a byte for the label and 3,072 for the image: red, green, blue, row by row.
     """
-    try:
+    with reading(path):
         content = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     size = 1 + math.prod(CIFAR_IMAGE)
     if not len(content) or len(content) % size:
         raise InputError(f"{path}: {len(content)} bytes are no whole records of {size}")
