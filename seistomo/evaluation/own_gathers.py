@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from seistomo.config.survey import offsets
 from seistomo.dataset.exchange import RecordedShots
 from seistomo.errors import InputError
 from seistomo.evaluation import figures
@@ -18,8 +19,10 @@ from seistomo.training.gather_statistics import gather_statistics
 BAND, LEVEL, DEAD = 1.5, 2.0, 0.05
 """Mean frequency is refused beyond this factor from the training data's; amplitudes are scaled
 beyond that one; shares of dead traces that differ by more are told."""
-ALIKE = 0.3
-"""Correlation with the mean training gather from which on its sign tells the polarity."""
+NEAREST, ALIKE = 0.1, 0.5
+"""Share of the traces, those nearest to their source, that tell the polarity: the wave along the
+surface reaches them at the same time over all models. From this correlation with the mean training
+gather on its sign is believed."""
 
 Gathers = NDArray[np.float32]
 
@@ -33,19 +36,20 @@ def as_in_training(run: Run, shots: RecordedShots, picture: str | Path) -> Recor
     shots = _with_training_amplitudes(run, shots)
     view, typical = _views(run)
     shown = view(shots.gathers)
-    alike = float(
-        (shown * typical).sum() / np.sqrt((shown**2).sum() * len(shown) * (typical**2).sum())
-    )
+    offset = offsets(shots.read_survey(0))
+    near = offset <= np.quantile(offset, NEAREST)
+    ours, theirs = shown[:, near], np.broadcast_to(typical[near], shown[:, near].shape)
+    alike = float(np.sum(ours * theirs) / np.sqrt(np.sum(ours**2) * np.sum(theirs**2) or 1.0))
     if alike <= -ALIKE:
         warn(
-            f"{shots.path}: polarity is opposite to the training data's (correlation with their"
-            f" mean {alike:.2f}); reversed"
+            f"{shots.path}: polarity is opposite to the training data's (correlation of the nearest"
+            f" traces {alike:.2f}); reversed"
         )
         shots, shown = shots.scaled(-1), -shown
     elif alike < ALIKE:
         warn(
-            f"{shots.path}: its polarity cannot be told (correlation with the mean training gather"
-            f" {alike:.2f}); kept, see {picture}"
+            f"{shots.path}: its polarity cannot be told (correlation of the nearest traces"
+            f" with the training data's mean {alike:.2f}); kept, see {picture}"
         )
     figure = figures.beside_training_figure(
         typical, shown[0], shots.time, shots.read_survey(0), shots.path.name

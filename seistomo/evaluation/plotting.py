@@ -15,6 +15,7 @@ from seistomo.dataset import (
     open_velocity,
     read_predictions,
 )
+from seistomo.dataset.exchange.shots import OWN
 from seistomo.dataset.store import file_format
 from seistomo.dataset.store.schema import FORMAT, PREDICTIONS_FORMAT, VELOCITY_FORMAT
 from seistomo.errors import InputError
@@ -324,8 +325,7 @@ def _one(name: str, wanted: str | Sequence[int], count: int) -> int:
 
 def _predictions(paths: Sequence[str | Path], samples: Selection) -> figures.Figure:
     velocity, indices, attributes = read_predictions(_velocity_file(paths[0]))
-    if not attributes["data_identity"]:
-        # Of gathers of one's own nobody knows the true models.
+    if attributes["data_identity"].startswith(OWN):
         return _models(paths, samples)
     data_path = Path(paths[1] if len(paths) == 2 else attributes["data"])
     if not data_path.exists():

@@ -131,16 +131,15 @@ def _write(
     checkpoint: str,
 ) -> None:
     """Write predictions [depth, x], each with its deviation, as what the name of ``path`` says."""
-    grid = run.config.velocity
-    depth, x = (np.arange(count) * grid.spacing for count in run.velocity_shape)
     if path.suffix.lower() not in SECTIONS:
         attributes = prediction_attributes(run, data, checkpoint)
-        write_predictions(path, models, indices, depth, x, attributes)
+        write_predictions(path, models, indices, data.depth, data.x, attributes)
         return
+    x = data.x
     places = data.lines[0].places(x) if isinstance(data, RecordedShots) else (x, 0 * x)
     text = [f"PREDICTED BY RUN {run.path.name}", f"FROM THE GATHERS OF {data.path.name}"]
     ((model, _),) = models
-    write_section(path, model, *places, grid.spacing, text)
+    write_section(path, model, *places, run.config.velocity.spacing, text)
 
 
 def _check_output_file(
@@ -316,7 +315,7 @@ def prediction_attributes(
     """Return what a predictions file says about where its content comes from."""
     return {
         "data": str(data.path.absolute()),
-        "data_identity": getattr(data, "identity", ""),
+        "data_identity": data.identity,
         "run": str(run.path.absolute()),
         "checkpoint": checkpoint,
         "salt_threshold": f"{run.config.evaluation.salt_threshold:g}",

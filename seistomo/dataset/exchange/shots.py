@@ -6,6 +6,7 @@ metres or feet. The line may lie anywhere and run either way: it is laid along t
 Time is counted from the shot: the first sample comes at the delay (109).
 """
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,8 @@ from seistomo.errors import InputError
 from seistomo.files import reading
 from seistomo.progress import counted
 
+OWN = "segy-"
+"""How the identity of gathers of one's own begins; nobody knows their true models."""
 ENDINGS = (".segy", ".sgy", ".seg")
 # Trace codes (byte 29) of time breaks, sweeps, water breaks and the like: no records of a receiver.
 AUXILIARY = (4, 5, 6, 7, 8)
@@ -82,14 +85,24 @@ class RecordedShots:
         return len(self.gathers)
 
     @property
-    def gather_shape(self) -> tuple[int, int, int]:
-        """(source, receiver, time)."""
-        return self.gathers.shape[1:]
-
-    @property
     def time(self) -> Array:
         """Time of the samples, s."""
         return _time_axis(self.config)
+
+    @property
+    def depth(self) -> Array:
+        """Depths of a model's nodes, m."""
+        return self.config.velocity.spacing * np.arange(self.config.velocity.shape[0])
+
+    @property
+    def x(self) -> Array:
+        """Places of a model's nodes along the survey's x axis, m."""
+        return self.config.velocity.spacing * np.arange(self.config.velocity.shape[1])
+
+    @property
+    def identity(self) -> str:
+        """Short hash of the gathers, which begins with `OWN`."""
+        return f"{OWN}{zlib.crc32(np.ascontiguousarray(self.gathers)):08x}"
 
     def read_gathers(self, indices: Sequence[int]) -> NDArray[np.float32]:
         """Return gathers, float32 [sample, source, receiver, time]."""
@@ -98,6 +111,10 @@ class RecordedShots:
     def read_survey(self, index: int) -> dict[str, Array]:
         """Return one sample's source and receiver positions, m."""
         return self.surveys[index]
+
+    def read_dead_traces(self, indices: Sequence[int]) -> NDArray[np.bool_]:
+        """Return which traces are zero throughout, bool [sample, source, receiver]."""
+        return ~self.read_gathers(indices).any(axis=-1)
 
     def scaled(self, factor: float) -> "RecordedShots":
         """Return the same with other amplitudes."""
