@@ -40,6 +40,7 @@ SCORES = {
     "accuracy": ("accuracy, %", 0.01),
     "loss": ("loss", 1.0),
     "train_loss": ("training loss", 1.0),
+    "error": ("error without noise", 1.0),
     "rmse": ("RMSE, m/s", 1.0),
     "ssim": ("SSIM", 1.0),
     "salt_iou": ("salt IoU", 1.0),
@@ -102,6 +103,12 @@ class Page:
         epochs = row.entry.paper.get("epochs") if when == "paper" else int(when)
         there = epochs is not None and len(record.history) >= epochs
         return record.first_epochs(int(epochs) if there else 0)
+
+    def first_score(self) -> str:
+        """Return the first score of the table that there are values of."""
+        shown = (name for name in self.columns if name in SCORES)
+        there = (name for name in shown if any(self.values(row, name) for row in self.rows))
+        return next(there, "loss")
 
     def target(self) -> float | None:
         """Return the score to be reached; None while it is not known."""
@@ -336,7 +343,7 @@ def _headline(page: Page) -> str:
         return "; ".join(
             f"{label}: target after {median_range(times)} s" for label, times in found.items()
         )
-    score = next((name for name in page.columns if name in SCORES), "loss")
+    score = page.first_score()
     sign = -1 if score in HIGHER_IS_BETTER else 1
     rows = [row for row in page.rows if page.values(row, score)]
     if not rows:
@@ -413,11 +420,10 @@ def _draw_histogram(page: Page) -> tuple[Any, str]:
 
 
 def _draw_sweeps(page: Page) -> tuple[Any, str]:
-    shown = [name for name in page.columns if name in SCORES]
-    score = next((name for name in shown if any(page.values(row, name) for row in page.rows)), "")
+    score = page.first_score()
     by_name = {row.entry.name: row for row in page.rows}
     found, own = {}, {}
-    for sweep in page.study.sweeps if score else ():
+    for sweep in page.study.sweeps:
         base = page.study.entry(sweep.method)
         names = {value: sweep.name(value, base) for value in sweep.values}
         there = {

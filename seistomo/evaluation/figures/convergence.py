@@ -29,6 +29,7 @@ Columns = Mapping[str, ArrayLike]
 LOSS = "validation_loss"
 SCORES = {"ssim": "SSIM", "accuracy": "Accuracy (%)"}
 """Scores that a curve is drawn of, the first that the runs have, and their names."""
+DASHES = ("solid", "dashed", "dashdot")
 
 
 @styled
@@ -45,7 +46,7 @@ def curves_figure(
     A single run shows its best epoch and the training loss in another colour; with several, the
     training loss is dotted, or left out where methods have repeats. The axes are zoomed to where
     methods differ: runs that end below are counted in the panel. Of more methods than colours only
-    the first run of each is drawn, those beyond dashed.
+    the first run of each is drawn, those beyond dashed or dash-dotted.
 
     Parameters
     ----------
@@ -117,7 +118,7 @@ def _draw_runs(
         for repeat, run in enumerate(runs):
             at, values = (np.asarray(run[column], float) for column in (axis, row))
             line = {"linewidth": 1.0 if repeated else 1.5, "markersize": 3}
-            line["linestyle"] = "solid" if number < len(RUNS) else "dashed"
+            line["linestyle"] = DASHES[number // len(RUNS) % len(DASHES)]
             line["marker"] = "o" if np.isfinite(values).sum() < 3 else None
             if row == LOSS and not repeated and len(methods) <= len(RUNS):
                 look = {"color": color, "linestyle": (0, (1, 1))}
@@ -139,15 +140,22 @@ def _draw_runs(
 
 def _scale_loss(axes: Axes, levels: Sequence[float]) -> None:
     """Scale logarithmically; first epochs and leaps far above the rest do not flatten it."""
-    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
-    values = values[np.isfinite(values) & (values > 0)]
+    lines = [np.asarray(line.get_ydata(), float) for line in axes.lines]
+    lines = [line[np.isfinite(line) & (line > 0)] for line in lines]
+    values = np.concatenate(lines)
     axes.set_yscale("log")
     ticks = LogLocator(subs=(1, 1.5, 2, 3, 5, 7), numticks=20)
     if len(values):
         usual = max([*levels, float(np.median(values))])
-        low, high = 0.93 * values.min(), min(1.08 * values.max(), 3 * usual)
+        # Where runs end is shown, unless they rose.
+        ends = [line[-1] for line in lines if len(line) and line[-1] <= line[0]]
+        low, high = (
+            0.93 * values.min(),
+            min(1.08 * values.max(), max([3 * usual, *(2 * end for end in ends)])),
+        )
         axes.set_ylim(low, high)
         ticks = MaxNLocator(6, steps=STEPS) if high < 6 * low else ticks
+        ticks = LogLocator() if high > 100 * low else ticks
     axes.yaxis.set_major_locator(ticks)
     axes.yaxis.set_major_formatter(PLAIN)
     axes.yaxis.set_minor_locator(NullLocator())

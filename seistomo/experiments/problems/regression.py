@@ -2,13 +2,13 @@
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from seistomo.config import LoopConfig
@@ -26,6 +26,7 @@ SINE_SAMPLES, SINE_TEST, SINE_NOISE = 10_000, 3_000, 0.01
 class RegressionProblem(Problem):
     """Values to be fitted by a perceptron with sigmoids, by the mean squared error.
 
+    Where the true function is known, "error" is that of the outputs against it, without noise.
     Each epoch is judged by the test split, as in the paper; for tuning by the last sixth of the
     training samples, which are then not trained with.
     """
@@ -42,7 +43,10 @@ class RegressionProblem(Problem):
         train: int,
         settings: LoopConfig,
         tuning: bool,
+        truth: Callable[[Tensor], Tensor] | None = None,
     ):
+        self._truth = truth
+        self.score_names = ("error",) if truth else ()
         self.name, self.settings = options["name"], settings
         self._options = {**options, "start": start, "judged_by": "validation" if tuning else "test"}
         x, y = (torch.from_numpy(values.astype(np.float32)) for values in (inputs, targets))
@@ -61,7 +65,11 @@ class RegressionProblem(Problem):
 
     @torch.no_grad()
     def scores(self, network: nn.Module, samples: TensorSamples) -> dict[str, float]:
-        return {"loss": float(mse_loss(network(samples.inputs), samples.targets))}
+        outputs = network(samples.inputs)
+        found = {"loss": float(mse_loss(outputs, samples.targets))}
+        if self._truth:
+            found["error"] = float(mse_loss(outputs, self._truth(samples.inputs)))
+        return found
 
     def description(self) -> dict[str, Any]:
         return {"problem": self._options}
@@ -116,7 +124,11 @@ def sine(
     y = np.sin(frequency * x) + SINE_NOISE * random.standard_normal(x.shape)
     options = {"name": "sine", "frequency": float(frequency)}
     train = SINE_SAMPLES - SINE_TEST
-    return RegressionProblem(options, (20, 20, 20), start, x, y, train, settings, tuning)
+
+    def truth(inputs: Tensor) -> Tensor:
+        return torch.sin(frequency * inputs)
+
+    return RegressionProblem(options, (20, 20, 20), start, x, y, train, settings, tuning, truth)
 
 
 MAKERS = {"boston": boston, "sine": sine}
