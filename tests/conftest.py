@@ -75,7 +75,7 @@ def _same_numbers():
 @pytest.fixture(scope="session")
 def _processes():
     context = multiprocessing.get_context("forkserver")
-    modules = ("cli", "dataset.generate", "training", "experiments", "evaluation")
+    modules = ("cli", "dataset.generate", "training", "experiments", "evaluation", "refinement")
     context.set_forkserver_preload([f"seistomo.{name}" for name in modules])
     return context
 

@@ -84,6 +84,7 @@ def refine(
         distributed=True,
     )
     if metrics is None:
+        # Other shards have samples left, or another rank speaks.
         return
     before = metrics["start"]
     typer.echo(

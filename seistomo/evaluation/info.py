@@ -161,16 +161,19 @@ def _config_of(run_dir: Path) -> str:
 
 
 def _describe_evaluation(folder: Path) -> str:
-    """Return an evaluation's scores beside those of the mean training model and lateral mean."""
+    """Return scores of an evaluation or a refinement beside those that it is compared with."""
     file = folder / "metrics.json"
     with reading(file):
         metrics = json.loads(read_text(file))
-        facts = [("prediction", _scores(metrics))]
-        facts += [(name, _scores(metrics[name])) for name in ("baseline", "oracle_1d")]
+        refined = "start" in metrics
+        facts = [("refined" if refined else "prediction", _scores(metrics))]
+        others = ("start", "baseline", "oracle_1d") if refined else ("baseline", "oracle_1d")
+        facts += [(name, _scores(metrics[name])) for name in others]
         if "ensemble" in metrics:
             facts.append(("ensemble", _ensemble(metrics["ensemble"])))
         samples = counted(metrics["samples"], "sample")
-        heading = f"{folder}: evaluation of {samples} ({metrics['split']})"
+        what = "refinement" if refined else "evaluation"
+        heading = f"{folder}: {what} of {samples} ({metrics['split']})"
     return f"{heading}\n{aligned(facts)}"
 
 

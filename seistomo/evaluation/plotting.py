@@ -140,7 +140,7 @@ def _content_of(paths: Sequence[str | Path]) -> str:
         return "several data"
     if len(paths) == 1:
         if Path(paths[0]).is_dir() and not _is_data_set(paths[0]):
-            raise InputError(f"{paths[0]}: is neither a run, an evaluation nor a data set")
+            raise InputError(f"{paths[0]}: is no run, evaluation, refinement or data set")
         return "data"
     raise InputError(
         f"{paths[1]}: several paths must all be runs, or data sets, or two velocity files, or an"
@@ -155,8 +155,11 @@ def _is_data_set(path: str | Path) -> bool:
 
 
 def _velocity_file(path: str | Path) -> Path:
-    """Return a file, or the predictions of an evaluation."""
-    return Path(path) / "predictions.h5" if Path(path).is_dir() else Path(path)
+    """Return a file, the predictions of an evaluation or the models of a refinement."""
+    if not Path(path).is_dir():
+        return Path(path)
+    refined = Path(path) / "refined.h5"
+    return refined if refined.is_file() else Path(path) / "predictions.h5"
 
 
 def _short_names(paths: Sequence[str | Path]) -> list[str]:

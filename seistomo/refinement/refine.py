@@ -124,10 +124,12 @@ def refine(
         }
         number, count = shard_numbers(shard) if shard else (1, 1)
         folder = out_dir.with_name(f"{out_dir.name}.unfinished")
+        done = ranks.shared(
+            lambda: _prepare(folder, out_dir, request, resume, overwrite, shared=count > 1)
+        )
+        if done is not None:
+            return done if ranks.leads else None
         if ranks.leads:
-            done = _prepare(folder, out_dir, request, resume, overwrite, shared=count > 1)
-            if done is not None:
-                return done
             for difference in unlike_training(run, data, rows):
                 warn(difference)
             for line in inverter.notes:
@@ -136,21 +138,23 @@ def refine(
                 f"stages: {', '.join(f'{f:g}' for f in inverter.stages)} Hz; traces count from"
                 f" {settings.near_offset:g} m of their source on, in full from twice as far"
             )
-        ranks.shared(lambda: None)
         mine = [row for place, row in enumerate(rows) if place % count == number - 1]
         todo = [row for row in mine if not _record(folder, row).exists()]
-        with bar(
-            total=len(mine), initial=len(mine) - len(todo), description="refine", unit="sample"
-        ) as progress:
+        counts = {"total": len(mine), "initial": len(mine) - len(todo)}
+        with bar(**counts, description="refine", unit="sample", leave=ranks.leads) as progress:
             while (claimed := ranks.add("samples") - 1) < len(todo):
                 row = int(todo[claimed])
                 _refine_sample(inverter, starts, data, row, noise_snr, folder, progress)
                 progress.update()
         while ranks.leads and any(not _record(folder, row).exists() for row in mine):
             ranks.wait()
-        if not ranks.leads or any(not _record(folder, row).exists() for row in rows):
+        if not ranks.leads:
             return None
-        records = [read_record(_record(folder, row)) for row in rows]
+        try:
+            records = [read_record(_record(folder, row)) for row in rows]
+        except FileNotFoundError:
+            # Other shards have samples left, or the last of them has just written them all.
+            return None
         paths = Path(run_dir), Path(data_path), out_dir
         metrics = collect(out_dir, paths, run, data, rows, records, request, inverter)
         shutil.rmtree(folder, ignore_errors=True)
@@ -201,7 +205,7 @@ def _prepare(
         return metrics
     files.require_replaceable(out_dir, overwrite, CONTENT, "a refinement")
     terms = folder / "request.json"
-    if terms.is_file() and not overwrite:
+    if terms.is_file() and (shared or not overwrite):
         if not (resume or shared):
             raise InputError(
                 f"--out {out_dir}: an interrupted run left {folder.name}; use --resume to finish"
@@ -209,7 +213,7 @@ def _prepare(
             )
         _require_same(folder, request, json.loads(terms.read_text(encoding="utf-8")))
         return None
-    if folder.exists():
+    if folder.exists() and not shared:
         if not overwrite and any(folder.iterdir()):
             raise InputError(f"{folder}: is in the way; remove it or give another --out")
         shutil.rmtree(folder)

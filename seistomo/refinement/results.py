@@ -99,6 +99,7 @@ def collect(
             for row, record in zip(rows, records, strict=True)
             if record["notices"]
         },
+        "split": request["split"],
         "stages": list(inverter.stages),
         "request": request,
     }

@@ -1,6 +1,7 @@
 """`seistomo refine`: what it writes, how it goes on, what it refuses."""
 
 import json
+import signal
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ def refine(run, made, tmp_path):
     return lambda line, status=0: run(f"refine run --data data.h5{QUICK} {line} -q", status)
 
 
-def test_what_it_writes(refine, tmp_path):
+def test_what_it_writes(refine, run, tmp_path):
     said = refine("--out refined --samples 2").out
     assert said.startswith("refined: 2 samples, RMSE ")
     metrics = json.loads((tmp_path / "refined/metrics.json").read_text())
@@ -40,6 +41,8 @@ def test_what_it_writes(refine, tmp_path):
     assert {"stage", "frequency", "iteration", "misfit", "solves", "seconds"} <= {*history}
     assert len(pd.read_csv(tmp_path / "refined/samples.csv")) == 2
     assert not (tmp_path / "refined.unfinished").exists()
+    assert "refined" in run("info refined").out
+    run("plot refined --out models.png -q")
     # From what it wrote, it starts again.
     refine("--out again --indices 1,0 --start refined/refined.h5")
     assert (tmp_path / "again/refined.h5").is_file()
@@ -74,6 +77,22 @@ def test_interrupted_and_in_shards_it_gives_the_same(refine, tmp_path, monkeypat
     refine("--out broken --samples 3 --resume")
     assert len(calls) == 4
     assert "exists already" in refine("--out broken --samples 3", status=2).err
+
+
+def test_killed_ranks_leave_what_others_finish(refine, start_ranks, wait_until, tmp_path):
+    refine("--out whole --samples 4")
+    expected = read_predictions(tmp_path / "whole/refined.h5")[0]
+    paths = [tmp_path / name for name in ("run", "data.h5", "out")]
+    words = [paths[0], "--data", paths[1], "--out", paths[2], "--samples", 4, "-q", "--resume"]
+    runs = start_ranks(2, "refine", *words, *QUICK.split())
+    wait_until(lambda: list(tmp_path.glob("out.unfinished/*.npz")), *runs)
+    for run in runs:
+        run.send(signal.SIGKILL)
+        run.wait()
+    runs = start_ranks(2, "refine", *words, *QUICK.split())
+    assert [run.wait() for run in runs] == [0, 0], [run.words for run in runs]
+    assert [run.words.count("4 samples") for run in runs] == [1, 0]
+    assert np.array_equal(read_predictions(tmp_path / "out/refined.h5")[0], expected)
 
 
 @pytest.mark.parametrize(
