@@ -140,7 +140,9 @@ def _content_of(paths: Sequence[str | Path]) -> str:
         return "several data"
     if len(paths) == 1:
         if Path(paths[0]).is_dir() and not _is_data_set(paths[0]):
-            raise InputError(f"{paths[0]}: is no run, evaluation, refinement or data set")
+            raise InputError(
+                f"{paths[0]}: is neither a run, an evaluation, a refinement nor a data set"
+            )
         return "data"
     raise InputError(
         f"{paths[1]}: several paths must all be runs, or data sets, or two velocity files, or an"
