@@ -82,7 +82,8 @@ def _interrupted() -> int:
     if os.environ.get("RANK", "0") != "0":
         # One of the processes that torchrun has started speaks for all.
         return 130
-    if words[:1] in (["simulate"], ["train"], ["refine"]) and "--dry-run" not in words:
+    resumed = not {"--dry-run", "--segy"} & {*words}
+    if words[:1] in (["simulate"], ["train"], ["refine"]) and resumed:
         same = "WORLD_SIZE" in os.environ
         advice = f"go on with{' the same command and' if same else f': {command}'} --resume"
         if words[0] == "train" and "--overwrite" in sys.argv:
@@ -124,6 +125,17 @@ SeedOption = Annotated[int | None, typer.Option(help="Override the seed.")]
 ResumeFlag = Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped.")]
 OverwriteFlag = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
+OptionalDataOption = Annotated[
+    Path | None, typer.Option("--data", help="Data set (HDF5 file or folder of parts).")
+]
+SegyOption = Annotated[
+    list[Path] | None,
+    typer.Option("--segy", help="Shot gathers of your own: SEG-Y files, or a folder of them."),
+]
+SegyArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[SHOTS.segy...]", help="Further files of --segy."),
+]
 CheckpointOption = Annotated[str, typer.Option(help="Which weights: best or last.")]
 SplitOption = Annotated[str, typer.Option(help="train, validation, test or all.")]
 
@@ -136,6 +148,15 @@ def overrides(settings: list[str] | None, **named: object) -> list[str]:
         if value is not None
     ]
     return [*(settings or []), *extra]
+
+
+def own_gathers(segy: list[Path] | None, more: list[Path] | None, data: Path | None) -> list[Path]:
+    """Return all files of gathers of one's own; refuse them beside a data set."""
+    if more and not segy:
+        raise InputError(f"{more[0]}: gathers of your own come after --segy")
+    if bool(segy) == (data is not None):
+        raise InputError("--data or --segy: give one of them")
+    return [*(segy or []), *(more or [])]
 
 
 def require_one_of(resume: bool, overwrite: bool) -> None:

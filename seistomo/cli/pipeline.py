@@ -10,15 +10,19 @@ from seistomo.cli.app import (
     ConfigArgument,
     DataOption,
     DeviceOption,
+    OptionalDataOption,
     OverwriteFlag,
     QuietFlag,
     ResumeFlag,
     RunArgument,
     SeedOption,
+    SegyArgument,
+    SegyOption,
     SetOption,
     SplitOption,
     app,
     overrides,
+    own_gathers,
     require_one_of,
 )
 from seistomo.config.keys import field_help, keys_text
@@ -170,18 +174,10 @@ def evaluate(
 @app.command()
 def predict(
     run: RunArgument,
-    more: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="[SHOTS.segy...]", help="Further files of --segy."),
-    ] = None,
+    more: SegyArgument = None,
     *,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Data set (HDF5 file or folder of parts).")
-    ] = None,
-    segy: Annotated[
-        list[Path] | None,
-        typer.Option("--segy", help="Shot gathers of your own: SEG-Y files, or a folder of them."),
-    ] = None,
+    data: OptionalDataOption = None,
+    segy: SegyOption = None,
     out: Annotated[
         Path, typer.Option("--out", help="Predictions to write: .h5, or .segy for one model.")
     ],
@@ -203,13 +199,12 @@ def predict(
     from seistomo.evaluation import predict as run_predict
 
     set_quiet(quiet)
-    if more and not segy:
-        raise InputError(f"{more[0]}: gathers of your own come after --segy")
+    shots = own_gathers(segy, more, data)
     count = run_predict(
         run,
         data,
         out,
-        segy=[*(segy or []), *(more or [])],
+        segy=shots,
         split=split,
         checkpoint=checkpoint,
         device=device or "auto",

@@ -7,30 +7,38 @@ import typer
 
 from seistomo.cli.app import (
     CheckpointOption,
-    DataOption,
     DeviceOption,
+    OptionalDataOption,
     OverwriteFlag,
     QuietFlag,
     ResumeFlag,
     RunArgument,
+    SegyArgument,
+    SegyOption,
     SetOption,
-    SplitOption,
     app,
     overrides,
+    own_gathers,
     require_one_of,
 )
 from seistomo.config.keys import field_help
+from seistomo.errors import InputError
 from seistomo.progress import counted, set_quiet
 
 
 @app.command(epilog="Keys for --set: seistomo config refinement")
 def refine(
     run: RunArgument,
-    data: DataOption,
+    more: SegyArgument = None,
+    *,
+    data: OptionalDataOption = None,
+    segy: SegyOption = None,
     out: Annotated[Path, typer.Option("--out", help="Directory for models, scores, report.")],
     start: Annotated[str | None, typer.Option(help=field_help("refinement.start"))] = None,
     method: Annotated[str | None, typer.Option(help=field_help("refinement.method"))] = None,
-    split: SplitOption = "test",
+    split: Annotated[
+        str | None, typer.Option(help="train, validation, test or all; left out: test.")
+    ] = None,
     samples: Annotated[
         int | None, typer.Option(help="Only the first so many samples of the split.")
     ] = None,
@@ -61,18 +69,44 @@ def refine(
 
     Under torchrun the processes share the samples.
 
-    Example: seistomo refine run --data data.h5 --out refined --samples 8
-    """
-    from seistomo.refinement import refine as run_refine
+    Examples: seistomo refine run --data data.h5 --out refined --samples 8
 
+    seistomo refine run --segy shots/*.segy --out refined
+    """
     set_quiet(quiet)
     require_one_of(resume, overwrite)
+    settings = overrides(set_, refinement__start=start, refinement__method=method)
+    if shots := own_gathers(segy, more, data):
+        of_data = {"--split": split, "--samples": samples, "--indices": indices}
+        of_data |= {"--noise-snr": noise_snr, "--shard": shard, "--resume": resume or None}
+        for option in (name for name, value in of_data.items() if value is not None):
+            raise InputError(f"{option}: is for samples of a data set, not with --segy")
+        from seistomo.refinement import refine_shots
+
+        metrics = refine_shots(
+            run,
+            shots,
+            out,
+            overrides=settings,
+            checkpoint=checkpoint,
+            device=device or "auto",
+            overwrite=overwrite,
+        )
+        typer.echo(
+            f"{out}: {counted(metrics['samples'], 'sample')},"
+            f" misfit {metrics['start']['data_misfit_far']:.3g} to"
+            f" {metrics['data_misfit_far']:.3g}; {metrics['solves']:.0f} solves and"
+            f" {metrics['seconds']:.1f} s a sample"
+        )
+        return
+    from seistomo.refinement import refine as run_refine
+
     metrics = run_refine(
         run,
         data,
         out,
-        overrides=overrides(set_, refinement__start=start, refinement__method=method),
-        split=split,
+        overrides=settings,
+        split=split or "test",
         samples=samples,
         indices=indices,
         checkpoint=checkpoint,

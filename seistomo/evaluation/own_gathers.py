@@ -11,7 +11,7 @@ from seistomo.config.survey import offsets
 from seistomo.dataset.exchange import RecordedShots
 from seistomo.errors import InputError
 from seistomo.evaluation import figures
-from seistomo.progress import say, warn
+from seistomo.progress import warn
 from seistomo.simulation import Simulator
 from seistomo.training import Run
 from seistomo.training.gather_statistics import gather_statistics
@@ -49,13 +49,12 @@ def as_in_training(run: Run, shots: RecordedShots, picture: str | Path) -> Recor
     elif alike < ALIKE:
         warn(
             f"{shots.path}: its polarity cannot be told (correlation of the nearest traces"
-            f" with the training data's mean {alike:.2f}); kept, see {picture}"
+            f" with the training data's mean {alike:.2f}); kept; look at the picture"
         )
     figure = figures.beside_training_figure(
         typical, shown[0], shots.time, shots.read_survey(0), shots.path.name
     )
     figures.save(figure, picture)
-    say(f"{picture}: your gathers beside the training data's mean; compare polarity and times")
     return shots
 
 

@@ -109,6 +109,7 @@ def predict(
             for sentence in data.said:
                 say(sentence)
             data = as_in_training(run, data, picture)
+            say(f"{picture}: your gathers beside the training data's; compare polarity and times")
         else:
             for difference in unlike_training(run, data, indices):
                 warn(difference)

@@ -105,13 +105,13 @@ def refine(
     with ranks.together(), open_dataset(data_path) as data:
         place = ranks.device(device)
         run = load_run(run_dir, checkpoint, str(place))
-        settings = _settings(run, overrides)
+        settings = run_settings(run, overrides)
         check_fit(run, data)
         rows = _rows(data, split, samples, indices)
         survey = data.config.survey if settings.wavelet == "data" else run.config.survey
         config = data.config.model_copy(update={"survey": survey})
         inverter = Inverter(config, settings, place)
-        starts = _Starts(run, data, settings)
+        starts = Starts(run, data, settings)
         request = {
             "refinement": settings.model_dump(),
             "data": data.identity,
@@ -161,7 +161,7 @@ def refine(
         return metrics
 
 
-def _settings(run: Run, overrides: Sequence[str]) -> RefinementConfig:
+def run_settings(run: Run, overrides: Sequence[str]) -> RefinementConfig:
     """Return the run's settings with others in their place."""
     for override in overrides:
         if not override.strip().startswith("refinement."):
@@ -237,7 +237,7 @@ def _record(folder: Path, row: int) -> Path:
 
 def _refine_sample(
     inverter: Inverter,
-    starts: "_Starts",
+    starts: "Starts",
     data: DatasetReader,
     row: int,
     noise_snr: float | None,
@@ -263,7 +263,7 @@ def _refine_sample(
     write_record(_record(folder, row), start, found)
 
 
-class _Starts:
+class Starts:
     """Where the inversion of each sample starts."""
 
     def __init__(self, run: Run, data: DatasetReader, settings: RefinementConfig):

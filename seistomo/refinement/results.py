@@ -33,6 +33,7 @@ START_WORDS = {
     "mean": "starting from the mean training model",
     "smooth": "starting from the true models smoothed",
 }
+CSV = {"index": False, "float_format": "%.9g", "lineterminator": "\n"}
 CONTENT = ("metrics.json", "refined.h5", "iterations.csv")
 """What tells a refinement from any other folder."""
 
@@ -120,16 +121,15 @@ def collect(
         ignore_index=True,
     )
     history = history[["sample", *history.columns.drop("sample")]]
-    csv = {"index": False, "float_format": "%.9g", "lineterminator": "\n"}
     with files.folder_written_whole(out_dir) as folder:
         attributes = prediction_attributes(run, data, request["checkpoint"])
         velocity = (record["velocity"] for record in records)
         write_predictions(folder / "refined.h5", velocity, rows, data.depth, data.x, attributes)
         text = json.dumps(metrics, indent=2, allow_nan=False)
         (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
-        samples.to_csv(folder / "samples.csv", **csv)
+        samples.to_csv(folder / "samples.csv", **CSV)
         _write_report(folder, paths, run, data, metrics, tables, records)
-        history.to_csv(folder / "iterations.csv", **csv)
+        history.to_csv(folder / "iterations.csv", **CSV)
     return metrics
 
 

@@ -1,5 +1,7 @@
 """Gathers from SEG-Y give what the same gathers in a data set give; what can be mended is said."""
 
+import json
+
 import numpy as np
 import pytest
 import segyio
@@ -112,6 +114,26 @@ def test_another_band_is_refused_and_leaves_nothing(place, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["noise.segy"]
 
 
+def test_refinement_of_an_export_is_that_of_its_data_set(place, tmp_path):
+    few = "--set refinement.iterations=1 --set refinement.frequencies=[5.0] --quiet"
+    for gathers, out in (
+        (f"--data {place / 'data.h5'} --split all --indices 0", "data"),
+        (f"--segy {gathers_of(place)}", "own"),
+    ):
+        line = f"refine {place / 'run'} {gathers} --out {tmp_path / out} {few}"
+        done = CliRunner().invoke(app, line.split())
+        assert done.exit_code == 0, done.output
+    ours, theirs = (read_predictions(tmp_path / name / "refined.h5")[0] for name in ("own", "data"))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+    metrics = json.loads((tmp_path / "own" / "metrics.json").read_text())
+    assert metrics["data_misfit_far"] < metrics["start"]["data_misfit_far"]
+    figures = {path.name for path in (tmp_path / "own" / "figures").iterdir()}
+    assert figures == {"gathers.png", "models.png", "misfit_gathers.png"}
+    import_velocity([tmp_path / "own" / "refined.segy"], tmp_path / "refined.h5")
+    with open_velocity(tmp_path / "refined.h5") as models:
+        np.testing.assert_array_equal(models.read_velocity([0]), ours)
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -124,12 +146,18 @@ def test_another_band_is_refused_and_leaves_nothing(place, tmp_path):
         ("run --segy segy/gathers000000.segy segy/gathers000001.segy --out v.segy", "are 2"),
         ("run --data data.h5 --out v.segy", "are 14"),
         ("run --segy segy/velocity000000.segy --out v.h5", "velocity000000.segy"),
+        ("refine run --segy segy/gathers000000.segy --out r --resume", "--resume: is for samples"),
+        (
+            "refine run --segy segy/gathers000000.segy --out r --start smooth",
+            "refinement.start = smooth",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(place, monkeypatch, line, words):
     monkeypatch.chdir(place)
     before = sorted(place.rglob("*"))
-    done = CliRunner().invoke(app, ["predict", *line.split()])
+    words_of_line = line.split() if line.startswith("refine") else ["predict", *line.split()]
+    done = CliRunner().invoke(app, words_of_line)
     assert done.exit_code == 2, done.output
     assert words in done.output
     assert sorted(place.rglob("*")) == before

@@ -90,6 +90,11 @@ class RecordedShots:
         return _time_axis(self.config)
 
     @property
+    def velocity_shape(self) -> tuple[int, int]:
+        """(depth, x) of a model."""
+        return tuple(self.config.velocity.shape)
+
+    @property
     def depth(self) -> Array:
         """Depths of a model's nodes, m."""
         return self.config.velocity.spacing * np.arange(self.config.velocity.shape[0])

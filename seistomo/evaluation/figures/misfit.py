@@ -21,7 +21,6 @@ from seistomo.evaluation.figures.style import (
 LEAST = 1e-6
 """What is smaller is drawn as this: axes are logarithmic."""
 Pair = tuple[NDArray, NDArray]
-COLUMNS = ("recorded", "over the prediction", "difference", "difference, mean model")
 
 
 class Shots(Protocol):
@@ -36,12 +35,16 @@ class Shots(Protocol):
 
 @styled
 def misfit_gathers_figure(
-    cases: Sequence[tuple[str, Shots]], time: NDArray, clip: float = 98.0
+    cases: Sequence[tuple[str, Shots]],
+    time: NDArray,
+    baseline: str = "mean model",
+    clip: float = 98.0,
 ) -> Figure:
-    """Draw a shot a row: recorded, predicted, difference, and the mean model's difference.
+    """Draw a shot a row: recorded, predicted, difference, and that of what ``baseline`` names.
 
     A row's grey scale ends at the percentile ``clip`` of what was recorded; ``time`` in s.
     """
+    columns = ("recorded", "over the result", "difference", f"difference, {baseline}")
     figure = new_figure(WIDTH, 0.9 * ROW_HEIGHT * len(cases))
     for part, (title, shots) in zip(
         figure.subfigures(len(cases), 1, squeeze=False)[:, 0], cases, strict=True
@@ -50,8 +53,8 @@ def misfit_gathers_figure(
         reach = reach_of(shots.observed, clip)
         difference = shots.predicted - shots.observed
         records = (shots.observed, shots.predicted, difference, shots.baseline - shots.observed)
-        grid = part.subplots(1, len(COLUMNS), sharey=True)
-        for axes, name, record in zip(grid, COLUMNS, records, strict=True):
+        grid = part.subplots(1, len(columns), sharey=True)
+        for axes, name, record in zip(grid, columns, records, strict=True):
             image = draw_shot(axes, record, time, shots.survey, shots.source, reach)
             axes.set_title(name, pad=8)
             axes.locator_params(axis="x", nbins=3)
