@@ -143,13 +143,10 @@ class Page:
         kind, _, score = score.partition(":")
         if when:
             heading = f"{heading}, after {self._in_words(when)}"
-            count = kind == "epochs"
-            yield (
-                heading,
-                lambda row: (
-                    self._epochs(row, when) if count else mean_deviation(self.values(row, name))
-                ),
-            )
+            if kind == "epochs":
+                yield heading, lambda row: self._epochs(row, when)
+            else:
+                yield heading, lambda row: mean_deviation(self.values(row, name))
         elif name in SPECIAL:
             heading, cell = SPECIAL[name]
             yield heading, lambda row: cell(self, row)
@@ -175,7 +172,8 @@ class Page:
         return "the paper's epochs" if when == "paper" else f"{when} epochs"
 
     def _epochs(self, row: Row, when: str) -> str:
-        return _range([len(self._then(row, one, when).history) for one in row.whole])
+        counts = [len(self._then(row, one, when).history) for one in row.whole]
+        return _range(counts) if counts else NOTHING
 
     def _change(self, row: Row, score: str) -> str:
         """Return the mean change from the reference's run with the same seed ± its error."""
