@@ -87,7 +87,7 @@ def grid_places(
     """Return the places of a grid of pieces, model after model, row after row."""
     return [
         Place(model, row, column)
-        for model, (down, across) in enumerate(_rooms(shapes, size))
+        for model, (down, across) in enumerate(_place_counts(shapes, size))
         for row in range(0, down, stride[0])
         for column in range(0, across, stride[1])
     ]
@@ -100,8 +100,8 @@ def random_places(
 
     The first n places are the same however many (``count``) are asked for.
     """
-    rooms = _rooms(shapes, size)
-    starts = np.cumsum([0, *(down * across for down, across in rooms)])
+    counts = _place_counts(shapes, size)
+    starts = np.cumsum([0, *(down * across for down, across in counts)])
     if starts[-1] < count:
         raise InputError(f"--crops {count}: only {starts[-1]} different ones can be cut")
     random, seen = np.random.default_rng(seed), set()
@@ -111,20 +111,22 @@ def random_places(
             continue
         seen.add(number)
         model = int(np.searchsorted(starts, number, side="right")) - 1
-        row, column = divmod(number - int(starts[model]), rooms[model][1])
+        row, column = divmod(number - int(starts[model]), counts[model][1])
         yield Place(model, row, column)
 
 
-def _rooms(shapes: Sequence[tuple[int, int]], size: tuple[int, int]) -> list[tuple[int, int]]:
+def _place_counts(
+    shapes: Sequence[tuple[int, int]], size: tuple[int, int]
+) -> list[tuple[int, int]]:
     """Return how many places there are down and across each model."""
-    rooms = [(max(0, shape[0] - size[0] + 1), max(0, shape[1] - size[1] + 1)) for shape in shapes]
-    if not any(down and across for down, across in rooms):
+    counts = [(max(0, shape[0] - size[0] + 1), max(0, shape[1] - size[1] + 1)) for shape in shapes]
+    if not any(down and across for down, across in counts):
         largest = max(shapes, key=lambda shape: shape[0] * shape[1])
         raise InputError(
             f"--crop {size[0]}x{size[1]}: larger than the models, {largest[0]}x{largest[1]} nodes"
             " (depth x x) at the wanted spacing"
         )
-    return [room if all(room) else (0, 0) for room in rooms]
+    return [each if all(each) else (0, 0) for each in counts]
 
 
 def resample(

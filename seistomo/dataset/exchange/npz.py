@@ -20,7 +20,7 @@ from seistomo.dataset.exchange.openfwi import write_header
 from seistomo.dataset.store import DatasetReader, VelocityReader
 from seistomo.errors import InputError
 from seistomo.files import require_space, written_whole
-from seistomo.progress import bar
+from seistomo.progress import bar, counted, warn
 
 # Length of the fixed part before each entry of a ZIP file.
 ENTRY_HEADER = 30
@@ -34,10 +34,22 @@ def open_npz(path: Path, options: FileOptions) -> ModelFile:
     key = _velocity_key(path, names, options.key)
     velocity = _array(path, key)
     stack = model_stack(path, velocity, options.fastest)
-    beside = {name: _array(path, name) for name in ("family", "parameters") if name in names}
-    if "salt_mask" in names and (mask := _array(path, "salt_mask")).shape == velocity.shape:
-        beside["salt_mask"] = as_stack(mask, options.fastest)
-    beside = {name: values for name, values in beside.items() if len(values) == len(stack)}
+    beside = {}
+    for name in [name for name in ("salt_mask", "family", "parameters") if name in names]:
+        values = _array(path, name)
+        if name == "salt_mask":
+            fits = values.shape == velocity.shape
+            fits = fits and (values.dtype == bool or np.isin(values, (0, 1)).all())
+            values = as_stack(values, options.fastest) if fits else values
+        else:
+            fits = values.shape == (len(stack),) and values.dtype.kind in "SU"
+        if fits:
+            beside[name] = values
+        else:
+            warn(
+                f"{path}: its array {name}, {values.dtype} {list(values.shape)}, does not fit"
+                f" {counted(len(stack), 'model')} and is left out"
+            )
     spacing = (None, None)
     if "spacing" in names:
         step = _array(path, "spacing")
@@ -60,10 +72,14 @@ def _model(stack: np.ndarray, beside: Mapping[str, np.ndarray], number: int) -> 
     parameters = json.loads(beside["parameters"][number].item()) if "parameters" in beside else {}
     if not isinstance(parameters, dict):
         raise ValueError(f"parameters must be JSON objects, not {str(parameters)[:40]}")
+    family = None if family is None else family[number]
+    if isinstance(family, bytes):
+        family = family.decode()
     return StoredModel(
         native(stack[number]),
         None if mask is None else np.array(mask[number], bool),
-        None if family is None else str(family[number]),
+        # Text that UTF-8 cannot hold could not be kept.
+        None if family is None else str(family).encode().decode(),
         parameters,
     )
 
@@ -72,7 +88,8 @@ def _velocity_key(path: Path, names: list[str], wanted: str | None) -> str:
     key = wanted or ("velocity" if "velocity" in names else names[0] if len(names) == 1 else None)
     if key is None or key not in names:
         start = f"no array {key!r}" if key else "which array is the velocity is not clear"
-        raise InputError(f"{path}: {start}; give --key, one of {', '.join(names)[:150]}")
+        shown = ", ".join(names)[:150] or "none, it holds no arrays"
+        raise InputError(f"{path}: {start}; give --key, one of {shown}")
     return key
 
 

@@ -48,12 +48,11 @@ def open_section(path: Path, options: FileOptions) -> ModelFile:
         if not len(file.samples) or not file.tracecount:
             raise InputError(f"{path}: holds no samples")
         traces = _one_line(path, file, options.inline)
-        first, feet = file.header[int(traces[0])], file.bin[3255] == 2
+        feet = file.bin[3255] == 2
         unit = FOOT if feet else 1.0
-        # Written signed by some, unsigned by others.
-        depth = ((file.bin[3217] or first[117]) & 0xFFFF) / 1000 * unit
+        depth, words = _depth_spacing(file, traces, unit)
         across, note = _column_spacing(path, file, traces, unit, depth)
-        tops = np.unique(file.attributes(109)[:][traces])
+        tops = np.unique(_field(file, 109, traces) * factor_of(_field(file, 215, traces)) * unit)
     if len(tops) > 1:
         raise InputError(f"{path}: its columns begin at depths of {tops[0]:g} to {tops[-1]:g}")
     backwards = across is not None and across < 0
@@ -68,9 +67,9 @@ def open_section(path: Path, options: FileOptions) -> ModelFile:
         1,
         (len(file.samples), len(traces)),
         read,
-        (depth or None, None if across is None else abs(across)),
-        f"headers{', in feet' if feet else ''}{note and f', {note}'}",
-        top=float(tops[0]) * unit,
+        (depth, None if across is None else abs(across)),
+        ", ".join(filter(None, ["headers", "in feet" * feet, words, note])),
+        top=float(tops[0]),
         feet=feet,
     )
 
@@ -106,14 +105,34 @@ def _one_line(path: Path, file: Any, inline: int | None) -> np.ndarray:
     return np.arange(len(inlines))
 
 
+def _field(file: Any, byte: int, traces: np.ndarray) -> np.ndarray:
+    return file.attributes(byte)[:][traces].astype(np.int64)
+
+
+def factor_of(scalar: np.ndarray) -> np.ndarray:
+    """Return what a header's whole numbers are to be multiplied by."""
+    size = np.maximum(np.abs(scalar), 1).astype(float)
+    return np.where(scalar < 0, 1 / size, size)
+
+
+def _depth_spacing(file: Any, traces: np.ndarray, unit: float) -> tuple[float | None, str]:
+    """Return the depth interval, or None, and what to say of it."""
+    # Written signed by some, unsigned by others.
+    said = np.unique([file.bin[3217] & 0xFFFF, *(_field(file, 117, traces) & 0xFFFF)])
+    said = said[said > 0] / 1000 * unit
+    if len(said) > 1:
+        return None, f"depth intervals of {said[0]:g} m to {said[-1]:g} m"
+    return (float(said[0]), "") if len(said) else (None, "")
+
+
 def _column_spacing(
-    path: Path, file: Any, traces: np.ndarray, unit: float, depth: float
+    path: Path, file: Any, traces: np.ndarray, unit: float, depth: float | None
 ) -> tuple[float | None, str]:
     """Return the spacing along the line, negative where x falls, or None, and what to say of it."""
-    header = file.header[int(traces[0])]
-    scalar = int(header[71])
-    factor = (1 / -scalar if scalar < 0 else float(scalar or 1)) * unit
-    places = [[file.attributes(byte)[:][traces] * factor for byte in pair] for pair in POSITIONS]
+    scalars = _field(file, 71, traces)
+    factors = factor_of(scalars) * unit
+    factor = float(factors.max())
+    places = [[_field(file, byte, traces) * factors for byte in pair] for pair in POSITIONS]
     # Along y only where no x changes: others number their traces there.
     along = [pair for axis in (0, 1) for pair in places if np.ptp(pair[axis]) > 0]
     if not along:
@@ -133,13 +152,13 @@ def _column_spacing(
             f" {distance[place]:g} m, then {distance[place + 1]:g} m from the first, where the"
             f" usual step is {usual:g} m; import takes one even line (--inline N of a cube)"
         )
-    if angle := COORDINATE_UNITS.get(header[89]):
+    if angle := COORDINATE_UNITS.get(int(_field(file, 89, traces)[0])):
         return None, f"positions in {angle}"
     # Coordinates are whole numbers of `factor`; their rounding is no unevenness.
     if np.any(np.abs(distance - mean * np.arange(len(x))) > factor + 0.01 * mean):
         return None, f"columns {steps.min():g} m to {steps.max():g} m apart"
     note = ""
-    if not scalar and mean > max(20 * depth, 1000) and depth:
+    if depth and not scalars.any() and mean > max(20 * depth, 1000):
         # Without a scalar, x is written in thousandths too by those who think of the interval.
         mean, note = mean / 1000, "x taken as thousandths"
     way = x[-1] - x[0] or y[-1] - y[0]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from seistomo.config import Config
 from seistomo.dataset.exchange.model_file import FOOT
-from seistomo.dataset.exchange.segy import COORDINATE_UNITS, DEAD, open_segy
+from seistomo.dataset.exchange.segy import COORDINATE_UNITS, DEAD, factor_of, open_segy
 from seistomo.errors import InputError
 from seistomo.files import reading
 from seistomo.progress import counted
@@ -233,10 +233,10 @@ def _read_traces(path: Path, config: Config) -> _Traces:
     step = int(steps[0] or interval & 0xFFFF) * 1e-6
     if not step:
         raise InputError(f"{path}: says no sample interval (bytes 117 and 3217)")
-    scale = _factor(field[215])
+    scale = factor_of(field[215])
     start = field[109] * scale * 1e-3
     records, energy, moment, words = _on_time_axis(path, records, start, step, config)
-    across, down = _factor(field[71]), _factor(field[69])
+    across, down = factor_of(field[71]), factor_of(field[69])
     unit = FOOT if feet else 1.0
     source = np.stack([field[73] * across, field[77] * across, field[49] * down], 1) * unit
     receiver = np.stack([field[81] * across, field[85] * across, -field[41] * down], 1) * unit
@@ -247,12 +247,6 @@ def _read_traces(path: Path, config: Config) -> _Traces:
 
 # First bytes of the fields that are read.
 _FIELDS = (9, 29, 41, 49, 69, 71, 73, 77, 81, 85, 89, 109, 117, 215)
-
-
-def _factor(scalar: NDArray[np.int64]) -> Array:
-    """Return what a header's whole numbers are to be multiplied by."""
-    size = np.maximum(np.abs(scalar), 1).astype(float)
-    return np.where(scalar < 0, 1 / size, size)
 
 
 def _shots(record: NDArray[np.int64], source: Array) -> NDArray[np.int64]:

@@ -156,9 +156,22 @@ def test_an_archive_with_all_that_is_told_of_models(tmp_path, save):
         assert (found.family, found.parameters) == ("abc"[number], {"n": number})
     file = opened(tmp_path / "v.npz", fastest="depth")
     np.testing.assert_array_equal(file.read(2).salt_mask, MASK[2].T)
-    # A mask of another shape is not one of these models.
-    save(tmp_path / "w.npz", velocity=VALUES, salt_mask=MASK[:, :5])
-    assert opened(tmp_path / "w.npz").read(0).salt_mask is None
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("salt_mask", MASK[:, :5]),
+        ("salt_mask", np.where(MASK, np.nan, 0)),
+        ("family", ["a", "b"]),
+        ("parameters", [1, 2, 3]),
+    ],
+)
+def test_what_does_not_fit_the_models_is_left_out_and_told(tmp_path, capsys, name, values):
+    np.savez(tmp_path / "w.npz", velocity=VALUES, **{name: values})
+    found = opened(tmp_path / "w.npz").read(0)
+    assert (found.salt_mask, found.family, found.parameters) == (None, None, {})
+    assert f"w.npz: its array {name}, " in capsys.readouterr().err
 
 
 def test_the_only_array_or_the_one_named(tmp_path):
@@ -217,8 +230,9 @@ def compressed(path, **content):
         ("a.npz", lambda path: compressed(path) or cut(path)),
         ("a.npz", lambda path: np.savez(path, velocity=VALUES) or spoil(path, 40)),
         ("a.npz", lambda path: compressed(path, spacing="ten")),
-        ("a.npz", lambda path: compressed(path, parameters=["[1]"] * 3)),
-        ("a.npz", lambda path: compressed(path, family=np.array(b"\xff\xfe"))),
+        ("a.npz", lambda path: compressed(path, spacing=5, parameters=["[1]"] * 3)),
+        ("a.npz", lambda path: compressed(path, spacing=5, family=[b"\xff"] * 3)),
+        ("a.npz", lambda path: compressed(path, spacing=5, family=["\ud800"] * 3)),
         ("a.h5", lambda path: path.write_bytes(b"no HDF5")),
         ("a.h5", lambda path: h5py.File(path, "w").close()),
         ("a.bin", lambda path: path.write_bytes(b"123")),

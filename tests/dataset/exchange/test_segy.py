@@ -50,6 +50,14 @@ def opened(path, **options):
         ({"CDP_X": 7, "SourceX": 6 * COLUMN}, (5, 6)),
         # What counts is the distance along the line, whichever way it runs.
         ({"CDP_X": 30 * COLUMN, "CDP_Y": 40 * COLUMN}, (5, 50)),
+        # Each trace has a scalar of its own.
+        (
+            {
+                "CDP_X": np.where(COLUMN % 2, 250, 25) * COLUMN,
+                "SourceGroupScalar": np.where(COLUMN % 2, -10, 0),
+            },
+            (5, 25),
+        ),
         # Rounded to whole metres: 12.5 m becomes 12 and 13.
         ({"CDP_X": (12.5 * COLUMN).astype(int)}, (5, 12.5)),
         # Thousandths without a scalar, as Marmousi2 has them.
@@ -63,6 +71,12 @@ def test_spacing_stands_in_the_headers(tmp_path, headers, spacing):
     assert (file.models, file.shape) == (1, (7, 9))
     np.testing.assert_allclose(file.spacing, spacing)
     np.testing.assert_array_equal(file.read(0).velocity, VELOCITY)
+
+
+@pytest.mark.parametrize(("scalar", "top"), [(0, -20), (-10, -2)])
+def test_a_depth_axis_may_begin_elsewhere(tmp_path, scalar, top):
+    headers = {"DelayRecordingTime": -20, "ScalarTraceHeader": scalar, "CDP_X": 5 * COLUMN}
+    assert opened(written(tmp_path / "a.segy", **headers)).top == top
 
 
 def test_columns_are_put_in_order_of_position(tmp_path):
@@ -102,6 +116,12 @@ def test_feet_become_metres_and_speeds_are_asked_for(tmp_path):
             "columns 6 m to 14 m apart",
         ),
         ({"CDP_X": 10 * COLUMN, "CoordinateUnits": 2}, (5, None), (5, 8), "arc seconds"),
+        (
+            {"CDP_X": 10 * COLUMN, "TRACE_SAMPLE_INTERVAL": 4000},
+            (None, 10),
+            (8, 10),
+            "depth intervals of 4 m to 5 m",
+        ),
     ],
 )
 def test_what_the_headers_say_is_kept_and_only_the_rest_asked_for(
