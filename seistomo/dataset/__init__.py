@@ -1,20 +1,18 @@
 """The data set: made by simulation, kept in HDF5, read by training and evaluation."""
 
-from seistomo.dataset.store import (
+from seistomo.dataset.store.parts import merge, open_dataset, open_velocity
+from seistomo.dataset.store.reader import (
     DatasetReader,
     VelocityReader,
-    merge,
-    open_dataset,
-    open_velocity,
+    file_format,
     read_predictions,
-    write_dataset,
-    write_predictions,
-    write_velocity,
 )
+from seistomo.dataset.store.writer import write_dataset, write_predictions, write_velocity
 
 __all__ = [
     "DatasetReader",
     "VelocityReader",
+    "file_format",
     "merge",
     "open_dataset",
     "open_velocity",

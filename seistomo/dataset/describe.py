@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seistomo.dataset.store import DatasetReader, VelocityReader, file_format, open_dataset
+from seistomo.dataset import DatasetReader, VelocityReader, file_format, open_dataset
 from seistomo.dataset.store.schema import SPLITS
 from seistomo.errors import InputError
 from seistomo.progress import bar, counted

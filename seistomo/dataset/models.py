@@ -14,7 +14,7 @@ import numpy as np
 
 from seistomo.config import Config, with_overrides
 from seistomo.config.velocity import FAMILIES, HIGHEST, LOWEST_IMPORTED, VelocityConfig
-from seistomo.dataset.store import VelocityReader, open_velocity
+from seistomo.dataset import VelocityReader, open_velocity
 from seistomo.errors import InputError
 from seistomo.progress import counted
 from seistomo.velocity import VelocityModel, draw_model

@@ -17,7 +17,7 @@ import numpy as np
 
 from seistomo.config import Config
 from seistomo.dataset.models import ModelSource
-from seistomo.dataset.store import file_format, schema
+from seistomo.dataset.store import schema
 from seistomo.dataset.store.parts import (
     Part,
     copy_rows,
@@ -26,7 +26,7 @@ from seistomo.dataset.store.parts import (
     warn_of_versions,
     widest,
 )
-from seistomo.dataset.store.reader import unfinished_path
+from seistomo.dataset.store.reader import file_format, unfinished_path
 from seistomo.dataset.store.writer import RowWriter, create_dataset, finish
 from seistomo.errors import InputError
 from seistomo.files import link_target, remove_quietly, require_space, written_whole

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seistomo.dataset import open_dataset, open_velocity, read_predictions
+from seistomo.dataset import file_format, open_dataset, open_velocity, read_predictions
 from seistomo.dataset.describe import describe_dataset
-from seistomo.dataset.store import file_format
 from seistomo.dataset.store.schema import PREDICTIONS_FORMAT, VELOCITY_FORMAT
 from seistomo.errors import InputError
 from seistomo.files import read_text, reading

@@ -11,12 +11,12 @@ from seistomo.config import load_config, preset_names
 from seistomo.dataset import (
     DatasetReader,
     VelocityReader,
+    file_format,
     open_dataset,
     open_velocity,
     read_predictions,
 )
 from seistomo.dataset.exchange.shots import OWN
-from seistomo.dataset.store import file_format
 from seistomo.dataset.store.schema import FORMAT, PREDICTIONS_FORMAT, VELOCITY_FORMAT
 from seistomo.errors import InputError
 from seistomo.evaluation import figures

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seistomo.dataset import DatasetReader, open_dataset, write_predictions
+from seistomo.dataset import DatasetReader, file_format, open_dataset, write_predictions
 from seistomo.dataset.exchange import RecordedShots, read_shots
 from seistomo.dataset.exchange.segy import is_section, write_section
-from seistomo.dataset.store import file_format
 from seistomo.dataset.store.schema import PREDICTIONS_FORMAT
 from seistomo.errors import InputError
 from seistomo.progress import bar, say, warn

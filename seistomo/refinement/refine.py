@@ -17,9 +17,14 @@ from seistomo import files
 from seistomo.config import RefinementConfig, with_overrides
 from seistomo.config.keys import idle_keys
 from seistomo.config.schema import first_difference
-from seistomo.dataset import DatasetReader, open_dataset, open_velocity, read_predictions
+from seistomo.dataset import (
+    DatasetReader,
+    file_format,
+    open_dataset,
+    open_velocity,
+    read_predictions,
+)
 from seistomo.dataset.generate import shard_numbers
-from seistomo.dataset.store import file_format
 from seistomo.dataset.store.schema import PREDICTIONS_FORMAT
 from seistomo.errors import InputError
 from seistomo.evaluation.prediction import (

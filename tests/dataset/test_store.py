@@ -122,6 +122,36 @@ def test_files_open_in_xarray_with_named_dimensions(whole, tmp_path):
         assert isinstance(opened.family.values[0], str)
 
 
+@pytest.mark.parametrize("storage", ["float32", "float16"])
+def test_a_data_set_in_xarray_is_in_physical_units_and_read_when_used(tmp_path, storage):
+    pytest.importorskip("xarray")
+    settings = config(f"dataset.storage={storage}")
+    path = write_dataset(tmp_path / "data.h5", settings, *arrays(), family=list("abcdefg"))
+    with open_dataset(path) as data, data.to_xarray() as labelled:
+        gathers = data.read_gathers(range(COUNT))
+        assert labelled.gathers.dtype == np.float32
+        assert labelled.gathers.dims == ("sample", "source", "receiver", "time")
+        np.testing.assert_array_equal(labelled.gathers, gathers)
+        part = labelled.gathers.isel(sample=[4, 1], receiver=-1, time=slice(2, None, 3))
+        np.testing.assert_array_equal(part, gathers[[4, 1], :, -1, 2::3])
+        np.testing.assert_array_equal(labelled.velocity[2].sel(x=30), arrays()[0][2, :, 2])
+        np.testing.assert_allclose(labelled.time, np.arange(16) * 0.006)
+        assert [labelled[name].attrs["units"] for name in ("velocity", "x", "time")] == (
+            ["m/s", "m", "s"]
+        )
+        assert labelled.family.values.tolist() == list("abcdefg")
+        assert labelled.attrs["identity"] == data.identity
+
+
+def test_predictions_in_xarray_have_the_numbers_of_their_samples(tmp_path):
+    pytest.importorskip("xarray")
+    path, axes = tmp_path / "p.h5", (np.arange(11) * 10.0, np.arange(12) * 10.0)
+    write_predictions(path, arrays()[0][:2], np.array([5, 3]), *axes, {"run": "mine"})
+    with open_velocity(path) as file, file.to_xarray() as labelled:
+        np.testing.assert_array_equal(labelled.velocity.sel(sample=3), arrays()[0][1])
+        assert labelled.attrs["run"] == "mine"
+
+
 def test_splits_hold_their_shares_and_never_change():
     first = split_of(np.arange(1120), (5, 1, 1))
     assert np.bincount(first).tolist() == [800, 160, 160]

@@ -4,11 +4,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from seistomo.dataset import DatasetReader, VelocityReader, open_velocity, write_velocity
 from seistomo.dataset.exchange.npz import write_npz
 from seistomo.dataset.exchange.openfwi import write_openfwi
 from seistomo.dataset.exchange.segy import write_segy_folder
 from seistomo.dataset.models import StoredModels
-from seistomo.dataset.store import DatasetReader, VelocityReader, open_velocity, write_velocity
 from seistomo.dataset.store.parts import write_subset
 from seistomo.errors import InputError
 from seistomo.progress import bar, counted

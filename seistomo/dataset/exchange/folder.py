@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seistomo import files
-from seistomo.dataset.store import DatasetReader, VelocityReader
+from seistomo.dataset import DatasetReader, VelocityReader
 from seistomo.dataset.store.schema import SPLITS, software_versions
 
 MARKER = "export.json"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
+from seistomo.dataset import open_velocity
 from seistomo.dataset.exchange.folder import exported_samples
 from seistomo.dataset.exchange.model_file import FileOptions, ModelFile, StoredModel
 from seistomo.dataset.exchange.npz import open_npz
@@ -13,7 +14,6 @@ from seistomo.dataset.exchange.openfwi import open_openfwi
 from seistomo.dataset.exchange.raw import open_raw
 from seistomo.dataset.exchange.segy import open_section
 from seistomo.dataset.models import StoredModels
-from seistomo.dataset.store import open_velocity
 from seistomo.errors import InputError
 from seistomo.files import reading
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from seistomo.config import EvaluationConfig
+from seistomo.dataset import open_velocity, write_velocity
 from seistomo.dataset.exchange.crops import (
     CropOptions,
     Ends,
@@ -30,7 +31,6 @@ from seistomo.dataset.exchange.model_file import (
     require_speeds,
     require_units,
 )
-from seistomo.dataset.store import open_velocity, write_velocity
 from seistomo.errors import InputError
 from seistomo.files import reading, require_space
 from seistomo.progress import bar, counted, say

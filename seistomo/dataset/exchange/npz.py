@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from seistomo.dataset import DatasetReader, VelocityReader
 from seistomo.dataset.exchange.model_file import (
     FileOptions,
     ModelFile,
@@ -17,7 +18,6 @@ from seistomo.dataset.exchange.model_file import (
     native,
 )
 from seistomo.dataset.exchange.openfwi import write_header
-from seistomo.dataset.store import DatasetReader, VelocityReader
 from seistomo.errors import InputError
 from seistomo.files import require_space, written_whole
 from seistomo.progress import bar, counted, warn

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from seistomo.dataset import DatasetReader, VelocityReader
 from seistomo.dataset.exchange.folder import (
     MARKER,
     describe_export,
@@ -27,7 +28,6 @@ from seistomo.dataset.exchange.model_file import (
     model_stack,
     native,
 )
-from seistomo.dataset.store import DatasetReader, VelocityReader
 from seistomo.dataset.store.schema import SPLITS
 from seistomo.errors import InputError
 from seistomo.files import require_space

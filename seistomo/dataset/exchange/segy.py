@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from seistomo.dataset import DatasetReader, VelocityReader
 from seistomo.dataset.exchange.folder import describe_export, folder_written_whole, identity_of
 from seistomo.dataset.exchange.model_file import (
     FOOT,
@@ -20,7 +21,6 @@ from seistomo.dataset.exchange.model_file import (
     StoredModel,
     native,
 )
-from seistomo.dataset.store import DatasetReader, VelocityReader
 from seistomo.dataset.store.schema import SPLITS
 from seistomo.errors import InputError
 from seistomo.files import require_space, written_whole

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import h5py
 import numpy as np
@@ -16,6 +16,9 @@ from seistomo.dataset.store import schema
 from seistomo.dataset.store.writer import file_checksum
 from seistomo.errors import InputError
 from seistomo.files import reading
+
+if TYPE_CHECKING:
+    import xarray
 
 REMEDY = "make it again with --overwrite"
 FINISH = "finish it with `seistomo simulate ... --resume`"
@@ -81,8 +84,7 @@ class VelocityReader:
             counts = [len(self._variable(part, "crc32")) for part in range(len(self.files))]
         self._starts = np.concatenate([[0], np.cumsum(counts)])
         self.samples = int(self._starts[-1])
-        axes = schema.grid_axes(self.velocity_shape, self.spacing)
-        self.depth, self.x = axes["depth"][0], axes["x"][0]
+        self.depth, self.x = self.axes["depth"][0], self.axes["x"][0]
 
     def _read_header(self, file: h5py.File) -> None:
         self.velocity_shape: tuple[int, int] = file["velocity"].shape[1:]
@@ -146,6 +148,24 @@ class VelocityReader:
             extremes += [float(values["velocity"].min()), float(values["velocity"].max())]
         return schema.identity_of(settings, np.array(sums)), min(extremes), max(extremes)
 
+    @property
+    def axes(self) -> dict[str, tuple[np.ndarray, str]]:
+        """Coordinates and unit of each axis but ``sample``."""
+        if self.config:
+            return schema.axes_of(self.config)
+        return schema.grid_axes(self.velocity_shape, self.spacing)
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """Number of each sample: its row here, of predictions in the data set."""
+        return self._read("sample", range(self.samples))
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What the file says of itself."""
+        held = dict(self._open(0)[0].attrs)
+        return {name: held[name] for name in held if name not in ("checksum", "complete")}
+
     def read_velocity(self, indices: Iterable[int]) -> np.ndarray:
         """Return velocity models, float32 [sample, depth, x], m/s."""
         # Of a data set that would read the gathers too, with which they are compared.
@@ -168,8 +188,7 @@ class VelocityReader:
 
     def families(self, indices: Iterable[int]) -> list[str]:
         """Return the family of each sample."""
-        with reading(self.path, REMEDY):
-            return [text.decode() for text in self._read("family", indices)]
+        return self.column("family", indices).tolist()
 
     def parameters(self, index: int) -> dict[str, Any]:
         """Return what was drawn for one sample's model."""
@@ -196,12 +215,41 @@ class VelocityReader:
         names = schema.variables_of(self.config) if names is None else names
         return {name: self._read(name, rows) for name in names}
 
+    @cached_property
+    def variables(self) -> dict[str, schema.Variable]:
+        """The variables with a sample axis."""
+        return schema.variables_of(self.config) | (schema.STD_VARIABLES if self.has_std else {})
+
+    def column(self, name: str, indices: Iterable[int]) -> np.ndarray:
+        """Return any variable of some samples, [sample, ...], texts as str."""
+        values = self._read(name, indices)
+        if values.dtype.kind == "S":
+            with reading(self.path, REMEDY):
+                return np.array([text.decode() for text in values.tolist()], dtype=object)
+        return values
+
+    def to_xarray(self) -> "xarray.Dataset":
+        """Return everything as an `xarray.Dataset` in physical units; arrays are read when used.
+
+        Its variables are those of the file, with axes by name, coordinates and units (m, s, m/s):
+        ``velocity`` [sample, depth, x] in m/s, of a data set ``gathers`` [sample, source, receiver,
+        time] as float32 with each sample's factor applied, positions of the survey, and so on.
+
+        Raises
+        ------
+        InputError
+            If xarray is not installed.
+        """
+        try:
+            from seistomo.dataset.store.labelled import labelled
+        except ImportError:
+            raise InputError("to_xarray: needs xarray; pip install xarray") from None
+        return labelled(self)
+
     def damaged(self, progress: Progress = iter, rows: Iterable[int] | None = None) -> list[int]:
         """Return the samples, of some or all, whose checksum does not match their content."""
         rows = range(self.samples) if rows is None else rows
-        bad, variables = [], schema.variables_of(self.config)
-        if self.has_std:
-            variables = variables | schema.STD_VARIABLES
+        bad, variables = [], self.variables
         for row in progress(rows):
             try:
                 values = {name: column[0] for name, column in self.stored([row], variables).items()}
@@ -301,6 +349,14 @@ class DatasetReader(VelocityReader):
     def identity(self) -> str:
         """Short hash of settings and content."""
         return schema.identity_of(schema.data_settings(self.config), self.checksums)
+
+    @property
+    def numbers(self) -> np.ndarray:
+        return np.arange(self.samples)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        return {**super().attributes, "identity": self.identity}
 
     @cached_property
     def splits(self) -> np.ndarray:
