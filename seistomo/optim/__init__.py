@@ -2,6 +2,7 @@
 
 from seistomo.optim.base import ObjectiveOptimizer
 from seistomo.optim.checks import OptimizerError
+from seistomo.optim.loader import LoaderObjective, loader_objectives
 from seistomo.optim.model_objective import (
     ModelObjective,
     PartwiseObjective,
@@ -20,6 +21,7 @@ __all__ = [
     "SVRG",
     "FullGradient",
     "Linearization",
+    "LoaderObjective",
     "ModelObjective",
     "Objective",
     "ObjectiveOptimizer",
@@ -27,6 +29,7 @@ __all__ = [
     "PartwiseObjective",
     "Ranks",
     "epoch_objectives",
+    "loader_objectives",
     "make_optimizer",
     "optimizer_names",
     "options_in_effect",

@@ -127,8 +127,14 @@ def require_repeatable(
 ) -> None:
     """Refuse a network that gives other outputs for the same samples, or for fewer of them.
 
-    ``few`` and ``fewer`` are its inputs for the first so many samples.
+    ``few`` and ``fewer`` are its inputs for the first so many samples; they must agree, too.
     """
+    tensors = isinstance(few, Tensor) and isinstance(fewer, Tensor)
+    if tensors and few.shape[1:] == fewer.shape[1:] and not _close(few[: len(fewer)], fewer):
+        raise OptimizerError(
+            "samples: are others when they are read again, which curvature and variance reduction"
+            " do not allow; leave out random augmentation, or fix it by the sample's index"
+        )
     try:
         first = model(few)
     except RuntimeError as error:
