@@ -197,9 +197,10 @@ def require_of_outputs(
     slopes = torch.autograd.grad(value, list(own), allow_unused=True)
     if any(slope is not None and slope.any() for slope in slopes):
         raise OptimizerError(
-            "loss: depends on the model's weights beside its outputs (a penalty on the weights, or"
-            " a loss that calls the model), which Gauss-Newton products do not see; for a penalty"
-            " use the optimizer's weight_decay, else a first-order optimizer (adam, svrg)"
+            "loss: depends on the model's weights beside its outputs (a penalty on weights or inner"
+            " activations, a second call), which Gauss-Newton products do not see; for a penalty"
+            " use the optimizer's weight_decay, else adam or svrg, or return all that the loss"
+            " needs as outputs"
         )
     if any(slope is not None for slope in slopes):
         return False

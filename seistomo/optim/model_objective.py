@@ -286,7 +286,9 @@ class PartwiseObjective(ABC):
         if {NO_SUM, OF_OUTPUTS} <= of_loss and not parted:
             return
         inputs, targets = next(self.parts(share[:FEW]))
-        outputs, own = self.model(inputs), trainable(self.model)
+        own = trainable(self.model)
+        with torch.enable_grad():  # What the loss reads inside the model keeps its graph.
+            outputs = self.model(inputs)
         if not isinstance(outputs, Tensor):
             return  # To be refused where it is used.
         if OF_OUTPUTS not in of_loss and require_of_outputs(self._ell, outputs, targets, own):

@@ -192,6 +192,8 @@ class _Training:
         generator = torch.Generator().manual_seed(settings.seed)
         self.network = problem.network(generator).to(self.device)
         self.optimizer = build_optimizer(method, self.network.parameters())
+        if isinstance(self.optimizer, torch.optim.LBFGS):  # It takes gradients as flat views.
+            self.network.to(memory_format=torch.contiguous_format)
         if isinstance(self.optimizer, SGN | SQGN):
             require_convex(problem.loss, f"optimizer {method.optimizer}")
         self.schedule = make_schedule(self.optimizer, settings)
@@ -337,6 +339,10 @@ class _Training:
                 f"{name}: {self.device} has too little memory even for one sample at once"
                 f" ({str(error).split('. ')[0]})"
             ) from None
+        except RuntimeError as error:
+            if "does not support" not in str(error):  # As SparseAdam says of dense gradients.
+                raise
+            raise InputError(f"{name}: {error}") from None
 
     def _heed_interrupts(self) -> None:
         """End where the user has pressed Ctrl-C or another rank has ended; keep what is done."""

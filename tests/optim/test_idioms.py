@@ -249,6 +249,18 @@ class Penalized(nn.Module):
         return functional.mse_loss(outputs, targets) + 0.1 * penalty
 
 
+class Remembering(nn.Linear):
+    """Keeps what it has computed for the loss."""
+
+    def forward(self, x):
+        self.inner = super().forward(x)
+        return self.inner.tanh()
+
+
+def of_inner(model):
+    return lambda h, y: functional.mse_loss(h, y) + model.inner.square().mean()
+
+
 class Weighing(nn.Module):
     """A loss with a weight that is to be learnt."""
 
@@ -266,7 +278,8 @@ class Idiom:
 
     build: Callable[[], nn.Module] = lambda: layers(nn.Tanh())
     outcome: str = WORKS
-    loss: Callable[..., Any] | None = functional.mse_loss  # None: `Penalized`
+    loss: Callable[..., Any] = functional.mse_loss
+    loss_of: Callable[[nn.Module], Callable] | None = None  # the loss, where it knows the model
     around: Callable[[], Any] = contextlib.nullcontext  # a step
     own: Callable[[nn.Module], list] = lambda model: list(model.parameters())
     dtype: torch.dtype = torch.float64
@@ -349,7 +362,10 @@ IDIOMS = {
         lambda: Two(4, 3), "needs one tensor of outputs", lambda h, y: functional.mse_loss(h[0], y)
     ),
     "a loss that depends on the weights": Idiom(
-        outcome="use the optimizer's `weight_decay`", loss=None
+        outcome="use the optimizer's `weight_decay`", loss_of=Penalized
+    ),
+    "a loss that reads inner activations": Idiom(
+        lambda: Remembering(4, 3), "return all that the loss needs as outputs", loss_of=of_inner
     ),
     "a detached loss": Idiom(
         outcome="leave out `.item()`, `.detach()`",
@@ -370,7 +386,7 @@ def problem_of(idiom):
         torch.manual_seed(0)
         model = idiom.build()
         model = model.double() if idiom.dtype == torch.float64 else model
-    loss = idiom.loss or Penalized(model)
+    loss = idiom.loss_of(model) if idiom.loss_of else idiom.loss
     return ModelObjective(model, loss, INPUTS.to(idiom.dtype), TARGETS.to(idiom.dtype))
 
 

@@ -443,3 +443,30 @@ def test_optimizers_of_ones_own(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.optim, "Silent", Silent, raising=False)
     with pytest.raises(InputError, match="returned no loss"):
         fit(Toy(), Method("a", "torch.optim.Silent", 0.1), 0, tmp_path / "other")
+
+
+class Imaged(Toy):
+    """With weights in another order of memory than their own."""
+
+    def network(self, generator):
+        layers = nn.Unflatten(1, (2, 1, 1)), nn.Conv2d(2, 6, 3, padding=1), nn.Tanh(), nn.Flatten()
+        network = nn.Sequential(*layers, nn.Linear(6, 2)).to(memory_format=torch.channels_last)
+        for parameter in network.parameters():
+            nn.init.normal_(parameter, generator=generator)
+        return network
+
+
+TORCHS = [n for n, kind in vars(torch.optim).items() if isinstance(kind, type) and n != "Optimizer"]
+
+
+@pytest.mark.parametrize("name", TORCHS)
+def test_every_optimizer_of_torch_trains_or_is_refused_in_one_line(name, tmp_path):
+    method = Method("a", f"torch.optim.{name}", 0.01 if name == "LBFGS" else None)
+    refused = {"SparseAdam": "does not support dense gradients", "Muon": "only supports 2D"}
+    if name in refused:
+        with pytest.raises(InputError, match=f"optim.{name}.*{refused[name]}") as caught:
+            fit(Imaged(epochs=1), method, 0, tmp_path / "run")
+        assert "\n" not in str(caught.value)
+        return
+    result = fit(Imaged(epochs=2, judged=False), method, 0, tmp_path / "run")
+    assert result.last["train_loss"] < result.history[0]["train_loss"]
