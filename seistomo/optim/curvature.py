@@ -192,8 +192,12 @@ def choose_way(network: NetworkAt, inputs: Tensor) -> None:
     What stands under ``no_grad`` is differentiated in forward mode all the same, not backward.
     Rounding, in half precision too, leaves both ways equally far apart.
     """
-    generator = torch.Generator().manual_seed(0)
-    vector = [torch.randn(v.shape, generator=generator).to(v) for v in network.variables]
+    generator, vector = torch.Generator().manual_seed(0), []
+    for weights in network.variables:
+        # Not at random alone: what is taken for a constant is often a norm of the weights.
+        scale = weights.detach().abs().mean() + 1e-3
+        noise = torch.randn(weights.shape, generator=generator).to(weights)
+        vector.append(weights.detach() + scale * noise)
 
     def apart(outputs: Tensor, tangent: Tensor) -> float:
         back = network.derivative(outputs, tangent)
