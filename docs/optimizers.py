@@ -58,9 +58,9 @@ def rounding(name):
     apart = []
     runs = steps(METHODS[name], 0), steps(METHODS[name], 0, micro_batch=50)
     for number, pair in enumerate(zip(*runs, strict=True), start=1):
-        one, other = (nn.utils.parameters_to_vector(o.model.parameters()) for o, _, _ in pair)
         if number in SHOWN:
-            apart.append(f"{float((one - other).norm() / one.norm()):.0e}")
+            one, other = (nn.utils.parameters_to_vector(o.model.parameters()) for o, _, _ in pair)
+            apart.append(f"{float(((one - other).norm() / one.norm()).detach()):.0e}")
     return name, *apart
 
 
