@@ -279,6 +279,12 @@ def _on_time_axis(
             f"{path}: its records end {end:g} s after the shot, too short: survey.time_samples ="
             f" {survey.time_samples} of {survey.time_step:g} s end at {time[-1]:g} s"
         )
+    late = float(start.max())
+    if late >= time[-1]:
+        raise InputError(
+            f"{path}: its records begin {late:g} s after the shot (delay, byte 109), when those of"
+            f" the run have ended, at {time[-1]:g} s"
+        )
     result = np.zeros((len(records), len(time)), np.float32)
     energy = moment = 0.0
     said = []
@@ -298,12 +304,13 @@ def _on_time_axis(
         else:
             matrix = resampling_matrix(records.shape[1], step, time - first)
             result[rows] = records[rows] @ matrix.T
+    if not energy:
+        raise InputError(f"{path}: all traces are zero up to {time[-1]:g} s, where the run's end")
     if abs(step / survey.time_step - 1) >= 1e-9:
         said.append(
             f"{path}: resampled from {1e3 * step:g} to {1e3 * survey.time_step:g} ms"
             + (", without aliases" if step < survey.time_step else "")
         )
-    late = float(start.max())
     if late > survey.time_step / 2:
         said.append(f"{path}: its records begin {late:g} s after the shot; silence before that")
     return result, energy, moment, said

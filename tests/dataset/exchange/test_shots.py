@@ -206,6 +206,8 @@ SEVEN = np.arange(7) * 100.0
         ({"SourceDepth": 120}, r"120 .* deep.* 0 m.* 50 m"),
         ({"ReceiverGroupElevation": np.repeat([300, 300, 420], 7)}, "m deep"),
         ({"step": 0}, "no sample interval"),
+        ({"DelayRecordingTime": 5000}, r"begin 5 s after .* 0\.39 s"),
+        ({"gathers": np.pad(GATHERS, ((0, 0), (0, 0), (40, 0)))}, r"zero up to 0\.39 s"),
         ({"TraceIdentificationCode": 6}, "no traces of receivers"),
         ({"receivers": np.array([0, 0, 200, 300, 400, 500, 600.0])}, "2 traces at one receiver"),
         (
