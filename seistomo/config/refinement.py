@@ -19,8 +19,9 @@ class RefinementConfig(Section):
     )
     start: str = setting(
         "prediction",
-        "Where it starts: prediction (of the run), mean (the mean training model), smooth (the"
-        " true model smoothed, for studies), or a velocity file with as many models.",
+        "Where it starts: prediction (of the run), members (each of an ensemble by itself: mean and"
+        " standard deviation are written), mean (the mean training model), smooth (the true model"
+        " smoothed, for studies), or a velocity file with as many models.",
     )
     smoothing: float = setting(
         300.0,

@@ -45,7 +45,7 @@ class Inversion:
     Attributes
     ----------
     velocity
-        float32 [depth, x], m/s.
+        float32 [depth, x], m/s; where several are `joined`, [start, depth, x].
     history
         A row an iteration: ``stage``, ``frequency`` (Hz), ``iteration``, ``misfit`` (in the
         stage's band, of the traces' weights; 1 for gathers of zeros), ``solves`` (wave equations
@@ -66,6 +66,25 @@ class Inversion:
     solves: float
     seconds: float
     notices: list[str]
+
+
+def joined(found: Sequence[Inversion]) -> Inversion:
+    """Return what became of several starts of one sample: misfits in the mean, work in all."""
+    number = range(len(found))
+    many = len(found) > 1
+    return Inversion(
+        velocity=np.stack([one.velocity for one in found]),
+        history=[{"member": place, **line} for place in number for line in found[place].history],
+        data_misfit=tuple(np.mean([one.data_misfit for one in found], axis=0).tolist()),
+        data_misfit_far=tuple(np.mean([one.data_misfit_far for one in found], axis=0).tolist()),
+        solves=sum(one.solves for one in found),
+        seconds=sum(one.seconds for one in found),
+        notices=[
+            f"member {place}: {notice}" if many else notice
+            for place in number
+            for notice in found[place].notices
+        ],
+    )
 
 
 class _BudgetError(Exception):

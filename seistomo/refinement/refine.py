@@ -36,11 +36,11 @@ from seistomo.evaluation.prediction import (
 from seistomo.evaluation.selection import select
 from seistomo.progress import bar, say, warn
 from seistomo.ranks import Processes
-from seistomo.refinement.inversion import Inverter
+from seistomo.refinement.inversion import Inverter, joined
 from seistomo.refinement.results import CONTENT, collect, read_record, write_record
-from seistomo.training import Run, load_run
+from seistomo.training import Ensemble, Run, load_run
 
-STARTS = ("prediction", "mean", "smooth")
+STARTS = ("prediction", "members", "mean", "smooth")
 
 
 def refine(
@@ -259,13 +259,13 @@ def _refine_sample(
 
     try:
         survey, dead = data.read_survey(row), data.read_dead_traces([row])[0]
-        start = starts.of(row, gathers, survey)
-        found = inverter(gathers, survey, dead, start, seed, tell)
+        begins = starts.of(row, gathers, survey)
+        found = joined([inverter(gathers, survey, dead, one, seed, tell) for one in begins])
     except InputError as error:
         raise InputError(f"{data.path}, sample {row}: {error}") from None
     for notice in found.notices:
         warn(f"sample {row}: {notice}")
-    write_record(_record(folder, row), start, found)
+    write_record(_record(folder, row), begins, found)
 
 
 class Starts:
@@ -274,29 +274,41 @@ class Starts:
     def __init__(self, run: Run, data: DatasetReader, settings: RefinementConfig):
         self._run, self._data, self._settings = run, data, settings
         self._models: np.ndarray | None = None
+        if settings.start == "members" and not isinstance(run, Ensemble):
+            raise InputError(
+                f"refinement.start = members: {run.path} is a single run; give an ensemble (train"
+                " --members), or start = prediction"
+            )
         if settings.start not in STARTS:
             self._models, self._places = _models_of(Path(settings.start), data)
 
     def of(self, row: int, gathers: np.ndarray, survey: dict[str, np.ndarray]) -> np.ndarray:
-        """Return the start [depth, x], m/s, of a sample with these gathers."""
+        """Return the starts [member, depth, x], m/s, of a sample with these gathers.
+
+        One, but of ``members`` one each.
+        """
         bounds, kind = self._data.config.velocity, self._settings.start
         if self._models is not None:
             if row not in self._places:
                 raise InputError(f"refinement.start = {kind}: holds no model of this sample")
-            return self._models[self._places[row]]
+            return self._models[self._places[row]][None]
         if kind == "mean":
-            model = self._run.normalization.mean_velocity
+            models = self._run.normalization.mean_velocity[None]
         elif kind == "smooth":
             truth = self._data.read_velocity([row])[0].astype(np.float64)
             nodes = self._settings.smoothing / self._data.spacing
-            model = (1 / gaussian_filter(1 / truth, nodes, mode="nearest")).astype(np.float32)
+            smooth = 1 / gaussian_filter(1 / truth, nodes, mode="nearest")
+            models = smooth.astype(np.float32)[None]
         else:
             if not np.isfinite(gathers).all():
                 raise InputError("the gathers hold values that are not finite numbers")
-            model = self._run.predict(gathers[None], [survey])[0]
-            if not np.isfinite(model).all():
+            each = kind == "members"
+            predict = self._run.predict_each if each else self._run.predict
+            models = predict(gathers[None], [survey])
+            models = models[:, 0] if each else models
+            if not np.isfinite(models).all():
                 raise InputError("the network predicts NaN or infinite velocities")
-        return model.clip(bounds.minimum, bounds.maximum)
+        return models.clip(bounds.minimum, bounds.maximum)
 
 
 def _models_of(path: Path, data: DatasetReader) -> tuple[np.ndarray, dict[int, int]]:

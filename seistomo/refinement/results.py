@@ -14,7 +14,7 @@ from seistomo.dataset import DatasetReader, write_predictions
 from seistomo.dataset.describe import describe_dataset
 from seistomo.evaluation import figures
 from seistomo.evaluation.metrics import MISFITS, SCORES, ScoreTable
-from seistomo.evaluation.prediction import prediction_attributes
+from seistomo.evaluation.prediction import mean_and_std, prediction_attributes
 from seistomo.evaluation.report import (
     SCORE_ROWS,
     Comparison,
@@ -24,12 +24,14 @@ from seistomo.evaluation.report import (
     environment_facts,
     render,
 )
+from seistomo.evaluation.uncertainty import SpreadTable
 from seistomo.progress import counted
 from seistomo.refinement.inversion import Inversion, Inverter
 from seistomo.training import Run
 
 START_WORDS = {
     "prediction": "starting from a network's predictions",
+    "members": "starting from the predictions of an ensemble's members, each by itself",
     "mean": "starting from the mean training model",
     "smooth": "starting from the true models smoothed",
 }
@@ -38,10 +40,10 @@ CONTENT = ("metrics.json", "refined.h5", "iterations.csv")
 """What tells a refinement from any other folder."""
 
 
-def write_record(path: Path, start: np.ndarray, found: Inversion) -> None:
-    """Write what became of one sample, whole or not at all."""
+def write_record(path: Path, starts: np.ndarray, found: Inversion) -> None:
+    """Write what became of the starts [start, depth, x] of one sample, whole or not at all."""
     content = {
-        "start": start.astype(np.float32),
+        "start": starts.astype(np.float32),
         "velocity": found.velocity,
         "facts": json.dumps({key: vars(found)[key] for key in vars(found) if key != "velocity"}),
     }
@@ -50,7 +52,7 @@ def write_record(path: Path, start: np.ndarray, found: Inversion) -> None:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Return a record: ``start``, ``velocity`` and the facts of an `Inversion` by name."""
+    """Return ``start`` and ``velocity`` [start, depth, x] and the facts of an `Inversion`."""
     with np.load(path, allow_pickle=False) as held:
         facts = json.loads(str(held["facts"]))
         return {"start": held["start"], "velocity": held["velocity"], **facts}
@@ -75,8 +77,17 @@ def collect(
         for name in ("start", "velocity")
     }
     reference, families = data.read_velocity(rows), data.families(rows)
+    means, ensembles = {}, {}
     for name, table in tables.items():
-        table.add(np.stack([record[name] for record in records]), reference, rows, families)
+        each = np.stack([record[name] for record in records], axis=1)
+        mean, std = mean_and_std(each)
+        means[name] = mean
+        table.add(mean, reference, rows, families)
+        if len(each) > 1:
+            spread = SpreadTable(*table.settings)
+            spread.add(each, mean, std, reference)
+            table.samples[spread.samples.columns] = spread.samples
+            ensembles[name] = {"ensemble": spread.summary(table.samples, None)}
     start, refined = tables["start"].summary(), tables["velocity"].summary()
     facts = {
         f"{moment}{key}": float(np.mean([record[key][place] for record in records]))
@@ -92,7 +103,9 @@ def collect(
             **{key: start[key] for key in (*SCORES, "loss")},
             "data_misfit": facts["start_data_misfit"],
             "data_misfit_far": facts["start_data_misfit_far"],
+            **ensembles.get("start", {}),
         },
+        **ensembles.get("velocity", {}),
         **work,
         "start_by_family": start["by_family"],
         "notices": {
@@ -123,12 +136,12 @@ def collect(
     history = history[["sample", *history.columns.drop("sample")]]
     with files.folder_written_whole(out_dir) as folder:
         attributes = prediction_attributes(run, data, request["checkpoint"])
-        velocity = (record["velocity"] for record in records)
+        velocity = zip(mean, std, strict=True)
         write_predictions(folder / "refined.h5", velocity, rows, data.depth, data.x, attributes)
         text = json.dumps(metrics, indent=2, allow_nan=False)
         (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
         samples.to_csv(folder / "samples.csv", **CSV)
-        _write_report(folder, paths, run, data, metrics, tables, records)
+        _write_report(folder, paths, run, data, metrics, tables, means, records)
         history.to_csv(folder / "iterations.csv", **CSV)
     return metrics
 
@@ -140,6 +153,7 @@ def _write_report(
     data: DatasetReader,
     metrics: dict[str, Any],
     tables: dict[str, ScoreTable],
+    means: dict[str, np.ndarray],
     records: Sequence[dict[str, Any]],
 ) -> None:
     """Write ``figures/`` and ``report.html``."""
@@ -153,13 +167,11 @@ def _write_report(
     examples = choose_examples(after["ssim"], tables["velocity"].column("salt_iou"))
     rows = list(examples.values())
     indices = tables["velocity"].samples["index"].to_numpy()[rows]
-    models = {
-        name: np.stack([records[row][key] for row in rows])
-        for name, key in (("Start", "start"), ("Refined", "velocity"))
-    }
+    models = {"Start": means["start"][rows], "Refined": means["velocity"][rows]}
     threshold = run.config.evaluation.salt_threshold
     cases = build_cases(data, list(examples), indices, models, threshold)
-    histories = [pd.DataFrame(record["history"]) for record in records]
+    tables_of = (pd.DataFrame(record["history"]).groupby("member") for record in records)
+    histories = [history for grouped in tables_of for _, history in grouped]
     columns = [{name: h[name].to_numpy() for name in h} for h in histories]
     scores = {
         "RMSE (m/s)": (before["rmse"], after["rmse"]),

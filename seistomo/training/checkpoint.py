@@ -36,6 +36,7 @@ FREE_KEYS = {
     "training.checkpoint_iterations",
     "training.tensorboard",
     "evaluation",
+    "refinement",
 }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seistomo.dataset import open_dataset, read_predictions
+from seistomo.dataset import open_dataset, open_velocity, read_predictions
 from seistomo.refinement import Inverter
 
 QUICK = (
@@ -95,12 +95,34 @@ def test_killed_ranks_leave_what_others_finish(refine, start_ranks, wait_until, 
     assert np.array_equal(read_predictions(tmp_path / "out/refined.h5")[0], expected)
 
 
+def test_members_are_refined_each_by_itself(refine, run, tmp_path):
+    run("train tiny.toml --data data.h5 --out many --members 2 --epochs 1 -q")
+    for name, start in (("many", "members"), ("many/member-1", "prediction")):
+        line = f"refine {name} --data data.h5{QUICK} --out {start} --samples 1 --start {start} -q"
+        run(line)
+    alone = read_predictions(tmp_path / "prediction/refined.h5")[0]
+    with open_velocity(tmp_path / "members/refined.h5") as refined:
+        difference = np.abs(alone - refined.read_velocity([0]))
+        # The other of two is as far from their mean.
+        np.testing.assert_allclose(
+            refined.read_velocity_std([0]), 2**0.5 * difference, rtol=1e-4, atol=1e-2
+        )
+    assert difference.max() > 1
+    metrics = json.loads((tmp_path / "members/metrics.json").read_text())
+    for found in (metrics, metrics["start"]):
+        assert len(found["ensemble"]["members"]) == 2
+        assert found["ensemble"]["rmse"] == pytest.approx(found["rmse"], rel=1e-3)
+    assert {0, 1} == {*pd.read_csv(tmp_path / "members/iterations.csv")["member"]}
+    said = refine("--out single --start members", status=2).err
+    assert "refinement.start = members" in said
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ("--samples 99", ("--samples 99", "test")),
         ("--indices 99", ("--indices", "99")),
-        ("--start nowhere.h5", ("nowhere.h5", "prediction, mean, smooth")),
+        ("--start nowhere.h5", ("nowhere.h5", "prediction, members, mean, smooth")),
         ("--set training.epochs=3", ("training.epochs", "[refinement]")),
         ("--set refinement.shots=2", ("refinement.shots = 2", "adam")),
         ("--set refinement.frequencies=[400.0]", ("refinement.frequencies = 400", "83.3")),
