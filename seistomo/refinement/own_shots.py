@@ -19,9 +19,9 @@ from seistomo.evaluation import figures
 from seistomo.evaluation.metrics import MISFITS
 from seistomo.evaluation.misfit import Example, offset_taper
 from seistomo.evaluation.own_gathers import as_in_training
-from seistomo.evaluation.prediction import prediction_attributes
+from seistomo.evaluation.prediction import mean_and_std, prediction_attributes
 from seistomo.progress import bar, say, warn
-from seistomo.refinement.inversion import Inversion, Inverter
+from seistomo.refinement.inversion import Inversion, Inverter, joined
 from seistomo.refinement.misfit import filtered, wavelet_filter
 from seistomo.refinement.modelling import Modelling
 from seistomo.refinement.refine import Starts, run_settings
@@ -80,38 +80,43 @@ def refine_shots(
         (folder / "figures").mkdir()
         shots = as_in_training(run, shots, folder / "figures" / "gathers.png")
         starts, found, cases = Starts(run, shots, settings), [], []
-        models = []
+        models, refined = [], []
         with bar(total=shots.samples, description="refine", unit="sample") as progress:
             for row in range(shots.samples):
                 gathers, survey = shots.read_gathers([row])[0], shots.read_survey(row)
                 dead = shots.read_dead_traces([row])[0]
-                start = starts.of(row, gathers, survey)
+                begins = starts.of(row, gathers, survey)
 
                 def tell(line: dict[str, float], row: int = row) -> None:
                     progress.set_postfix_str(
                         f"sample {row}, {line['frequency']:.3g} Hz, misfit {line['misfit']:.3g}"
                     )
 
-                one = inverter(gathers, survey, dead, start, (row,), tell)
+                one = joined(
+                    [inverter(gathers, survey, dead, start, (row,), tell) for start in begins]
+                )
+                mean, std = (each[0] for each in mean_and_std(one.velocity[:, None]))
+                start = begins.mean(axis=0)
                 for notice in one.notices:
                     warn(f"sample {row}: {notice}")
-                ends = _gathers_of(inverter, shots, row, (start, one.velocity))
+                ends = _gathers_of(inverter, shots, row, (start, mean))
                 source = len(gathers) // 2
                 shown = (each[source] for each in (gathers, ends[1], ends[0]))
                 title = f"Sample {row}: misfit {one.data_misfit_far[0]:.3g} to"
                 title = f"{title} {one.data_misfit_far[1]:.3g}"
                 cases.append((title, Example(row, source, survey, *shown)))
-                models += [start, one.velocity]
+                models += [start, mean]
+                refined.append((mean, std))
                 found.append(one)
                 progress.update()
         attributes = prediction_attributes(run, shots, checkpoint)
-        rows, refined = np.arange(shots.samples), [one.velocity for one in found]
+        rows = np.arange(shots.samples)
         write_predictions(folder / "refined.h5", refined, rows, shots.depth, shots.x, attributes)
         if len(found) == 1:
             text = [f"REFINED FROM RUN {run.path.name}", f"FROM THE GATHERS OF {shots.path.name}"]
             places = shots.lines[0].places(shots.x)
             spacing = run.config.velocity.spacing
-            write_section(folder / "refined.segy", refined[0], *places, spacing, text)
+            write_section(folder / "refined.segy", refined[0][0], *places, spacing, text)
         names = [f"{row}: {name}" for row in rows for name in ("start", "refined")]
         drawn = {
             "models": figures.models_figure(
