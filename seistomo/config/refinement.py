@@ -35,7 +35,7 @@ class RefinementConfig(Section):
         "Low-pass frequency of each stage, Hz, rising; left out: 0.75, 1.25 and 2 times the"
         " wavelet's peak frequency.",
     )
-    iterations: int = setting(30, "Most iterations of a stage.", ge=1, le=10**6)
+    iterations: int = setting(20, "Most iterations of a stage.", ge=1, le=10**6)
     grid_spacing: float | None = setting(
         None, "Spacing of the modelling grid, m; left out: half the models' spacing.", gt=0, le=1e4
     )

@@ -32,9 +32,9 @@ STAGES = (0.75, 1.25, 2.0)
 LEAST_CELLS = 2.5
 # Observed gathers that hold less than this part of their energy below a stage's frequency.
 LEAST_ENERGY = 1e-4
-# What a notice is due for: misfit that is left, share of the energy that is half a period off, and
-# share of the nodes that moved to the bounds.
-LARGE, SKIPPED, AT_BOUNDS = 0.1, 0.05, 0.02
+# What a notice is due for: misfit of the start, misfit that is left, share of the traces that are
+# off, and share of the nodes that moved to the bounds.
+FAR, LARGE, SKIPPED, AT_BOUNDS = 0.5, 0.1, 0.05, 0.02
 Tell = Callable[[Mapping[str, float]], object]
 
 
@@ -226,7 +226,7 @@ class Inverter:
         ]
         refined = model.float().cpu().numpy()
         lags = [
-            late_share(d, observed, traces, self._period() / 2, self.config.survey.time_step)
+            late_share(d, observed, traces, self._period() / 4, self.config.survey.time_step)
             for d in ends
         ]
         return Inversion(
@@ -300,11 +300,13 @@ def _notices(
         said.append(f"the misfit did not fall ({before:.3g} before, {after:.3g} after)")
     elif after > LARGE:
         said.append(f"much of the gathers is not explained (misfit {after:.3g})")
+    if before > FAR:
+        said.append(f"the start explains little (misfit {before:.3g}): it may skip cycles")
     for moment, share in zip(("start", "result"), late, strict=True):
         if share > SKIPPED:
             said.append(
-                f"of the {moment}'s gathers {share:.0%} come half a period of the first stage or"
-                " more off: it may have skipped cycles"
+                f"of the {moment}'s traces {share:.0%} come a quarter of the first stage's period"
+                " off, or more: it may skip cycles"
             )
     low, high = bounds
     beyond = [np.mean((m <= low + 1) | (m >= high - 1)) for m in (start, refined)]

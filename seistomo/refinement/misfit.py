@@ -97,7 +97,7 @@ def wavelet_filter(
 def late_share(
     predicted: Tensor, observed: Tensor, weights: Tensor, lag: float, time_step: float
 ) -> float:
-    """Return the share of the observed energy in traces that are off by ``lag``, s, or more.
+    """Return the share of the traces, by their weights, that are off by ``lag``, s, or more.
 
     A trace is off by the lag at which it correlates best with the predicted one.
     """
@@ -105,5 +105,4 @@ def late_share(
     ours, theirs = (torch.fft.rfft(gathers, length) for gathers in (predicted, observed))
     best = torch.fft.irfft(ours.conj() * theirs, length).argmax(dim=-1)
     best = torch.minimum(best, length - best) * time_step
-    energy = observed.double().square().sum(dim=-1) * weights.double() ** 2
-    return float(energy[best >= lag].sum() / energy.sum())
+    return float(weights[best >= lag].sum() / weights.sum())

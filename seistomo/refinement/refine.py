@@ -6,7 +6,9 @@ Each sample's result is a file of its own in ``DIR.unfinished``; when all are th
 
 import json
 import shutil
+import zlib
 from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +122,7 @@ def refine(
         request = {
             "refinement": settings.model_dump(),
             "data": data.identity,
-            "run": run.data_identity,
-            "epoch": run.epoch,
+            "run": _identity(run),
             "rows": [int(row) for row in rows],
             "split": split,
             "checkpoint": checkpoint,
@@ -144,7 +145,8 @@ def refine(
                 f" {settings.near_offset:g} m of their source on, in full from twice as far"
             )
         mine = [row for place, row in enumerate(rows) if place % count == number - 1]
-        todo = [row for row in mine if not _record(folder, row).exists()]
+        # One list for all ranks: another may have done its first sample already.
+        todo = ranks.shared(lambda: [row for row in mine if not _record(folder, row).exists()])
         counts = {"total": len(mine), "initial": len(mine) - len(todo)}
         with bar(**counts, description="refine", unit="sample", leave=ranks.leads) as progress:
             while (claimed := ranks.add("samples") - 1) < len(todo):
@@ -164,6 +166,13 @@ def refine(
         metrics = collect(out_dir, paths, run, data, rows, records, request, inverter)
         shutil.rmtree(folder, ignore_errors=True)
         return metrics
+
+
+def _identity(run: Run) -> str:
+    """Return a short hash of the weights of a run, or of an ensemble's members."""
+    networks = [member.network for member in getattr(run, "members", (run,))]
+    weights = (tensor.cpu().numpy() for net in networks for tensor in net.state_dict().values())
+    return f"{reduce(lambda total, array: zlib.crc32(array.tobytes(), total), weights, 0):08x}"
 
 
 def run_settings(run: Run, overrides: Sequence[str]) -> RefinementConfig:
