@@ -244,5 +244,5 @@ def test_run_predicts_what_training_saw(make_config, arrays, tmp_path, monkeypat
         error = np.square(predicted.astype(float) - reference).mean()
         assert error == pytest.approx(run.history[-1]["mse"], rel=1e-5)
         (one,) = predicted_batches(run, data, rows)
-        np.testing.assert_allclose(one[1], predicted, rtol=1e-5)
+        np.testing.assert_allclose(one[1][0], predicted, rtol=1e-5)
         assert not np.allclose(run.predict(data.read_gathers(rows)), predicted, rtol=1e-5)
