@@ -194,6 +194,9 @@ class _Training:
         self.optimizer = build_optimizer(method, self.network.parameters())
         if isinstance(self.optimizer, torch.optim.LBFGS):  # It takes gradients as flat views.
             self.network.to(memory_format=torch.contiguous_format)
+        loss = problem.loss
+        if isinstance(loss, torch.nn.Module) and any(p.requires_grad for p in loss.parameters()):
+            warn("loss: has parameters of its own; the optimizer has those of the network alone")
         if isinstance(self.optimizer, SGN | SQGN):
             require_convex(problem.loss, f"optimizer {method.optimizer}")
         self.schedule = make_schedule(self.optimizer, settings)

@@ -445,6 +445,21 @@ def test_optimizers_of_ones_own(tmp_path, monkeypatch):
         fit(Toy(), Method("a", "torch.optim.Silent", 0.1), 0, tmp_path / "other")
 
 
+def test_parameters_of_the_loss_that_nobody_trains_are_said(tmp_path, capsys):
+    class Weighing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.factor = nn.Parameter(torch.ones(()))
+
+        def forward(self, outputs, labels):
+            return self.factor * cross_entropy(outputs, labels)
+
+    problem = Toy(epochs=1)
+    problem.loss = Weighing()
+    fit(problem, ADAM, 0, tmp_path / "run")
+    assert "loss: has parameters of its own" in capsys.readouterr().err
+
+
 class Imaged(Toy):
     """With weights in another order of memory than their own."""
 
