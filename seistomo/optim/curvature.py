@@ -5,9 +5,9 @@ loss with respect to the outputs. G is symmetric, and positive semidefinite for 
 (Thiele et al. 2021, section 3.2; Gargiani et al. 2020, Eq. 13).
 
 There are two ways to J v. *Forward*: one pass with dual numbers, whose outputs also carry the
-graph for the pass back through Jᵀ; further products at the same weights replay what depends on v
-alone (see `seistomo.optim.replay`). *Reverse*: by differentiating u ↦ Jᵀu, which is linear in u,
-once more (Thiele et al. 2021, Algorithm 2), for layers without forward mode.
+graph for the pass back through Jᵀ; where many products are asked for, both passes are replayed
+(see `seistomo.optim.replay`). *Reverse*: by differentiating u ↦ Jᵀu, which is linear in u, once
+more (Thiele et al. 2021, Algorithm 2), for layers without forward mode.
 """
 
 import math
@@ -24,7 +24,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from seistomo.optim.checks import OptimizerError, require_initialized
 from seistomo.optim.objective import Loss, Parameters, Vector
 from seistomo.optim.ranks import Ranks
-from seistomo.optim.replay import Tangent, find_replay, substituted, without_future_warnings
+from seistomo.optim.replay import (
+    Tangent,
+    agree,
+    find_replay,
+    forget,
+    substituted,
+    without_future_warnings,
+)
 
 Mode = Literal["auto", "forward", "reverse"]
 
@@ -243,8 +250,6 @@ class LinearizedPart:
         self._slope: Tensor | None = None
         self._transposed: tuple[Tensor, Vector] | None = None
         self._replay: Tangent | None = None
-        self._asked_for_replay = False
-        self._witness: tuple[list[Tensor], Tensor] | None = None
 
     @torch.enable_grad()
     @twice_differentiable()
@@ -253,33 +258,47 @@ class LinearizedPart:
         slope = self._loss_slope()
         return self._loss.detach(), *self._back(slope.detach())
 
-    @torch.enable_grad()
-    @twice_differentiable()
     def product(self, vector: Sequence[Tensor], mode: Mode) -> Vector:
         """Return the part's share of loss and G v: [loss, product...]."""
-        tangent = self._reverse(vector) if mode == "reverse" else self._forward(vector)
+        if self._replay is not None:
+            return self._through(self._replay(vector))
+        with torch.enable_grad(), twice_differentiable():
+            if mode == "reverse":
+                return self._through(self._reverse(vector))
+            return self._replayed(vector) or self._through(self._forward(vector))
+
+    def _through(self, tangent: Tensor) -> Vector:
+        """Return the share of loss and Jᵀ ∇²ℓ J v, of J v."""
         product = self._back(self._loss_hessian(tangent))
+        return self._loss.detach(), *product
+
+    def _replayed(self, vector: Sequence[Tensor]) -> Vector | None:
+        """Return the first product that is replayed, and keep the replay, if there is one.
+
+        Where nothing is known yet, one pass gives outputs and J v: a product alone is not replayed.
+        """
+        if self._outputs is None or not self._part.alone:
+            return None
+        network = self._network
+        replay = find_replay(network, self._part.inputs, self._outputs.detach(), vector)
+        if replay is None:
+            return None
+        tangent = replay(vector)
+        cotangent = self._loss_hessian(tangent)
+        product = self._back(cotangent)
+        if not agree(tangent, cotangent, vector, product):
+            forget(network.model)
+            return None
+        self._replay = replay
         return self._loss.detach(), *product
 
     def _forward(self, vector: Sequence[Tensor]) -> Tensor:
         inputs = self._part.inputs
-        if self._replay is not None:
-            return self._replay(vector)
         if self._outputs is None:
             self._outputs, tangent = self._network.tangent(inputs, vector)
-        else:
-            if self._witness is not None and not self._asked_for_replay:
-                # A second product at these weights: from here on a replay pays.
-                self._asked_for_replay = True
-                model, outputs = self._network.model, self._outputs.detach()
-                self._replay = find_replay(model, self._network.at, inputs, outputs, self._witness)
-                if self._replay is not None:
-                    return self._replay(vector)
-            with torch.no_grad():
-                tangent = self._network.tangent(inputs, vector)[1]
-        if self._part.alone and self._witness is None:
-            self._witness = [v.detach().clone() for v in vector], tangent
-        return tangent
+            return tangent
+        with torch.no_grad():
+            return self._network.tangent(inputs, vector)[1]
 
     def _reverse(self, vector: Sequence[Tensor]) -> Tensor:
         """Return J v as the derivative of u ↦ Jᵀu along v (Algorithm 2, line 3)."""
@@ -295,9 +314,10 @@ class LinearizedPart:
     def _loss_slope(self) -> Tensor:
         """Return ∇ℓ in the outputs, with a graph where ℓ is curved."""
         if self._slope is None:
-            self._leaf = self._primal().detach().requires_grad_()
-            self._loss = self._ell(self._leaf, self._part.targets) * self._part.weight
-            (self._slope,) = torch.autograd.grad(self._loss, self._leaf, create_graph=True)
+            with torch.enable_grad():
+                self._leaf = self._primal().detach().requires_grad_()
+                self._loss = self._ell(self._leaf, self._part.targets) * self._part.weight
+                (self._slope,) = torch.autograd.grad(self._loss, self._leaf, create_graph=True)
         return self._slope
 
     def _loss_hessian(self, tangent: Tensor) -> Tensor:
@@ -383,15 +403,14 @@ class PartwiseLinearization:
 
     def _sum(self, ask: Callable[[LinearizedPart], Vector]) -> Vector:
         """Return the sum of the answers, [loss, a tensor a variable...], over parts and ranks."""
+        if self._kept is not None:
+            return self._ranks.sum(ask(self._kept))
         total = self._network.zeros()
         for part in self._parts():
             torch._foreach_add_(total, list(ask(part)))
         return self._ranks.sum(total)
 
     def _parts(self) -> Iterator[LinearizedPart]:
-        if self._kept is not None:
-            yield self._kept
-            return
         for part in self._give_parts():
             linearized = LinearizedPart(self._network, self._ell, part)
             if part.alone:

@@ -3,9 +3,11 @@
 A dual-number pass computes the outputs anew for every v. Here the pass is traced once, as a
 list of tensor operations, and cut in two: what does not depend on v, and the rest. At given
 weights the first half runs once and its results are kept; each product then pays for the
-second half alone. The trace serves as long as the model and the shapes stay as they are; before
-it is used at new weights it must give the outputs and one J v that are known without it. Tracing
-runs the model once (its hooks, too), and a replay holds the activations a second time.
+second half alone, and gets the bits that a dual-number pass gives. The trace serves from then on,
+at other weights and inputs, as long as the model and the shapes stay as they are: at each it must
+give the outputs that are known without it, and `agree` says whether J v is the transpose of
+autograd's Jᵀ. Tracing runs the model once (its hooks, too), and a replay holds the activations a
+second time.
 """
 
 import warnings
@@ -13,12 +15,17 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.func import functionalize, jvp
 
+from seistomo.optim.objective import flatten
+
 Tangent = Callable[[Sequence[Tensor]], Tensor]
+# A model's first so many products are dual-number passes: those that are few do not pay for a trace.
+PRODUCTS_BEFORE = 20
 # Times that a model is traced, for each shape of inputs and after each change; never again after
 # a trace that came to nothing.
 MOST_TRACES = 8
@@ -27,6 +34,7 @@ MOST_TRACES = 8
 class _Traces(dict):
     """The traces of one model by what they hold for, each two graphs, and how many may come."""
 
+    products = 0
     left = MOST_TRACES
 
 
@@ -57,63 +65,75 @@ def substituted(model: nn.Module, values: Mapping[Tensor, Tensor]) -> Iterator[N
 
 
 def find_replay(
-    model: nn.Module,
-    at: Mapping[nn.Parameter, Tensor],
-    inputs: Tensor,
-    outputs: Tensor,
-    witness: tuple[Sequence[Tensor], Tensor],
+    network: Any, inputs: Tensor, outputs: Tensor, vector: Sequence[Tensor]
 ) -> Tangent | None:
-    """Return v ↦ J v at given values of some parameters, or None where the model cannot be traced.
+    """Return v ↦ J v of a `NetworkAt` for these inputs, or None where there is no trace.
 
-    It gives the ``outputs`` known for the ``inputs``, and what is known of one vector: J v of the
-    ``witness`` (v, J v). None, too, where these are not finite.
+    It gives the ``outputs``, and when it is new J of a ``vector`` as a dual-number pass does.
+    None, too, where these are not finite: then nothing can be compared.
     """
-    if not isinstance(inputs, Tensor):
-        return None
-    if not (outputs.isfinite().all() and witness[1].isfinite().all()):
-        return None  # Nothing can be compared; that says nothing of the traces.
+    model, at = network.model, network.at
     traces = _TRACES.setdefault(model, _Traces())
+    traces.products += 1
+    key = None
+    if traces.products > PRODUCTS_BEFORE and isinstance(inputs, Tensor):
+        key = _key(model, at, inputs)
+    if key is None or not (key in traces or traces.left):
+        return None
+    if not outputs.isfinite().all():
+        return None
     rest = [t for t in chain(model.parameters(), model.buffers()) if t not in at]
     values = [value.detach() for value in at.values()]
     given = [*values, *(tensor.detach() for tensor in rest), inputs]
-    key = _key(model, at, inputs)
-    old = traces.pop(key, None)
+    old, expected = traces.pop(key, None), None
     for trace in [None] if old is None else [old, None]:
-        if trace is None and not traces.left:
-            return None
-        traces.left -= trace is None
+        if trace is None:
+            if not traces.left:
+                return None
+            with torch.no_grad():
+                expected = network.tangent(inputs, vector)[1]
+            if not expected.isfinite().all():
+                return None
+            traces.left -= 1
         try:
             trace = trace or _trace(model, [*at, *rest], values, given)
-            tangent = _agreeing(trace, given, outputs, witness)
+            found, tangent = _run(trace, given)
+            agreed = _same(found, outputs)
+            if agreed and expected is not None:
+                # A run that is resumed has its first products from dual numbers again.
+                same = torch.equal if expected.device.type == "cpu" else _same
+                agreed = same(tangent(vector), expected)
         except RuntimeError as error:
             if _is_of_the_machine(error):
                 raise
             continue
-        if tangent is not None:
+        if agreed:
             traces[key] = trace
             return tangent
     traces.left = 0
     return None
 
 
-def _agreeing(
-    trace: tuple[nn.Module, nn.Module],
-    given: Sequence[Tensor],
-    outputs: Tensor,
-    witness: tuple[Sequence[Tensor], Tensor],
-) -> Tangent | None:
-    """Run what does not depend on v; return the rest if all that is known comes out."""
+def forget(model: nn.Module) -> None:
+    """Leave out the traces of a model, whose replays turned out wrong."""
+    _TRACES[model].clear()
+
+
+def agree(
+    tangent: Tensor, cotangent: Tensor, vector: Sequence[Tensor], product: Sequence[Tensor]
+) -> bool:
+    """Whether uᵀ J v = vᵀ Jᵀu, with J v from a replay and Jᵀu from autograd."""
+    forth, back = (tangent * cotangent).sum(), flatten(vector).dot(flatten(product))
+    allowed = torch.finfo(forth.dtype).eps ** 0.5 * tangent.norm() * cotangent.norm()
+    return bool(((forth - back).abs() <= allowed) | ~torch.isfinite(forth + back))
+
+
+@torch.no_grad()
+def _run(trace: tuple[nn.Module, nn.Module], given: Sequence[Tensor]) -> tuple[Tensor, Tangent]:
+    """Run what does not depend on v; return the outputs, and the rest as a function of v."""
     first, second = trace
-    with torch.no_grad():
-        found, *kept = first(*given)
-
-    @torch.no_grad()
-    def tangent(vector: Sequence[Tensor]) -> Tensor:
-        return second(*vector, *kept)
-
-    if _same(found, outputs) and _same(tangent(witness[0]), witness[1]):
-        return tangent
-    return None
+    outputs, *kept = first(*given)
+    return outputs, torch.no_grad()(lambda vector: second(*vector, *kept))
 
 
 def _trace(
@@ -142,6 +162,7 @@ def _trace(
         traced = make_fx(functionalize(both))(*along, *given)
     if any(_changes_in_place(node) for node in traced.graph.nodes):
         raise RuntimeError("the network changes tensors in place")
+    _simplify(traced.graph)
     return _cut(traced, count)
 
 
@@ -173,6 +194,35 @@ def without_future_warnings() -> Iterator[None]:
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
+
+
+def _simplify(graph: fx.Graph) -> None:
+    """Leave out copies that are views, and sums with a zero that forward mode has made of nothing.
+
+    The bits stay as they are.
+    """
+    aten, zeros = torch.ops.aten, set()
+    for node in graph.nodes:
+        first, second = (*node.args, None, None)[:2]
+        instead = None
+        if node.target in (aten.alias.default, aten.detach.default):
+            instead = first
+        elif node.target is aten.zeros.default:
+            zeros.add(node)
+        elif node.target in (aten.expand.default, aten.mm.default, aten.bmm.default):
+            if first in zeros or second in zeros:
+                zeros.add(node)
+        elif node.target is aten.add.Tensor and not node.kwargs and zeros & {first, second}:
+            other = second if first in zeros else first
+            instead = other if _kind(other) == _kind(node) else None
+        if instead is not None:
+            node.replace_all_uses_with(instead)
+    graph.eliminate_dead_code()
+
+
+def _kind(node: Any) -> tuple[torch.Size, torch.dtype] | None:
+    value = node.meta.get("val") if isinstance(node, fx.Node) else None
+    return (value.shape, value.dtype) if isinstance(value, Tensor) else None
 
 
 def _cut(traced: fx.GraphModule, count: int) -> tuple[fx.GraphModule, fx.GraphModule]:

@@ -7,6 +7,8 @@ from torch.func import functional_call, jvp
 
 from seistomo.optim import ModelObjective, OptimizerError
 from seistomo.optim.objective import flatten
+from seistomo.optim import replay
+from seistomo.optim.curvature import NetworkAt
 from seistomo.optim.replay import _TRACES, MOST_TRACES, find_replay
 
 SAMPLES = 7
@@ -221,6 +223,14 @@ def test_parameters_that_the_outputs_do_not_reach_are_named(mode):
 # Replays.
 
 
+@pytest.fixture
+def _replayed_at_once(monkeypatch):
+    monkeypatch.setattr(replay, "PRODUCTS_BEFORE", 0)
+
+
+replayed_at_once = pytest.mark.usefixtures("_replayed_at_once")
+
+
 class Scaled(nn.Linear):
     factor = 1.0
 
@@ -258,12 +268,11 @@ def expected_tangent(model, inputs, vector):
 
 
 def find(model, inputs, vector):
-    """The replay that a linearization would find after its first product."""
-    outputs, tangent = expected_tangent(model, inputs, vector)
-    at = {parameter: parameter for parameter in model.parameters()}
-    return find_replay(model, at, inputs, outputs, (vector, tangent))
+    """The replay that a linearization would find."""
+    return find_replay(NetworkAt(model, None), inputs, model(inputs).detach(), vector)
 
 
+@replayed_at_once
 @pytest.mark.parametrize("name", REPLAYED)
 def test_replayed_tangent_is_torchs(name):
     model, inputs, vector = make(REPLAYED[name])
@@ -272,12 +281,13 @@ def test_replayed_tangent_is_torchs(name):
             for value in model.parameters():
                 value += shift
         inputs = inputs + shift
-        replay = find(model, inputs, vector)
+        replayed = find(model, inputs, vector)
         other = [v.sin() for v in vector]
-        assert torch.equal(replay(other), expected_tangent(model, inputs, other)[1])
+        assert torch.equal(replayed(other), expected_tangent(model, inputs, other)[1])
     assert _TRACES[model].left == MOST_TRACES - 1
 
 
+@replayed_at_once
 @pytest.mark.parametrize("size", [1.0, 1e-9])
 def test_a_network_that_was_changed_is_traced_anew(size):
     model, inputs, vector = make(lambda: Scaled(6, 2))
@@ -291,6 +301,7 @@ def test_a_network_that_was_changed_is_traced_anew(size):
     )
 
 
+@replayed_at_once
 def test_a_trace_with_a_shape_of_its_own_making_does_no_harm():
     class Routed(nn.Linear):
         def forward(self, x):
@@ -312,6 +323,7 @@ def test_a_trace_with_a_shape_of_its_own_making_does_no_harm():
             torch.testing.assert_close(product, reverse.linearize().product(vector))
 
 
+@replayed_at_once
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("memory"), KeyError("a"), RuntimeError("CUDA error: x")]
 )
@@ -328,3 +340,44 @@ def test_errors_of_memory_device_and_program_come_through(error):
     linearization.product(vector)
     with pytest.raises(type(error)):
         linearization.product(vector)
+
+
+@replayed_at_once
+def test_a_derivative_that_was_changed_alone_is_noticed():
+    class Twisted(nn.Linear):
+        kept = 0.0
+
+        def forward(self, x):
+            y = super().forward(x)
+            return y + self.kept * (y - y.detach())
+
+    model, inputs, vector = make(lambda: Twisted(6, 2))
+    zeros = torch.zeros(4, 2, dtype=torch.float64)
+    objective = ModelObjective(model, nn.functional.mse_loss, inputs, zeros)
+
+    def product():
+        linearization = objective.linearize()
+        return linearization.gradient and linearization.product(vector)
+
+    plain = product()
+    model.kept = 1.0  # The same outputs, twice the Jacobian.
+    for _ in range(3):
+        torch.testing.assert_close(product(), tuple(4 * p for p in plain))
+
+
+@replayed_at_once
+@pytest.mark.parametrize("model_name", ["attention", "dense", "convolution"])
+def test_products_have_the_same_bits_whether_replayed_or_not(model_name, monkeypatch):
+    found = []
+    for products_before in (100, 0):
+        monkeypatch.setattr(replay, "PRODUCTS_BEFORE", products_before)
+        objective, vector = make_problem(model_name, "cross-entropy")
+        for _ in range(2):  # At new weights the trace serves from the first product on.
+            linearization = objective.linearize()
+            found.append(flatten(linearization.gradient))
+            found += [flatten(linearization.product(vector)) for _ in range(2)]
+            with torch.no_grad():
+                [p.mul_(1.1) for p in objective.model.parameters()]
+        if model_name != "attention":  # Its trace has other bits, and does not serve.
+            assert (linearization._kept._replay is None) == (products_before > 0)
+    assert torch.equal(torch.cat(found[:6]), torch.cat(found[6:]))
