@@ -53,7 +53,7 @@ def conjugate_gradients(
         return r if inverse_preconditioner is None else inverse_preconditioner * r
 
     # x, r = Ax + g, y = M⁻¹r, the search direction p, rᵀy, and m(x).
-    x, r, model = torch.zeros_like(gradient), gradient, gradient.new_zeros(())
+    x, r, model = torch.zeros_like(gradient), gradient, 0.0
     y = solved(r)
     p, ry = -y, r.dot(y)
     iterations, residual_norm, status = 0, math.nan, MAX_ITERATIONS
@@ -63,22 +63,23 @@ def conjugate_gradients(
         alpha = ry / pAp
         next_x, next_r = torch.addcmul(x, alpha, p), torch.addcmul(r, alpha, Ap)
         y = solved(next_r)
-        next_ry, next_model = next_r.dot(y), model - alpha * ry / 2
+        next_ry = next_r.dot(y)
         # The one wait for the device.
-        facts = torch.stack([pAp, torch.linalg.vector_norm(next_r, math.inf), next_model])
-        curvature, next_norm, value = facts.tolist()
+        facts = torch.stack([pAp, next_r.abs().amax(), alpha * ry])
+        curvature, next_norm, fall = facts.tolist()
         if not curvature > 0:
             # Asked to go on beyond an exact solution, what comes is rounding, or 0/0.
             exact = residual_norm <= tolerance or ry == 0
             status = CONVERGED if exact else BREAKDOWN
             break
-        if not (math.isfinite(next_norm) and math.isfinite(value)):
+        if not (math.isfinite(next_norm) and math.isfinite(fall)):
             status = BREAKDOWN
             break
         p = torch.addcmul(-y, next_ry / ry, p)
-        x, r, ry, model, residual_norm = next_x, next_r, next_ry, next_model, next_norm
+        x, r, ry, residual_norm = next_x, next_r, next_ry, next_norm
+        model -= fall / 2
         iterations += 1
         if residual_norm <= tolerance and iterations >= min_iterations:
             status = CONVERGED
             break
-    return CGResult(x, status, iterations, residual_norm, float(model))
+    return CGResult(x, status, iterations, residual_norm, model)

@@ -316,7 +316,9 @@ class LinearizedPart:
         if self._slope is None:
             with torch.enable_grad():
                 self._leaf = self._primal().detach().requires_grad_()
-                self._loss = self._ell(self._leaf, self._part.targets) * self._part.weight
+                self._loss = self._ell(self._leaf, self._part.targets)
+                if self._part.weight < 1:
+                    self._loss = self._loss * self._part.weight
                 (self._slope,) = torch.autograd.grad(self._loss, self._leaf, create_graph=True)
         return self._slope
 
@@ -405,10 +407,11 @@ class PartwiseLinearization:
         """Return the sum of the answers, [loss, a tensor a variable...], over parts and ranks."""
         if self._kept is not None:
             return self._ranks.sum(ask(self._kept))
-        total = self._network.zeros()
+        total = None
         for part in self._parts():
-            torch._foreach_add_(total, list(ask(part)))
-        return self._ranks.sum(total)
+            own = list(ask(part))
+            total = own if total is None else torch._foreach_add(total, own)
+        return self._ranks.sum(total or self._network.zeros())
 
     def _parts(self) -> Iterator[LinearizedPart]:
         for part in self._give_parts():

@@ -120,10 +120,11 @@ class PartwiseObjective(ABC):
 
     def __call__(self) -> Tensor:
         """Zero the gradients, run forward and backward, return the loss (a torch closure)."""
-        wanted, given = trainable(self.model), self._given_loss
+        own, given = list(self.model.parameters()), self._given_loss
+        wanted = [p for p in own if p.requires_grad] or trainable(self.model)
         if isinstance(given, nn.Module):  # It may have parameters of its own.
             wanted += [p for p in given.parameters() if p.requires_grad]
-        for parameter in (*self.model.parameters(), *wanted):
+        for parameter in (*own, *wanted):
             parameter.grad = None
         total = wanted[0].new_zeros(())
         with torch.enable_grad():
@@ -213,13 +214,14 @@ class PartwiseObjective(ABC):
 
     def _rank_gradient(self, network: NetworkAt, samples: Tensor) -> list[Tensor]:
         """Return this rank's share of [loss, gradient...] over the samples."""
-        total = network.zeros()
+        total = None
         with torch.enable_grad():
             for part in self._weighted_parts(samples):
                 loss = self._part_loss(network, part)
-                torch._foreach_add_(total, [loss.detach(), *network.derivative(loss)])
+                own = [loss.detach(), *network.derivative(loss)]
+                total = own if total is None else torch._foreach_add(total, own)
         self.gradient_evaluations += len(samples) / self.batch_size
-        return total
+        return total or network.zeros()
 
     def _weighted_parts(self, samples: Tensor) -> Iterator[WeightedPart]:
         if not self._alike:
@@ -239,7 +241,9 @@ class PartwiseObjective(ABC):
         outputs = network(part.inputs)
         if torch.is_grad_enabled() and isinstance(outputs, Tensor):
             require_graph(outputs)
-        loss = self._ell(outputs, part.targets) * part.weight
+        loss = self._ell(outputs, part.targets)
+        if part.weight < 1:
+            loss = loss * part.weight
         parted = part.weight < 1 or self.batch_size < self.sample_count
         self._require_mean(outputs, part.targets, parted)
         return loss

@@ -9,8 +9,8 @@ part on a mini-batch S, f_S(w), and is itself a torch closure, so that
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-import torch
 from torch import Tensor
+from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Parameters = Mapping[Tensor, Tensor] | Sequence[Tensor] | None
@@ -129,10 +129,11 @@ class Objective(Protocol):
 
 def flatten(tensors: Sequence[Tensor]) -> Tensor:
     """Return the tensors' entries, one tensor after the other, as a new vector [weight]."""
-    return torch.cat([tensor.reshape(-1) for tensor in tensors])
+    if len(tensors) == 1:  # Which the other makes no copy of.
+        return tensors[0].reshape(-1).clone()
+    return _flatten_dense_tensors(tensors)
 
 
 def unflatten(vector: Tensor, like: Sequence[Tensor]) -> Vector:
     """Return views of a vector [weight], shaped as the given tensors; undoes `flatten`."""
-    parts = vector.split([tensor.numel() for tensor in like])
-    return tuple(part.view(tensor.shape) for part, tensor in zip(parts, like, strict=True))
+    return _unflatten_dense_tensors(vector, like)

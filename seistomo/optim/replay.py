@@ -24,7 +24,7 @@ from torch.func import functionalize, jvp
 from seistomo.optim.objective import flatten
 
 Tangent = Callable[[Sequence[Tensor]], Tensor]
-# A model's first so many products are dual-number passes: those that are few do not pay for a trace.
+# The first so many products of a model are dual-number passes: a few do not pay for a trace.
 PRODUCTS_BEFORE = 20
 # Times that a model is traced, for each shape of inputs and after each change; never again after
 # a trace that came to nothing.

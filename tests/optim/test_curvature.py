@@ -5,10 +5,9 @@ import torch
 from torch import nn
 from torch.func import functional_call, jvp
 
-from seistomo.optim import ModelObjective, OptimizerError
-from seistomo.optim.objective import flatten
-from seistomo.optim import replay
+from seistomo.optim import ModelObjective, OptimizerError, replay
 from seistomo.optim.curvature import NetworkAt
+from seistomo.optim.objective import flatten
 from seistomo.optim.replay import _TRACES, MOST_TRACES, find_replay
 
 SAMPLES = 7
