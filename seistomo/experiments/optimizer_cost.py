@@ -20,6 +20,7 @@ from seistomo.device import choose_device, convolution_type, torch_settings
 from seistomo.errors import InputError
 from seistomo.experiments import problems, records
 from seistomo.experiments.machine import describe_machine, machine_line
+from seistomo.experiments.problems import regression
 from seistomo.experiments.study import MethodEntry, Study
 from seistomo.experiments.tables import NOTHING, markdown_table, median_range
 from seistomo.experiments.timing import now, ratios, take_turns
@@ -42,6 +43,8 @@ TOMOGRAPHY = {
 }
 TOMOGRAPHY_BATCHES = 8  # K is the paper's epoch
 MNIST_BATCH, MNIST_BATCHES, MNIST_INTERVAL = 1000, 60, 10
+SINE_BATCH, SINE_TURN = 1000, 10  # turns of ten times K: a step takes half a millisecond
+BY_HAND = "by-hand"
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class CostProblem:
     interval: int  # K; it divides the epoch
     micro_batch: int | None = None
     unit: float = 1.0
+    turn: int = 1  # of so many times K iterations
 
 
 class Contestant:
@@ -86,8 +90,8 @@ class Contestant:
             )
 
     def turn(self) -> float:
-        """Take K steps; return the seconds of one."""
-        steps = self._problem.interval
+        """Take the steps of a turn; return the seconds of one."""
+        steps = self._problem.interval * self._problem.turn
         started = now(self._device)
         for _ in range(steps):
             objective = next(self._objectives)
@@ -100,6 +104,48 @@ class Contestant:
     def count(self) -> float:
         """Return what an iteration should cost by gradients and products of a batch."""
         return (self.gradients + PRODUCT_GRADIENTS * self.products) / self.iterations
+
+
+def loop_by_hand(
+    entry: MethodEntry, problem: CostProblem, device: torch.device
+) -> Callable[[], float]:
+    """Return the turn of a torch optimizer in a loop as one writes it without an objective."""
+    network, size = problem.network().to(device), problem.batch_size
+    optimizer = make_optimizer(entry.optimizer, network.parameters(), entry.learning_rate)
+    steps, at_once = problem.interval * problem.turn, problem.micro_batch or size
+
+    def batches() -> Iterator[Tensor]:
+        while True:
+            yield from torch.randperm(len(problem.inputs)).split(size)
+
+    rows_of = batches()
+
+    def turn() -> float:
+        started = now(device)
+        for _ in range(steps):
+            rows = next(rows_of).to(device)
+            optimizer.zero_grad()
+            for part in rows.split(at_once):
+                loss = problem.loss(network(problem.inputs[part]), problem.targets[part])
+                (loss if len(part) == len(rows) else loss * (len(part) / len(rows))).backward()
+            optimizer.step()
+        return (now(device) - started) / steps
+
+    return turn
+
+
+def sine_problem() -> CostProblem:
+    """Return the noisy sine of the SGN paper (Gargiani et al. 2020, section 4.2)."""
+    problem = regression.sine({"batch_size": SINE_BATCH})
+    train = problem.split("train")
+    interval = len(train) // SINE_BATCH
+    title = f"Noisy sine, {len(train):,} samples in batches of {SINE_BATCH:,}, K = {interval}"
+
+    def network() -> nn.Module:
+        return problem.network(torch.Generator().manual_seed(0))
+
+    data = train.inputs, train.targets
+    return CostProblem(title, network, problem.loss, *data, SINE_BATCH, interval, turn=SINE_TURN)
 
 
 def mnist_problem(batch_size: int = MNIST_BATCH) -> CostProblem:
@@ -179,12 +225,15 @@ def measure_cost(study: Study, out: Path, overwrite: bool = False, command: str 
         for entries in groups.values():
             title, rows = _measure(study, entries, device)
             lines = [["optimizer", "ms/iteration", "/ Adam's", "by count", "paper"]]
-            for entry in entries:
-                row, paper = rows[entry.name], entry.paper.get("ratio")
+            papers = {entry.name: entry.paper.get("ratio") for entry in entries}
+            labels = {entry.name: entry.label for entry in entries}
+            labels[BY_HAND] = f"{entries[0].label}, a loop by hand"
+            for name, label in labels.items():
+                row, paper = rows[name], papers.get(name)
                 milliseconds = [1000 * one for one in row["seconds"]]
                 lines.append(
                     [
-                        entry.label,
+                        label,
                         median_range(milliseconds, 1),
                         median_range(row["ratios"]),
                         f"{row['count']:.2f}",
@@ -211,6 +260,7 @@ def _measure(
     problem = replace(problem, inputs=inputs, targets=targets)
     contestants = {entry.name: Contestant(entry, problem, device) for entry in entries}
     turns = {name: one.turn for name, one in contestants.items()}
+    turns[BY_HAND] = loop_by_hand(entries[0], problem, device)
     seconds = take_turns(turns, study.seeds, description=problem.title)
     first = seconds[entries[0].name]
     rows = {
@@ -218,7 +268,7 @@ def _measure(
             "seconds": taken,
             "ratios": ratios(taken, first),
             "ratio": statistics.median(ratios(taken, first)),
-            "count": contestants[name].count(),
+            "count": contestants[name].count() if name in contestants else 1.0,
         }
         for name, taken in seconds.items()
     }
@@ -227,6 +277,8 @@ def _measure(
 
 def _problem(study: Study, options: Mapping[str, Any], device: torch.device) -> CostProblem:
     training = study.training
+    if options.get("name") == "sine":
+        return sine_problem()
     if options.get("name") == "mnist":
         return mnist_problem(training.get("batch_size", MNIST_BATCH))
     precision = training.get("precision", "float32")

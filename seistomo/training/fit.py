@@ -187,6 +187,7 @@ class _Training:
         self._written_at, self._write_seconds = -math.inf, 0.0
         self._events: Any = None
         self._warned = False
+        self._known_groups: dict[int, list[NDArray[np.int64]]] = {}  # by epoch
         if saved:
             problem.load_state(saved.problem)
         generator = torch.Generator().manual_seed(settings.seed)
@@ -505,7 +506,11 @@ class _Training:
     def _groups(self, epoch: int | None = None) -> list[NDArray[np.int64]]:
         """Return the rows of the batches of an epoch, left out: of the one in hand."""
         epoch = self.progress.epoch if epoch is None else epoch
-        return epoch_groups(self.settings, epoch, len(self.train))
+        if epoch not in self._known_groups:
+            # The first epoch's are asked for in each.
+            self._known_groups = {e: g for e, g in self._known_groups.items() if e == 0}
+            self._known_groups[epoch] = epoch_groups(self.settings, epoch, len(self.train))
+        return self._known_groups[epoch]
 
     def _is_best(self) -> bool:
         """Return whether this is the end of the epoch with the best loss so far."""

@@ -30,9 +30,11 @@ def cost(tmp_path_factory):
     """Return the folder and page of the cost of some optimizers on small problems."""
     out = tmp_path_factory.mktemp("cost")
     names = ["mnist-adam", "mnist-sqgn", "mnist-sqgn-plain", "tomography-adam", "tomography-sqgn"]
+    names += ["sine-adam", "sine-sgn-2"]
     study = chosen(load_study("optimizer-cost", {"seeds": 1, "training.threads": 1}), names)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(optimizer_cost, "MNIST_BATCH", 20)
+        patch.setattr(optimizer_cost, "SINE_TURN", 1)
         patch.setitem(optimizer_cost.TOMOGRAPHY, "small", ((4, 8, 20), (4, 4), 4, 2))
         network = optimizer_cost.NetworkConfig(channels=[2], kernels=[[2, 4, 4]], pools=[[2, 4, 4]])
         patch.setattr(optimizer_cost, "NetworkConfig", lambda: network)
@@ -51,6 +53,8 @@ def test_cost_is_told_by_time_in_units_of_adams_and_by_count(cost):
     assert mnist["mnist-sqgn-plain"]["count"] == pytest.approx(2.5, abs=0.1)
     assert tomography["tomography-sqgn"]["count"] == pytest.approx(7 / 8 + 1 + 1.5, abs=0.2)
     assert mnist["mnist-sqgn"]["ratio"] > 1
+    # A gradient and two products.
+    assert problems["sine"]["optimizers"]["sine-sgn-2"]["count"] == pytest.approx(1 + 2 * 1.5)
     assert "8.1" in page
     assert (out / "index.md").read_text() == page
 
