@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seistomo.dataset import file_format, open_dataset, open_velocity, read_predictions
+from seistomo.dataset import file_format, open_dataset, open_velocity
 from seistomo.dataset.describe import describe_dataset
 from seistomo.dataset.store.schema import PREDICTIONS_FORMAT, VELOCITY_FORMAT
 from seistomo.errors import InputError
@@ -193,13 +193,13 @@ def _ensemble(found: Mapping[str, Any]) -> str:
 
 def _describe_predictions(path: Path, check: bool) -> str:
     """Return what a predictions file holds, and of which data set and run."""
-    attributes = read_predictions(path)[2]
-    # Other programs may have written the file without saying where it comes from.
-    data, identity, run, checkpoint = (
-        attributes.get(name, "unknown") for name in ("data", "data_identity", "run", "checkpoint")
-    )
-    facts = [("data set", f"{data} ({identity})"), ("run", f"{run}, {checkpoint} checkpoint")]
     with open_velocity(path) as file:
+        # Other programs may have written the file without saying where it comes from.
+        data, identity, run, checkpoint = (
+            file.attributes.get(name, "unknown")
+            for name in ("data", "data_identity", "run", "checkpoint")
+        )
+        facts = [("data set", f"{data} ({identity})"), ("run", f"{run}, {checkpoint} checkpoint")]
         if file.has_std:
             shown = range(0, file.samples, -(-file.samples // 200))
             std = file.read_velocity_std(shown).mean()

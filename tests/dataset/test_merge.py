@@ -109,6 +109,10 @@ def test_a_virtual_set_reads_the_same_from_anywhere(tmp_path, monkeypatch):
         assert one.identity == other.identity
         np.testing.assert_array_equal(one.read_gathers(range(7)), other.read_gathers(range(7)))
         assert other.damaged() == []
+    with h5py.File(parts[1], "a") as file:
+        del file["velocity"]
+    with pytest.raises(InputError, match=r"part-2\.h5: damaged"):
+        open_dataset(virtual)
     write_part(parts[1], range(2, 7), "survey.frequency=6.0")
     with pytest.raises(InputError, match=r"part-2\.h5, which holds other samples now"):
         open_dataset(virtual)

@@ -234,7 +234,8 @@ def test_gathers_are_those_of_the_same_wavelet_by_name(tmp_path):
         ("nan.txt", "0\nnan\n1\n", "finite"),
         ("back.txt", "0 1\n-1 2\n-2 3\n", "even steps"),
         ("uneven.txt", "0 1\n0.001 2\n0.004 3\n", "even steps"),
-        ("bad.npy", "not numpy", "bad.npy"),
+        ("bad.npy", "not numpy", "damaged, or of another format"),
+        ("/dev/zero", None, "has no end"),
     ],
 )
 def test_what_is_no_wavelet_is_refused_in_one_line(tmp_path, name, content, message):

@@ -180,7 +180,7 @@ class VelocityReader:
         """Return deviations over an ensemble's members, float32 [sample, depth, x], m/s."""
         if not self.has_std:
             raise InputError(f"{self.path}: holds no velocity_std; predict with an ensemble")
-        return self._read("velocity_std", indices)
+        return self._read("velocity_std", self.intact(indices))
 
     def read_salt_mask(self, indices: Iterable[int]) -> np.ndarray:
         """Return salt masks, bool [sample, depth, x]."""
@@ -514,6 +514,10 @@ def text(file: h5py.File, name: str) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+class _Predictions(VelocityReader):
+    formats = (schema.PREDICTIONS_FORMAT,)
+
+
 def read_predictions(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
     """Read a predictions file.
 
@@ -527,9 +531,8 @@ def read_predictions(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[str
     InputError
         If it is not a whole predictions file.
     """
-    path = Path(path)
-    with open_file(path, [schema.PREDICTIONS_FORMAT]) as file, reading(path, REMEDY):
-        return file["velocity"][...], file["sample"][...], dict(file.attrs)
+    with _Predictions(path) as file:
+        return file.read_velocity(range(file.samples)), file.numbers, file.attributes
 
 
 def file_format(path: str | Path) -> str | None:
