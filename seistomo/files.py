@@ -13,6 +13,8 @@ from pathlib import Path
 from seistomo.errors import DiskFullError, InputError, shortened
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Endings of what is written as HDF5.
+HDF5 = (".h5", ".hdf5")
 # Where in a scratch folder the folder waits that is being replaced.
 _OLD = ".old"
 # Bytes of text that are read at most: some files, as /dev/zero, have no end.
@@ -96,13 +98,29 @@ def link_target(path: str | Path) -> Path:
     return place
 
 
+def require_file(path: str | Path, overwrite: bool, endings: Sequence[str] = HDF5) -> None:
+    """Refuse a file that may not be written.
+
+    That is one whose name ends otherwise than its format's, a folder, and without ``overwrite``
+    what is there. What a link leads to counts.
+    """
+    place = link_target(path)
+    if place.is_dir():
+        raise InputError(f"--out {path}: is a folder; give the name of a file")
+    if place.suffix.lower() not in endings and Path(path).suffix.lower() not in endings:
+        raise InputError(f"--out {path}: must end in {' or '.join(endings)}")
+    if place.exists() and not overwrite:
+        raise InputError(f"--out {path}: exists already; use --overwrite or another name")
+
+
 def require_replaceable(path: Path, overwrite: bool, marks: Sequence[str], what: str) -> None:
     """Refuse a place where a folder of some kind, ``what`` in words, may not be written.
 
     Nothing, or an empty folder, may always be replaced; with ``overwrite`` one of the same kind
     too, which is told by the files ``marks``.
     """
-    if not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
+    place = link_target(path)
+    if not place.exists() or (place.is_dir() and not any(place.iterdir())):
         return
     if not overwrite:
         raise InputError(

@@ -1,8 +1,10 @@
 """The application that the commands belong to, the options they share, and how errors end."""
 
 import os
+import re
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -19,8 +21,10 @@ from seistomo.progress import flush, say
 _UsageError = typer.BadParameter.__base__
 _ORDER = (
     *("simulate", "merge", "train", "evaluate", "predict", "refine"),
-    *("plot", "info", "config", "import"),
+    *("plot", "info", "config", "import", "export", "benchmark"),
 )
+# What numpy, torch on a CPU and torch on a GPU say.
+_NO_MEMORY = re.compile("[Uu]nable to allocate|can't allocate memory|out of memory")
 
 
 class _Commands(TyperGroup):
@@ -31,18 +35,23 @@ class _Commands(TyperGroup):
         names = super().list_commands(ctx)
         return [*(name for name in _ORDER if name in names), *(sorted({*names} - {*_ORDER}))]
 
-    def invoke(self, ctx: typer.Context) -> object:
-        """Run the chosen command."""
+    def main(self, args: Sequence[str] | None = None, *_: object, **__: object) -> NoReturn:
+        """Run a command; an error that the user can mend ends in one line and a status."""
+        words = list(sys.argv[1:] if args is None else args) or ["--help"]
         try:
-            return super().invoke(ctx)
-        except typer.Exit:
-            raise
+            with self.make_context("seistomo", words) as ctx:
+                self.invoke(ctx)
+            status = 0
+        except typer.Exit as done:
+            status = done.exit_code
         except OtherRankError:
             # Another process says why.
             status = 2
         except _UsageError as error:
-            error.message = shortened(error.message)
-            raise
+            command = error.ctx.command_path if error.ctx else "seistomo"
+            said = error.format_message().rstrip(".")
+            said = shortened(f"{said[:1].lower()}{said[1:]}", 200)
+            status = _refused(f"{command}: {said} (see {command} --help)")
         except InputError as error:
             # What the user typed, a path say, may hold line ends.
             status = _refused(shortened(error))
@@ -56,15 +65,15 @@ class _Commands(TyperGroup):
             if error.strerror is None:
                 raise
             status = _refused(shortened(f"{error.filename or 'file system'}: {error.strerror}"))
-        except (ImportError, SystemError, RuntimeError) as error:
-            if str(error).startswith("Symlink loop"):
-                status = _refused(f"{shortened(error, 200)}: a link to itself; give another name")
+        except (ImportError, MemoryError, SystemError, RuntimeError) as error:
+            if _NO_MEMORY.search(str(error)):
+                status = _refused(shortened(f"too little memory: {error}"))
             elif signal_word():
                 # A library that was being loaded has turned Ctrl-C into an error of its own.
                 status = _interrupted()
             else:
                 raise
-        raise typer.Exit(status)
+        sys.exit(status)
 
 
 def _refused(message: str) -> int:
@@ -79,7 +88,7 @@ def _interrupted() -> int:
     exec("")
     words = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
     command = f"seistomo {shlex.join(words)}"
-    if os.environ.get("RANK", "0") != "0":
+    if rank() > 0:
         # One of the processes that torchrun has started speaks for all.
         return 130
     resumed = not {"--dry-run", "--segy"} & {*words}
@@ -100,7 +109,7 @@ app = typer.Typer(
     cls=_Commands,
     name="seistomo",
     help="Seismic tomography with deep learning: simulate, train, evaluate.",
-    no_args_is_help=True,
+    epilog="COMMAND --help says what a command takes, `seistomo config` what --set sets.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -159,10 +168,16 @@ def own_gathers(segy: list[Path] | None, more: list[Path] | None, data: Path | N
     return [*(segy or []), *(more or [])]
 
 
-def require_one_of(resume: bool, overwrite: bool) -> None:
-    """Refuse ``--resume`` together with ``--overwrite``."""
-    if resume and overwrite:
-        raise InputError("--resume and --overwrite: give one of them, not both")
+def require_one_of(resume: bool, other: bool, name: str = "--overwrite") -> None:
+    """Refuse ``--resume`` together with what it excludes."""
+    if resume and other:
+        raise InputError(f"--resume and {name}: give one of them, not both")
+
+
+def rank() -> int:
+    """Return this process's number among those that torchrun started."""
+    text = os.environ.get("RANK", "0")
+    return int(text) if text.isdecimal() else 0
 
 
 def _version(show: bool) -> None:

@@ -78,7 +78,7 @@ def benchmark(
     overwrite: OverwriteFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Run a study: the papers' experiments, races, timings, or one's own.
+    """Run a study: papers' experiments, races, or one's own.
 
     Example: seistomo benchmark sqgn-table-1 --epochs 25 --repeats 3 --out table-1
     """

@@ -95,7 +95,7 @@ def import_(
     overwrite: OverwriteFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Bring velocity models of your own into a file that `simulate --velocity` shoots over.
+    """Bring velocity models of your own to `simulate --velocity`.
 
     Example: seistomo import marmousi.segy --spacing 15 --crop 100x100 --out velocity.h5
     """
@@ -168,7 +168,7 @@ def export(
     overwrite: OverwriteFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Write a data set, or models alone, in a format that other programs read.
+    """Write a data set, or models alone, for other programs.
 
     Example: seistomo export data.h5 --format openfwi --out openfwi
     """

@@ -23,6 +23,7 @@ from seistomo.cli.app import (
     app,
     overrides,
     own_gathers,
+    rank,
     require_one_of,
 )
 from seistomo.config.keys import field_help, keys_text
@@ -54,12 +55,18 @@ def train(
     memory_limit: Annotated[
         float | None, typer.Option(metavar="GIB", help=field_help("training.memory_limit"))
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Only check, and estimate time, memory and disk by the first steps."
+        ),
+    ] = False,
     set_: SetOption = None,
     resume: ResumeFlag = False,
     overwrite: OverwriteFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Train the network that predicts the velocity model from the gathers.
+    """Train the network that predicts velocity from gathers.
 
     Under torchrun the processes share each batch. RUN of the other commands may be an ensemble.
 
@@ -80,6 +87,15 @@ def train(
         "training__device": device,
         "training__memory_limit": memory_limit,
     }
+    if dry_run:
+        from seistomo.training.rehearsal import dry_run as look
+
+        require_one_of(resume, dry_run, "--dry-run")
+        if rank() == 0:
+            settings = load_config(config, overrides(set_, **named))
+            each = f"\nensemble: {members} such runs, one after another" if members else ""
+            typer.echo(look(settings, data, out, overwrite=overwrite) + each)
+        return
     with Processes.from_environment().together() as processes:
         require_one_of(resume, overwrite)
         share = (1, 1)
@@ -235,7 +251,7 @@ def plot(
     overwrite: OverwriteFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Draw models and gathers of a data set, the convergence of runs, or predictions.
+    """Draw a data set, the convergence of runs, or predictions.
 
     Of a configuration, the models that it would draw.
 
@@ -281,7 +297,7 @@ def config_keys(
     ] = None,
     quiet: QuietFlag = False,
 ) -> None:
-    """Print the keys of a configuration: default, meaning, what is allowed, what each needs.
+    """Print the keys of a configuration and what they mean.
 
     A configuration is a TOML file; every key may be left out. CONFIG of the other commands is its
     path or a preset's name, and `--set section.key=value` overrides a key: `--set

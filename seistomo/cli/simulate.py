@@ -1,6 +1,5 @@
 """The commands that make data sets: simulate and merge."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -16,10 +15,10 @@ from seistomo.cli.app import (
     SetOption,
     app,
     overrides,
+    rank,
     require_one_of,
 )
 from seistomo.config.keys import field_help
-from seistomo.errors import InputError
 from seistomo.progress import counted, set_quiet
 
 
@@ -59,7 +58,7 @@ def simulate(
     overwrite: OverwriteFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Draw velocity models, simulate their surveys and write a data set.
+    """Draw models, simulate surveys over them, write a data set.
 
     Under torchrun the processes share the work.
 
@@ -68,7 +67,7 @@ def simulate(
     from seistomo.config import load_config
     from seistomo.dataset.generate import simulate as run
 
-    set_quiet(quiet or _rank() > 0)
+    set_quiet(quiet or rank() > 0)
     require_one_of(resume, overwrite)
     settings = overrides(set_, dataset__samples=samples, dataset__seed=seed)
     if velocity is not None:
@@ -76,9 +75,8 @@ def simulate(
 
         settings = overrides_for(velocity, config, settings)
     if dry_run:
-        if resume:
-            raise InputError("--resume and --dry-run: give one of them, not both")
-        if _rank() == 0:
+        require_one_of(resume, dry_run, "--dry-run")
+        if rank() == 0:
             from seistomo.evaluation.dry_run import dry_run as look
 
             typer.echo(
@@ -93,7 +91,7 @@ def simulate(
             )
         return
     done = run(
-        load_config(config, settings, warns=_rank() == 0),
+        load_config(config, settings, warns=rank() == 0),
         out,
         device=device or "auto",
         resume=resume,
@@ -122,7 +120,9 @@ def merge(
     overwrite: OverwriteFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Join parts of one data set into a single file, or say which are missing.
+    """Join parts of one data set into one file.
+
+    What is missing is said.
 
     Example: seistomo merge part-*.h5 --out data.h5
     """
@@ -136,9 +136,3 @@ def merge(
             f"{out}: {counted(data.samples, 'sample')},"
             f" {'refers to' if virtual else 'joined from'} parts"
         )
-
-
-def _rank() -> int:
-    """Return this process's number among those that torchrun started."""
-    text = os.environ.get("RANK", "0")
-    return int(text) if text.isdecimal() else 0

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -56,17 +57,33 @@ def keys_text(words: Iterable[str] = ()) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the name among some that is most like another."""
-    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.65)
     return close[0] if close else None
 
 
 def nearest_key(section: str, name: str) -> str | None:
-    """Return the key nearest to an unknown one: of its section, else of any."""
-    own = nearest(name, SECTIONS[section].model_fields)
-    if own:
-        return f"{section}.{own}"
-    same = [key for key in FIELDS if key.partition(".")[2] == name.lower()]
-    return same[0] if same else None
+    """Return the key nearest to an unknown one.
+
+    That is one of this name; one of its section that is spelt alike; one of its section whose name
+    has all words of it; the only one of its section, or of all, that has them in its text, too.
+    """
+    words = _words(name)
+    own = [key for key in FIELDS if key.startswith(f"{section}.")]
+    alike = nearest(name, SECTIONS[section].model_fields)
+    found = [key for key in FIELDS if key.partition(".")[2] == name.lower()]
+    found += [f"{section}.{alike}"] if alike else []
+    found += [key for key in own if words <= _words(key)]
+    if found:
+        return found[0]
+    for keys in (own, FIELDS):
+        found = [key for key in keys if words <= _words(f"{key} {FIELDS[key].description}")]
+        if len({key.partition(".")[2] for key in found}) == 1:
+            return found[0]
+    return None
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z]+", text.lower()))
 
 
 def idle_keys(config: Config, stated: Iterable[str]) -> Iterator[str]:

@@ -49,9 +49,11 @@ class OptimizerConfig(Section):
         "adam", "Registered name (adam, sgd, sgn, sqgn, svrg), or package.module.Class."
     )
     learning_rate: float | None = setting(
-        None, "Learning rate (α); left out: the optimizer's own default.", gt=0
+        None, "Learning rate (lr, α); left out: the optimizer's own default.", gt=0
     )
-    options: dict[str, Any] = setting({}, "Further arguments of the optimizer's constructor.")
+    options: dict[str, Any] = setting(
+        {}, "Further arguments of the optimizer's constructor: momentum, weight_decay, damping ..."
+    )
 
 
 class EvaluationConfig(Section):

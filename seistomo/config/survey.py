@@ -15,8 +15,8 @@ Hertz = Annotated[float, Field(ge=0, le=1e6)]
 class SurveyConfig(Section):
     """Acquisition geometry in metres, wavelet and recording time."""
 
-    sources: int = setting(31, "Number of sources.", ge=1, le=10_000)
-    receivers: int = setting(256, "Number of receivers.", ge=1, le=100_000)
+    sources: int = setting(31, "Number of sources (shots).", ge=1, le=10_000)
+    receivers: int = setting(256, "Number of receivers (traces of a shot).", ge=1, le=100_000)
     source_x: tuple[float, ...] | None = setting(
         None,
         "First and last source position, m, with the sources evenly spaced between them; or"
@@ -81,8 +81,13 @@ class SurveyConfig(Section):
         ge=0,
         le=1e6,
     )
-    time_step: float = setting(0.006, "Sampling interval of the records, s.", gt=0, le=10)
-    time_samples: int = setting(300, "Number of samples recorded.", ge=8, le=10**6)
+    time_step: float = setting(0.006, "Sampling interval (dt) of the records, s.", gt=0, le=10)
+    time_samples: int = setting(
+        300,
+        "Number of samples recorded (nt): the length of a record over `time_step`.",
+        ge=8,
+        le=10**6,
+    )
     dead_traces: Annotated[float, Field(ge=0, lt=1)] = setting(
         0.0, "Share of traces that record nothing, drawn anew for each sample."
     )
@@ -189,7 +194,9 @@ class SimulationConfig(Section):
         gt=0,
         le=1e4,
     )
-    pml_width: int = setting(10, "Width of the absorbing edges, cells.", ge=4, le=200)
+    pml_width: int = setting(
+        10, "Width of the absorbing edges (PML, boundary), cells.", ge=4, le=200
+    )
     models_per_call: int = setting(
         4, "Models whose shots are propagated together (memory against speed).", ge=1, le=10**4
     )

@@ -79,13 +79,15 @@ class VelocityConfig(Section):
     Ranges are ``[low, high]``, both ends included; each model draws its own value.
     """
 
-    shape: tuple[Nodes, Nodes] = setting((100, 100), "Number of grid nodes [depth, x].")
-    spacing: float = setting(15.0, "Distance between nodes, m, both ways.", gt=0, le=1e4)
+    shape: tuple[Nodes, Nodes] = setting((100, 100), "Number of grid nodes [depth, x] (nz, nx).")
+    spacing: float = setting(15.0, "Distance between nodes (dx, dz), m, both ways.", gt=0, le=1e4)
     minimum: float = setting(
-        1450.0, "Lowest speed a model may hold, m/s; also the SSIM range.", ge=LOWEST_IMPORTED
+        1450.0,
+        "Lowest speed (vmin) a model may hold, m/s; also the SSIM range.",
+        ge=LOWEST_IMPORTED,
     )
     maximum: float = setting(
-        4650.0, "Highest speed a model may hold, m/s; also the SSIM range.", le=HIGHEST
+        4650.0, "Highest speed (vmax) a model may hold, m/s; also the SSIM range.", le=HIGHEST
     )
     imported: str | None = setting(
         None, "Identity of the velocity file that the models came from; set by --velocity."

@@ -21,7 +21,7 @@ from seistomo.dataset.store import schema
 from seistomo.dataset.store.writer import RowWriter
 from seistomo.dataset.unfinished import Plan, Unfinished, is_being_replaced, wait_for_file
 from seistomo.errors import DiskFullError, InputError
-from seistomo.files import is_disk_full
+from seistomo.files import is_disk_full, require_file
 from seistomo.interrupts import interrupts_noted
 from seistomo.progress import bar, counted, say, warn
 from seistomo.ranks import Processes, restarted
@@ -131,8 +131,8 @@ def simulate(
 
 def plan_for(config: Config, out: Path, shard: str | None) -> Plan:
     """Return what is to be made; ``shard`` is "i/n" for the i-th of n parts."""
-    if out.is_dir():
-        raise InputError(f"--out {out}: is a folder; give the name of an HDF5 file")
+    # `Unfinished` refuses what is there.
+    require_file(out, True)
     numbers = shard_numbers(shard) if shard else None
     samples = samples_of(config, *numbers or (1, 1))
     return Plan(config, out, samples, numbers, make_wavelet(config.survey))

@@ -85,7 +85,7 @@ class Unfinished:
         """Refuse what is there and is neither to be continued nor to be replaced."""
         if self._resume or self._overwrite:
             return
-        if os.path.lexists(self._plan.out):
+        if self.out.exists():
             raise InputError(
                 f"--out {self._plan.out}: exists already; use --overwrite to replace it, --resume"
                 " to add samples"

@@ -1,4 +1,4 @@
-"""Data sets, velocity files, runs, evaluations and predictions in words."""
+"""Data sets, velocity files, runs, evaluations, predictions and studies in words."""
 
 import json
 import tomllib
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from seistomo.dataset import file_format, open_dataset, open_velocity
 from seistomo.dataset.describe import describe_dataset
-from seistomo.dataset.store.schema import PREDICTIONS_FORMAT, VELOCITY_FORMAT
-from seistomo.errors import InputError
+from seistomo.dataset.store.schema import FORMAT, PREDICTIONS_FORMAT, VELOCITY_FORMAT
+from seistomo.errors import InputError, shortened
 from seistomo.files import read_text, reading
 from seistomo.progress import counted
 
@@ -23,7 +23,7 @@ Facts = list[tuple[str, str]]
 
 
 def describe(path: str | Path, *, check: bool = False, config: bool = False) -> str:
-    """Return a readable summary of a data set, velocity file, run, evaluation or predictions.
+    """Return a readable summary of a data set, velocity file, run, evaluation, study ...
 
     ``check``: whether a data set or velocity file is read whole and compared with its checksums;
     ``config``: return the stored configuration, as TOML, instead. Either is refused for a kind
@@ -38,7 +38,11 @@ def describe(path: str | Path, *, check: bool = False, config: bool = False) -> 
         kind = "run"
     elif (path / "samples.csv").is_file() and not (path / "export.json").is_file():
         kind = "evaluation"  # an exported data set lists its samples, too
-    if check and kind in ("run", "evaluation"):
+    elif (path / "index.md").is_file():
+        kind = "study"
+    elif path.is_dir():
+        require_parts(path)
+    if check and kind in ("run", "evaluation", "study"):
         raise InputError(f"--check {path}: only data sets and velocity files have checksums")
     if config and kind not in ("data", "run"):
         raise InputError(f"--config {path}: only data sets and runs hold a configuration")
@@ -46,12 +50,26 @@ def describe(path: str | Path, *, check: bool = False, config: bool = False) -> 
         return _config_of(path) if config else describe_run(path)
     if kind == "evaluation":
         return _describe_evaluation(path)
+    if kind == "study":
+        lines = read_text(path / "index.md").splitlines()
+        return "\n".join(line for line in lines if not line.startswith("![")).strip()
     if kind == "predictions":
         return _describe_predictions(path, check)
     if config:
         with open_dataset(path) as data:
             return data.config.to_toml()
     return describe_dataset(path, check=check)
+
+
+def require_parts(folder: Path) -> None:
+    """Refuse a folder that holds more, or less, than parts of a data set."""
+    formats = {file.name: file_format(file) for file in sorted(folder.glob("*.h5"))}
+    if set(formats.values()) == {FORMAT}:
+        return
+    inside = sorted(item.name for item in folder.iterdir() if item.is_dir())
+    held = [*formats, *(name for name in inside if not name.startswith("."))]
+    remedy = f"; name what is meant of what it holds: {', '.join(held)}" if held else ""
+    raise InputError(f"{folder}: is itself no data set or run{shortened(remedy, 180)}")
 
 
 def is_run(path: str | Path) -> bool:

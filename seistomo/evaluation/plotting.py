@@ -20,10 +20,11 @@ from seistomo.dataset.exchange.shots import OWN
 from seistomo.dataset.store.schema import FORMAT, PREDICTIONS_FORMAT, VELOCITY_FORMAT
 from seistomo.errors import InputError
 from seistomo.evaluation import figures
-from seistomo.evaluation.info import is_run, run_histories
+from seistomo.evaluation.info import is_run, require_parts, run_histories
 from seistomo.evaluation.metrics import BATCH, sample_scores
 from seistomo.evaluation.report import build_cases, choose_examples
 from seistomo.evaluation.selection import Selection, select
+from seistomo.files import require_file
 from seistomo.progress import bar, counted
 from seistomo.velocity import draw_model
 
@@ -86,9 +87,8 @@ def plot(
     InputError
         If a path is none of these, does not go with ``kind``, or ``out`` exists.
     """
-    out = figures.check_format(out)
-    if out.exists() and not overwrite:
-        raise InputError(f"--out {out}: exists already; use --overwrite or another name")
+    out = Path(out)
+    require_file(out, overwrite, figures.FORMATS)
     if kind not in KINDS:
         raise InputError(f"kind = {kind}: must be one of {', '.join(KINDS)}")
     if not 0 < clip <= 100:
@@ -139,10 +139,8 @@ def _content_of(paths: Sequence[str | Path]) -> str:
     if len(paths) > 1 and all(map(_is_data_set, paths)):
         return "several data"
     if len(paths) == 1:
-        if Path(paths[0]).is_dir() and not _is_data_set(paths[0]):
-            raise InputError(
-                f"{paths[0]}: is neither a run, an evaluation, a refinement nor a data set"
-            )
+        if Path(paths[0]).is_dir():
+            require_parts(Path(paths[0]))
         return "data"
     raise InputError(
         f"{paths[1]}: several paths must all be runs, or data sets, or two velocity files, or an"

@@ -12,6 +12,7 @@ from seistomo.dataset.exchange import RecordedShots, read_shots
 from seistomo.dataset.exchange.segy import is_section, write_section
 from seistomo.dataset.store.schema import PREDICTIONS_FORMAT
 from seistomo.errors import InputError
+from seistomo.files import HDF5, link_target, require_file
 from seistomo.progress import bar, say, warn
 from seistomo.simulation.survey import add_noise, draw_dead_traces, random_stream
 from seistomo.training import Run, load_run
@@ -146,15 +147,14 @@ def _check_output_file(
     path: Path, run_dir: str | Path, inputs: Sequence[str | Path], overwrite: bool
 ) -> None:
     """Refuse to write predictions over anything but predictions."""
+    section = path.suffix.lower() in SECTIONS
+    require_file(path, overwrite, (*HDF5, *SECTIONS))
     for taken in (run_dir, *inputs):
-        if path.resolve().is_relative_to(Path(taken).resolve()):
+        if link_target(path).is_relative_to(link_target(taken)):
             what = "run" if taken == run_dir else "data set"
             raise InputError(f"--out {path}: belongs to the {what}; give another name")
-    if path.is_dir() or (path.exists() and not overwrite):
-        raise InputError(f"--out {path}: exists already; use --overwrite or another name")
     if not path.exists():
         return
-    section = path.suffix.lower() in SECTIONS
     if not (is_section(path) if section else file_format(path) == PREDICTIONS_FORMAT):
         raise InputError(
             f"--out {path}: is not a predictions file, so it is not replaced; give another name"

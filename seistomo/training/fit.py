@@ -122,27 +122,14 @@ def fit(
     settings = effective_settings(problem, method, seed)
     config_text = toml_text(described(problem, method, settings))
     with nullcontext() if processes.leads else quietly():
-        # Before the data are looked at.
-        build_optimizer(method, [torch.nn.Parameter(torch.zeros(1))])
-        if settings.tensorboard:
-            check_tensorboard()
-        limited = settings.memory_limit is not None
-        if limited and type(problem).samples_at_once is Problem.samples_at_once:
-            raise InputError(
-                f"training.memory_limit = {settings.memory_limit:g}: the problem {problem.name}"
-                " does not say what memory it takes; use training.micro_batch"
-            )
-        device = processes.device(settings.device, "training.device")
-        check_precision(settings.precision, device, "training.precision")
-        processes.connect(device)
-        problem.prepare(settings, device, processes)
+        device = prepared_device(problem, method, settings, processes)
         directory = RunDirectory(run_dir, resume=resume, overwrite=overwrite, leads=processes.leads)
         with directory, torch_settings(device, settings.threads, seed, settings.precision):
             saved = None
             if resume:
                 started = {"config": config_text, "data_identity": problem.identity}
                 saved = checkpoint_to_resume(directory.folder, settings, processes, **started)
-            run = _Training(problem, method, settings, device, processes, directory, saved)
+            run = Training(problem, method, settings, device, processes, directory, saved)
             # The optimizer has its own copy now, and may be large.
             del saved
             directory.start(config_text)
@@ -166,7 +153,27 @@ def fit(
             return run.result()
 
 
-class _Training:
+def prepared_device(
+    problem: Problem, method: Method, settings: LoopConfig, processes: Processes
+) -> torch.device:
+    """Refuse settings that cannot be, before the data are looked at; return where to compute."""
+    build_optimizer(method, [torch.nn.Parameter(torch.zeros(1))])
+    if settings.tensorboard:
+        check_tensorboard()
+    limited = settings.memory_limit is not None
+    if limited and type(problem).samples_at_once is Problem.samples_at_once:
+        raise InputError(
+            f"training.memory_limit = {settings.memory_limit:g}: the problem {problem.name}"
+            " does not say what memory it takes; use training.micro_batch"
+        )
+    device = processes.device(settings.device, "training.device")
+    check_precision(settings.precision, device, "training.precision")
+    processes.connect(device)
+    problem.prepare(settings, device, processes)
+    return device
+
+
+class Training:
     """A run that is being trained: all of it that changes from step to step."""
 
     def __init__(
@@ -409,7 +416,7 @@ class _Training:
         nothing_new = self._saved is not None and self._saved.iteration == self.progress.iteration
         if not self.processes.leads or nothing_new:
             return
-        content, mark = self._checkpoint(), time.monotonic()
+        content, mark = self.checkpoint(), time.monotonic()
         long_ago = self._write_seconds <= WRITING_SHARE * (mark - self._written_at)
         # So that the files agree with each other.
         with interrupts_held():
@@ -484,7 +491,7 @@ class _Training:
                     self._events.add_scalar(name, value, row["epoch"])
             self._events.flush()
 
-    def _checkpoint(self) -> Checkpoint:
+    def checkpoint(self) -> Checkpoint:
         """Return the present state (sharing its tensors)."""
         self.progress.peak_memory = max(self.progress.peak_memory, peak_memory(self.device))
         return Checkpoint(

@@ -167,13 +167,18 @@ _MATTER |= {"mirror", "noise_snr", "dead_traces", "velocity_scaling"}
 _learnt: dict[tuple, Normalization] = {}
 
 
-def learn_normalization(data: DatasetReader, config: TrainingConfig) -> Normalization:
-    """Learn the scalings from the training split, in one or two passes of bounded memory."""
+def learn_normalization(
+    data: DatasetReader, config: TrainingConfig, most: int | None = None
+) -> Normalization:
+    """Learn the scalings from the training split, in one or two passes of bounded memory.
+
+    From its first ``most`` samples, where that is given.
+    """
     # Runs of one process on one data set learn the same: passes over large ones take minutes.
     settings = config.model_dump_json(include=_MATTER)
-    key = (str(data.path), data.path.stat().st_mtime_ns, data.identity, settings)
+    key = (str(data.path), data.path.stat().st_mtime_ns, data.identity, settings, most)
     if key not in _learnt:
-        rows = data.indices("train")
+        rows = data.indices("train")[:most]
         mean_velocity, velocity = _learn_velocity(data, rows, config)
         found = Normalization(_learn_gathers(data, rows, config), velocity, mean_velocity)
         _learnt.clear()

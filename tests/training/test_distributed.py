@@ -116,9 +116,9 @@ def test_a_killed_rank_ends_all_and_others_finish(
     run, every = tmp_path / "run", "training.checkpoint_iterations=1"
     arguments = command(run, *OPTIMIZERS["sqgn"], every)
     # Slow, so that it can be killed on the way.
-    slow = "import time; from seistomo.training.fit import _Training\n"
-    slow += "step = _Training._step\n"
-    slow += "_Training._step = lambda *a: (time.sleep(0.02), step(*a))[1]\n"
+    slow = "import time; from seistomo.training.fit import Training\n"
+    slow += "step = Training._step\n"
+    slow += "Training._step = lambda *a: (time.sleep(0.02), step(*a))[1]\n"
     ranks = start_ranks(3, *arguments, "--resume", prepare=slow)
     wait_until(lambda: iterations(run) >= 2, *ranks)
     ranks[1].send(signal.SIGKILL)
@@ -141,14 +141,14 @@ def iterations(run):
 
 def test_one_failing_rank_ends_all_with_one_message(command, start_ranks, tmp_path):
     fail = (
-        "from seistomo.training.fit import _Training\n"
+        "from seistomo.training.fit import Training\n"
         "from seistomo.errors import InputError\n"
-        "calls, step = [], _Training._step\n"
+        "calls, step = [], Training._step\n"
         "def failing(*arguments):\n"
         "    calls.append(1)\n"
         "    if len(calls) == 6: raise InputError('no step today')\n"
         "    return step(*arguments)\n"
-        "if os.environ['RANK'] == '2': _Training._step = failing\n"
+        "if os.environ['RANK'] == '2': Training._step = failing\n"
     )
     ranks = start_ranks(3, *command(tmp_path / "run"), prepare=fail)
     assert [rank.wait() for rank in ranks] == [2, 2, 2], [rank.words for rank in ranks]

@@ -1,6 +1,5 @@
 """Data sets and velocity files for other programs: samples chosen, written as asked for."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from seistomo.dataset.exchange.segy import write_segy_folder
 from seistomo.dataset.models import StoredModels
 from seistomo.dataset.store.parts import write_subset
 from seistomo.errors import InputError
+from seistomo.files import HDF5, link_target, require_file
 from seistomo.progress import bar, counted
 
 FORMATS = ("openfwi", "segy", "npz", "hdf5")
@@ -71,11 +71,8 @@ def export_dataset(
         if value is not None and kind != taker:
             raise InputError(f"{option}: is for --format {taker}, not {kind}")
     if kind in ("npz", "hdf5"):
-        if out.is_dir():
-            raise InputError(f"--out {out}: is a folder; give the name of a file")
-        if os.path.lexists(out) and not overwrite:
-            raise InputError(f"--out {out}: exists already; use --overwrite or another name")
-    if Path(data).resolve().is_relative_to(out.resolve()):
+        require_file(out, overwrite, HDF5 if kind == "hdf5" else (".npz",))
+    if link_target(data).is_relative_to(link_target(out)):
         raise InputError(f"--out {out}: holds the data set itself; give another name")
     with open_velocity(data) as reader:
         rows = _rows(reader, split, indices)

@@ -1,6 +1,5 @@
 """Velocity models of others: found, read, brought to m/s and the wanted spacing, cut, kept."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -32,7 +31,7 @@ from seistomo.dataset.exchange.model_file import (
     require_units,
 )
 from seistomo.errors import InputError
-from seistomo.files import reading, require_space
+from seistomo.files import reading, require_file, require_space
 from seistomo.progress import bar, counted, say
 from seistomo.velocity import VelocityModel
 
@@ -113,8 +112,7 @@ def import_velocity(
         are not cut, or ``out`` exists.
     """
     out, options = Path(out), options or ImportOptions()
-    if os.path.lexists(out) and not overwrite:
-        raise InputError(f"--out {out}: exists already; use --overwrite or another name")
+    require_file(out, overwrite)
     files = open_files(paths, options.file)
     if out.resolve() in [file.path.resolve() for file in files]:
         raise InputError(f"--out {out}: is a file that is read; give another name")

@@ -11,7 +11,7 @@ from seistomo.dataset.store import schema
 from seistomo.dataset.store.reader import DatasetReader, VelocityReader, file_format
 from seistomo.dataset.store.writer import RowWriter, create_dataset, finish
 from seistomo.errors import InputError
-from seistomo.files import require_space, written_whole
+from seistomo.files import link_target, require_file, require_space, written_whole
 from seistomo.progress import bar, warn
 
 # Entries of a list in a message; the rest is counted.
@@ -107,10 +107,9 @@ def merge(
         exists, or a virtual set would refer to itself.
     """
     out = Path(out)
+    require_file(out, overwrite)
     paths = files_of(parts, out)
-    if os.path.lexists(out) and not overwrite:
-        raise InputError(f"{out}: exists already; use --overwrite to replace it")
-    if virtual and out.resolve() in [path.resolve() for path in paths]:
+    if virtual and link_target(out) in map(link_target, paths):
         raise InputError(
             f"--out {out}: is one of the parts, which --virtual refers to; give another name"
         )

@@ -20,7 +20,7 @@ import numpy as np
 from seistomo.config import Config
 from seistomo.dataset.store import schema
 from seistomo.errors import InputError
-from seistomo.files import written_whole
+from seistomo.files import require_file, written_whole
 
 # Attributes that `finish` sets, of fixed length so that it does so in place.
 _SHORT_TEXT = np.dtype("S16")
@@ -337,8 +337,7 @@ def write_dataset(
         no speed in m/s.
     """
     path, count = Path(path), len(velocity)
-    if os.path.lexists(path) and not overwrite:
-        raise InputError(f"{path}: exists already; choose another name or pass overwrite")
+    require_file(path, overwrite)
     if not count:
         raise InputError("velocity: holds no samples; give at least one")
     for name, values in {"velocity": velocity, "gathers": gathers, "wavelet": wavelet}.items():
@@ -421,8 +420,7 @@ def write_velocity(
         is no speed in m/s.
     """
     path = Path(path)
-    if os.path.lexists(path) and not overwrite:
-        raise InputError(f"{path}: exists already; use --overwrite or another name")
+    require_file(path, overwrite)
     models = models if hasattr(models, "__len__") else list(models)
     if not len(models):
         raise InputError(f"{path}: no velocity models to write")

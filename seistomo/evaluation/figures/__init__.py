@@ -22,14 +22,14 @@ from seistomo.evaluation.figures.models import crops_figure, models_figure, prof
 from seistomo.evaluation.figures.predictions import Case, predictions_figure
 from seistomo.evaluation.figures.refinement import inversion_figure
 from seistomo.evaluation.figures.scores import rmse_depth_figure, ssim_histogram_figure
-from seistomo.evaluation.figures.style import check_format, save
+from seistomo.evaluation.figures.style import FORMATS, save
 from seistomo.evaluation.figures.uncertainty import reliability_figure, uncertainty_figure
 
 __all__ = [
+    "FORMATS",
     "Case",
     "Figure",
     "beside_training_figure",
-    "check_format",
     "crops_figure",
     "curves_figure",
     "dry_run_figure",

@@ -10,8 +10,7 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from seistomo.errors import InputError
-from seistomo.files import written_whole
+from seistomo.files import require_file, written_whole
 
 WIDTH = 7.5
 """Width of a figure on a page, inches."""
@@ -97,17 +96,10 @@ def new_figure(width: float = WIDTH, height: float = 4.0, layout: str = "constra
     return figure
 
 
-def check_format(path: str | Path) -> Path:
-    """Return ``path``, refusing a suffix that is not a figure format."""
-    path = Path(path)
-    if path.suffix.lower() not in FORMATS:
-        raise InputError(f"{path}: a figure is written as one of {', '.join(FORMATS)}")
-    return path
-
-
 def save(figure: Figure, path: str | Path) -> Path:
     """Write a figure; the file appears under its name only when it is whole."""
-    path = check_format(path)
+    path = Path(path)
+    require_file(path, True, FORMATS)
     kind = path.suffix.lower()
     with written_whole(path) as partial, mpl.rc_context({**mpl.rcParamsDefault, **STYLE}):
         figure.savefig(
