@@ -65,7 +65,7 @@ def refine(
     overwrite: OverwriteFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Invert the gathers for velocity models that explain them, starting from predictions.
+    """Waveform inversion, starting from a run's predictions.
 
     Under torchrun the processes share the samples.
 

@@ -61,25 +61,26 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return close[0] if close else None
 
 
-def nearest_key(section: str, name: str) -> str | None:
-    """Return the key nearest to an unknown one.
+def nearest_keys(section: str, name: str) -> list[str]:
+    """Return the keys nearest to an unknown one, most often one or none.
 
-    That is one of this name; one of its section that is spelt alike; one of its section whose name
-    has all words of it; the only one of its section, or of all, that has them in its text, too.
+    Of its section that is one that is spelt alike, or has all words of the name in its own, or
+    alone has them in its text; beside it the one of this name elsewhere; else the only one of all
+    that has the words in its text.
     """
     words = _words(name)
     own = [key for key in FIELDS if key.startswith(f"{section}.")]
     alike = nearest(name, SECTIONS[section].model_fields)
-    found = [key for key in FIELDS if key.partition(".")[2] == name.lower()]
-    found += [f"{section}.{alike}"] if alike else []
-    found += [key for key in own if words <= _words(key)]
-    if found:
-        return found[0]
-    for keys in (own, FIELDS):
-        found = [key for key in keys if words <= _words(f"{key} {FIELDS[key].description}")]
-        if len({key.partition(".")[2] for key in found}) == 1:
-            return found[0]
-    return None
+    found = [f"{section}.{alike}"] if alike else [key for key in own if words <= _words(key)]
+    found = found[:1] or _only(own, words)
+    found += [key for key in FIELDS if key.partition(".")[2] == name.lower()][:1]
+    return found or _only(FIELDS, words)
+
+
+def _only(keys: Iterable[str], words: set[str]) -> list[str]:
+    """Return the key that has some words in its name or text, if it is the only one of its name."""
+    found = [key for key in keys if words <= _words(f"{key} {FIELDS[key].description}")]
+    return found[:1] if len({key.partition(".")[2] for key in found}) == 1 else []
 
 
 def _words(text: str) -> set[str]:

@@ -14,7 +14,7 @@ from seistomo.config.keys import (
     changed_keys,
     idle_keys,
     nearest,
-    nearest_key,
+    nearest_keys,
 )
 from seistomo.config.schema import Config
 from seistomo.errors import InputError, shortened
@@ -181,7 +181,7 @@ def _refuse_unknown_keys(values: Mapping[str, Any], origin: str) -> None:
             raise InputError(f"{origin}: {section} = {shown}: must be a section [{section}]")
         for key in content:
             if f"{section}.{key}" not in FIELDS:
-                close = nearest_key(section, key)
+                close = " or ".join(nearest_keys(section, key))
                 raise InputError(
                     f"{origin}: unknown key {section}.{shortened(key, 60)};"
                     f"{f' did you mean {close}?' if close else ''}"

@@ -24,8 +24,8 @@ class SurveyConfig(Section):
     )
     receiver_x: tuple[float, ...] | None = setting(
         None,
-        "First and last receiver position, m, with the receivers evenly spaced between them; or"
-        " every position (as many as receivers); left out: the whole width.",
+        "First and last receiver position (not offset), m, with the receivers evenly spaced"
+        " between them; or every position (as many as receivers); left out: the whole width.",
     )
     source_depth: float = setting(0.0, "Depth of the sources, m.", ge=0, le=1e6)
     receiver_depth: float = setting(0.0, "Depth of the receivers, m.", ge=0, le=1e6)

@@ -13,6 +13,7 @@ from seistomo.dataset.pipeline import AHEAD_BYTES, Pipeline
 from seistomo.dataset.store.schema import SPLITS, split_of, stored_bytes
 from seistomo.device import peak_memory
 from seistomo.files import free_bytes
+from seistomo.progress import duration
 from seistomo.simulation import Simulator
 
 # What is made for the estimate takes about so long at most, s, after the first model.
@@ -79,14 +80,6 @@ def estimate_lines(config: Config, out: Path, wanted: range, rehearsal: Rehearsa
         f"disk: {size / 1e9:.3g} GB in {config.dataset.storage}; {free / 1e9:.3g} GB are"
         f" free{enough}",
     ]
-
-
-def duration(seconds: float) -> str:
-    """Return a time span in the unit that suits it."""
-    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def _samples(config: Config, wanted: range) -> str:

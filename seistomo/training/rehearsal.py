@@ -8,12 +8,11 @@ import torch
 
 from seistomo.config import Config
 from seistomo.dataset import open_dataset
-from seistomo.dataset.estimate import duration
 from seistomo.device import peak_memory, torch_settings
 from seistomo.files import free_bytes
 from seistomo.networks import parameter_count
 from seistomo.optim import options_in_effect
-from seistomo.progress import bar, counted, quietly
+from seistomo.progress import bar, counted, duration, quietly
 from seistomo.ranks import Processes
 from seistomo.training.batches import batch_count, batch_size
 from seistomo.training.directory import RunDirectory

@@ -95,7 +95,6 @@ def test_what_is_there_is_told(work, line, words):
         ("export data.h5 --format npz --out new.h5", "--out new.h5: must end in .npz"),
         ("info none.h5", "none.h5"),
         ("info .", "of what it holds: data.h5, loop.h5, predictions.h5, evaluation"),
-        ("plot . --out new.png", "of what it holds: data.h5, loop.h5, predictions.h5, evaluation"),
         ("config xylophone", "xylophone"),
         (f"info {'n' * 2000}", "nnn"),
     ],
@@ -155,7 +154,7 @@ def test_a_job_array_and_the_merge(run):
     for name in ("parts", "data.h5"):
         run(f"export {name} --format hdf5 --indices 1:4 --out {name}-some.h5")
     assert Path("parts-some.h5").read_bytes() == Path("data.h5-some.h5").read_bytes()
-    for line in ("export parts --format npz", "merge parts --virtual"):
+    for line in ("export parts --format hdf5", "merge parts --virtual"):
         error = run(f"{line} --out parts/part-1.h5 --overwrite", status=2).err
         assert "error: --out parts/part-1.h5: is " in error
     run("simulate tiny.toml --out again.h5 --velocity parts --samples 4 -q")

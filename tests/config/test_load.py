@@ -129,7 +129,10 @@ def test_later_overrides_win_and_the_original_is_untouched():
         ("simulation.pml_width=1000", ["simulation.pml_width = 1000", "200"]),
         ("training.threads=100000000", ["training.threads", "1024"]),
         ("survey.SOURCES=3", ["did you mean survey.sources?", "`seistomo config survey`"]),
-        ("survey.offset=3", ["unknown key survey.offset; `seistomo config survey` lists"]),
+        (
+            "survey.offset=3",
+            ["survey.offset; did you mean survey.receiver_x? `seistomo config survey` lists"],
+        ),
         (f"survey.source_x={[1.0] * 100_000}", ["survey.source_x", "it holds 100000"]),
         (f"network.name={'n' * 10_000}", ["network.name = 'nnn", "tomography"]),
         (f"survey.{'k' * 10_000}=3", ["unknown key survey.kkk", "`seistomo config survey`"]),

@@ -231,7 +231,7 @@ def test_bad_paths_are_told_in_one_line(data_path, run_dir, tmp_path):
     for paths, message in (
         ([], "name a data set"),
         ([tmp_path / "gone"], "no such file"),
-        ([tmp_path / "empty"], "neither a run"),
+        ([tmp_path / "empty"], "is itself no data set or run"),
         ([tmp_path / "text.txt"], "not an HDF5 file"),
         ([data_path, run_dir], "several paths"),
     ):

@@ -146,7 +146,7 @@ def test_what_is_damaged_or_not_finite_is_refused(fake_run, run_dir, data_path, 
     before = sorted(tmp_path.iterdir())
     for call in (evaluate, predict):
         with pytest.raises(InputError, match=words):
-            call(run_dir, data_path, tmp_path / "out", split="all")
+            call(run_dir, data_path, tmp_path / "out.h5", split="all")
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -155,7 +155,7 @@ def test_an_empty_split_is_refused(fake_run, run_dir, tmp_path, config, models):
     with open_dataset(tmp_path / "few.h5") as data:
         missing = next(name for name in ("validation", "test") if not len(data.indices(name)))
     with pytest.raises(InputError, match=f"split = {missing}"):
-        predict(run_dir, tmp_path / "few.h5", tmp_path / "out", split=missing)
+        predict(run_dir, tmp_path / "few.h5", tmp_path / "out.h5", split=missing)
 
 
 @pytest.fixture

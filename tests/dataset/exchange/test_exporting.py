@@ -19,6 +19,7 @@ from seistomo.dataset.exchange.exporting import FORMATS
 from seistomo.errors import DiskFullError, InputError
 from seistomo.velocity import VelocityModel
 
+OUT = {"openfwi": "out", "segy": "out", "npz": "out.npz", "hdf5": "out.h5"}
 WRITERS = {
     "openfwi": "exchange.openfwi.write_header",
     "segy": "exchange.segy.write_segy",
@@ -52,7 +53,7 @@ def test_samples_are_chosen_within_the_split(data_path, tmp_path, split, indices
 def test_an_output_stays_unless_told_otherwise_and_where_writing_fails(
     data_path, tmp_path, monkeypatch, kind
 ):
-    out = tmp_path / "out"
+    out = tmp_path / OUT[kind]
     export_dataset(data_path, out, kind, indices=[0])
     before = content(out)
     with pytest.raises(InputError, match="exists already; use --overwrite"):
@@ -84,7 +85,7 @@ def test_an_output_stays_unless_told_otherwise_and_where_writing_fails(
 )
 def test_bad_requests_are_one_line(data_path, tmp_path, kind, options, words):
     with pytest.raises(InputError, match=words) as raised:
-        export_dataset(data_path, tmp_path / "out", kind, **options)
+        export_dataset(data_path, tmp_path / OUT[kind], kind, **options)
     assert "\n" not in str(raised.value)
     assert list(tmp_path.iterdir()) == []
 

@@ -388,11 +388,12 @@ def test_models_of_several_sizes_need_a_crop_and_of_several_spacings_a_spacing(t
 def test_an_existing_file_and_one_that_is_read_stay(tmp_path):
     path, options = tmp_path / "a.npz", {"overwrite": True}
     np.savez(path, velocity=RAMP, spacing=10.0)
-    before = path.read_bytes()
     import_velocity([path], tmp_path / "v.h5")
     with pytest.raises(InputError, match="exists already"):
         import_velocity([path], tmp_path / "v.h5")
     import_velocity([path], tmp_path / "v.h5", **options)
+    path = tmp_path / "v.h5"
+    before = path.read_bytes()
     with pytest.raises(InputError, match="is a file that is read"):
         import_velocity([path], path, **options)
     assert path.read_bytes() == before
