@@ -74,7 +74,7 @@ def nearest_keys(section: str, name: str) -> list[str]:
     found = [f"{section}.{alike}"] if alike else [key for key in own if words <= _words(key)]
     found = found[:1] or _only(own, words)
     found += [key for key in FIELDS if key.partition(".")[2] == name.lower()][:1]
-    return found or _only(FIELDS, words)
+    return list(dict.fromkeys(found)) or _only(FIELDS, words)
 
 
 def _only(keys: Iterable[str], words: set[str]) -> list[str]:

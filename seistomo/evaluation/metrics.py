@@ -10,7 +10,7 @@ samples that hold salt.
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,45 @@ from seistomo.training.scores import mean_squared_error, structural_similarity
 CANDIDATES = {"prediction": "", "baseline": "baseline_", "oracle_1d": "oracle_1d_"}
 """What is scored, and how its columns begin: the network, the mean training model, each sample's
 own lateral mean."""
+
+
+class ScoreName(NamedTuple):
+    """How a score is called, in tables and on axes."""
+
+    name: str
+    unit: str = ""
+    one: float = 1.0  # what is one of the unit
+    higher: bool = False  # whether more is better
+
+    @property
+    def label(self) -> str:
+        """Name and unit as an axis or a row has them."""
+        name = self.name[:1].upper() + self.name[1:]
+        return f"{name} ({self.unit})" if self.unit else name
+
+    @property
+    def heading(self) -> str:
+        """Name and unit as a column has them."""
+        return f"{self.name}, {self.unit}" if self.unit else self.name
+
+
+SCORE_NAMES = {
+    "accuracy": ScoreName("accuracy", "%", 0.01, higher=True),
+    "loss": ScoreName("loss"),
+    "train_loss": ScoreName("training loss"),
+    "error": ScoreName("error without noise"),
+    "rmse": ScoreName("RMSE", "m/s"),
+    "ssim": ScoreName("SSIM", higher=True),
+    "salt_iou": ScoreName("salt IoU", higher=True),
+    "mae": ScoreName("MAE", "m/s"),
+    "mse": ScoreName("MSE", "(m/s)²"),
+    "data_misfit_far": ScoreName("data misfit, far traces"),
+    "data_misfit": ScoreName("data misfit, all traces"),
+    "evaluation.loss": ScoreName("loss, Eq. 9", "(m/s)²"),
+    "tomography.loss": ScoreName("loss", "10⁸ (m/s)²", 1e8),
+    "tomography.train_loss": ScoreName("training loss", "10⁸ (m/s)²", 1e8),
+}
+"""By score; those of one problem, or of reports, have its name in front."""
 SCORES = ("mse", "rmse", "mae", "ssim", "salt_iou")
 MISFITS = ("data_misfit", "data_misfit_far")
 """Scores of an evaluation that shot over the models again: `seistomo.evaluation.misfit`."""

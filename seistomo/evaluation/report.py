@@ -17,7 +17,7 @@ from seistomo.dataset import DatasetReader, open_velocity
 from seistomo.dataset.describe import describe_dataset
 from seistomo.evaluation import figures
 from seistomo.evaluation.info import History, aligned, run_facts, scientific
-from seistomo.evaluation.metrics import ScoreTable, sample_scores
+from seistomo.evaluation.metrics import SCORE_NAMES, ScoreTable, sample_scores
 from seistomo.evaluation.misfit import Resimulation
 from seistomo.evaluation.uncertainty import SpreadTable, gaussian_share
 from seistomo.progress import counted
@@ -56,16 +56,21 @@ def _misfit(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"
 
 
-# Key, name, unit, which way is better, and how it is written.
-SCORE_ROWS = (
-    ("rmse", "RMSE", "m/s", "↓", _speed),
-    ("mae", "MAE", "m/s", "↓", _speed),
-    ("ssim", "SSIM", "", "↑", _score),
-    ("salt_iou", "Salt IoU", "", "↑", _score),
-    ("loss", "Loss, Eq. 9", "(m/s)²", "↓", scientific),
-    ("mse", "MSE", "(m/s)²", "↓", _speed),
-    ("data_misfit_far", "Data misfit, far traces", "", "↓", _misfit),
-    ("data_misfit", "Data misfit, all traces", "", "↓", _misfit),
+_STYLES = {
+    "rmse": _speed,
+    "mae": _speed,
+    "ssim": _score,
+    "salt_iou": _score,
+    "loss": scientific,
+    "mse": _speed,
+    "data_misfit_far": _misfit,
+    "data_misfit": _misfit,
+}
+# Key, name with unit, which way is better, and how it is written.
+SCORE_ROWS = tuple(
+    (key, name.label, "↑" if name.higher else "↓", style)
+    for key, style in _STYLES.items()
+    for name in [SCORE_NAMES.get(f"evaluation.{key}") or SCORE_NAMES[key]]
 )
 
 

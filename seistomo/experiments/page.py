@@ -11,6 +11,7 @@ import numpy as np
 
 from seistomo.evaluation import figures
 from seistomo.evaluation.figures import studies as drawn
+from seistomo.evaluation.metrics import SCORE_NAMES, ScoreName
 from seistomo.experiments import problems, records
 from seistomo.experiments.machine import machine_line
 from seistomo.experiments.records import Record, Row, read_rows
@@ -35,18 +36,6 @@ from seistomo.files import write_text
 from seistomo.progress import say
 
 INDEX, TABLE = "index.md", "table.json"
-# Scores: heading, and what is one of its units; of a problem's own before those of all.
-SCORES = {
-    "accuracy": ("accuracy, %", 0.01),
-    "loss": ("loss", 1.0),
-    "train_loss": ("training loss", 1.0),
-    "error": ("error without noise", 1.0),
-    "rmse": ("RMSE, m/s", 1.0),
-    "ssim": ("SSIM", 1.0),
-    "salt_iou": ("salt IoU", 1.0),
-    "tomography.loss": ("loss, 10⁸ (m/s)²", 1e8),
-    "tomography.train_loss": ("training loss, 10⁸ (m/s)²", 1e8),
-}
 NOTE = (
     "Mean ± standard deviation over runs. Seconds are the optimizer's, median over epochs, of runs"
     " that were made one after another: `seistomo benchmark optimizer-cost` takes times in turns,"
@@ -68,7 +57,7 @@ class Page:
     def _usual_columns(self) -> list[str]:
         shown = problems.shown_scores(self.problem)
         seen = {name for row in self.rows for one in row.whole for name in one.history[-1]}
-        shown = shown or [name for name in SCORES if name in seen | {"loss"}]
+        shown = shown or [name for name in SCORE_NAMES if name in seen | {"loss"}]
         columns = ["learning_rate", "epochs", *shown, "seconds", "runs"]
         if self.study.target:
             columns.insert(0, "time")
@@ -80,8 +69,9 @@ class Page:
 
     def unit(self, score: str) -> tuple[str, float]:
         """Return a score's heading, and what is one in it."""
-        usual = SCORES.get(score, (score, 1.0))
-        return SCORES.get(f"{self.problem}.{score}", usual)
+        usual = SCORE_NAMES.get(score, ScoreName(score))
+        found = SCORE_NAMES.get(f"{self.problem}.{score}", usual)
+        return found.heading, found.one
 
     def values(self, row: Row, score: str) -> list[float]:
         """Return a row's scores in the unit that they are shown in."""
@@ -106,7 +96,7 @@ class Page:
 
     def first_score(self) -> str:
         """Return the first score of the table that there are values of."""
-        shown = (name for name in self.columns if name in SCORES)
+        shown = (name for name in self.columns if name in SCORE_NAMES)
         there = (name for name in shown if any(self.values(row, name) for row in self.rows))
         return next(there, "loss")
 
@@ -196,7 +186,7 @@ class Page:
                 return {
                     self.unit(name)[0]: number(value / self.unit(name)[1])
                     for name, value in found.items()
-                    if name in SCORES and value is not None
+                    if name in SCORE_NAMES and value is not None
                 }
         return {}
 
@@ -222,7 +212,7 @@ class Page:
 
     def summary(self, row: Row) -> dict[str, Any]:
         """Return a row's numbers for JSON."""
-        names = {"loss", *(name for name in self.columns if moment(name)[0] in SCORES)}
+        names = {"loss", *(name for name in self.columns if moment(name)[0] in SCORE_NAMES)}
         entry = row.entry
         return {
             "name": entry.name,
@@ -444,7 +434,7 @@ def _with_diverged(page: Page, row: Row, score: str) -> list[float]:
 
 
 def _draw_change(page: Page) -> tuple[Any, str]:
-    scores = [name for name in page.columns if name in SCORES][:2]
+    scores = [name for name in page.columns if name in SCORE_NAMES][:2]
     rows = {
         row.entry.label: [page.values(row, score) for score in scores]
         for row in page.rows

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seistomo.config.keys import nearest
 from seistomo.errors import InputError, shortened
+from seistomo.evaluation.metrics import SCORE_NAMES
 from seistomo.files import read_text, reading
 from seistomo.training.problem import Method
 
@@ -21,7 +22,7 @@ INHERITED = ("optimizer", "learning_rate", "restarts")
 MERGED = ("options", "training", "problem", "space")
 
 
-HIGHER_IS_BETTER = {"accuracy", "ssim", "salt_iou"}
+HIGHER_IS_BETTER = {key for key, score in SCORE_NAMES.items() if score.higher}
 
 History = Sequence[Mapping[str, float]]
 

@@ -22,13 +22,14 @@ from seistomo.evaluation.figures.style import (
     new_figure,
     styled,
 )
+from seistomo.evaluation.metrics import SCORE_NAMES
 from seistomo.progress import counted
 
 Columns = Mapping[str, ArrayLike]
 """Columns of a run's ``history.csv``, one value an epoch."""
 LOSS = "validation_loss"
-SCORES = {"ssim": "SSIM", "accuracy": "Accuracy (%)"}
-"""Scores that a curve is drawn of, the first that the runs have, and their names."""
+SCORES = ("ssim", "accuracy")
+"""Scores that a curve is drawn of: the first that the runs have."""
 DASHES = ("solid", "dashed", "dashdot")
 
 
@@ -71,7 +72,8 @@ def curves_figure(
     figure = new_figure(WIDTH, 0.3 + 2.2 * len(rows) + 0.2 * legend_rows)
     grid = figure.subplots(len(rows), len(against), squeeze=False, sharex="col", sharey="row")
     for panels, row in zip(grid, rows, strict=True):
-        unit = {"accuracy": 0.01, LOSS: 1e8 if score == "ssim" else 1.0}.get(row, 1.0)
+        known = {LOSS: "tomography.loss" if score == "ssim" else "loss"}.get(row, row)
+        unit = SCORE_NAMES[known].one
         levels = [(baseline or {}).get("loss" if row == LOSS else row), (target or {}).get(row)]
         for axes, axis in zip(panels, against, strict=True):
             _draw_runs(axes, methods, axis, row, unit, levels[1])
@@ -83,11 +85,11 @@ def curves_figure(
         lines = [level / unit for level in levels if level is not None]
         if row == LOSS:
             _scale_loss(panels[0], lines)
-            velocity = score == "ssim"
-            panels[0].set_ylabel("Loss, Eq. 9 (10⁸ (m/s)²)" if velocity else f"Loss, {split}")
+            velocity = f"Loss, Eq. 9 ({SCORE_NAMES[known].unit})"
+            panels[0].set_ylabel(velocity if score == "ssim" else f"Loss, {split}")
         else:
             _scale_score(panels[0], [np.asarray(run[row], float) / unit for run in runs], lines)
-            panels[0].set_ylabel(f"{SCORES[row]}, {split}")
+            panels[0].set_ylabel(f"{SCORE_NAMES[row].label}, {split}")
     for axes, axis in zip(grid[-1], against, strict=True):
         _scale_time(axes, [np.asarray(run[axis], float) for run in runs], axis)
     entries: dict[str, Artist] = {}

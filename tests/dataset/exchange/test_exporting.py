@@ -85,7 +85,7 @@ def test_an_output_stays_unless_told_otherwise_and_where_writing_fails(
 )
 def test_bad_requests_are_one_line(data_path, tmp_path, kind, options, words):
     with pytest.raises(InputError, match=words) as raised:
-        export_dataset(data_path, tmp_path / OUT[kind], kind, **options)
+        export_dataset(data_path, tmp_path / OUT.get(kind, "out"), kind, **options)
     assert "\n" not in str(raised.value)
     assert list(tmp_path.iterdir()) == []
 
