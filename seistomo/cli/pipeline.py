@@ -206,7 +206,7 @@ def predict(
     overwrite: OverwriteFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Predict velocity models from a data set, or from shot gathers of your own in SEG-Y.
+    """Predict velocity models from a data set or gathers of your own.
 
     Examples: seistomo predict run --data data.h5 --out predictions.h5
 

@@ -237,7 +237,7 @@ def test_bad_paths_are_told_in_one_line(data_path, run_dir, tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             plot(paths, tmp_path / "a.png")
-    with pytest.raises(InputError, match="must end in .png or"):
+    with pytest.raises(InputError, match=r"must end in \.png or"):
         plot([data_path], tmp_path / "a.jpeg")
 
 
