@@ -245,7 +245,7 @@ def test_a_failed_save_leaves_the_old_figure_and_other_formats_are_refused(tmp_p
         path.write_bytes(b"half")
         raise RuntimeError
 
-    with pytest.raises(InputError, match=r"\.png, \.pdf, \.svg"):
+    with pytest.raises(InputError, match=r"\.png or \.pdf or \.svg"):
         figures.save(style.new_figure(), tmp_path / "a.bmp")
     (tmp_path / "a.png").write_bytes(b"old")
     monkeypatch.setattr(Figure, "savefig", half)
