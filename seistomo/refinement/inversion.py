@@ -406,8 +406,8 @@ def _stepwise(
         optimizer.step(objective)
         with torch.no_grad():
             theta.clamp_(low, high)
-        misfit, solves, steepest = objective.before
-        if progress.add(misfit, solves) or steepest <= settings.gradient_tolerance:
+        misfit, until, steepest = objective.before
+        if progress.add(misfit, until) or steepest <= settings.gradient_tolerance:
             break
 
 

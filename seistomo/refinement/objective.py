@@ -20,8 +20,8 @@ class WaveformObjective:
 
     An `seistomo.optim.Objective` of one parameter θ [depth, x], as far as first-order optimizers
     and Gauss-Newton ones need it, and a torch closure. Beyond the bounds m stays on them; nodes
-    that a descent step would push further out have no gradient, and Gauss-Newton products leave
-    them where they are.
+    that a descent step would push further out have no gradient in the closure and when linearized,
+    and Gauss-Newton products leave them where they are.
 
     Parameters
     ----------
@@ -45,7 +45,8 @@ class WaveformObjective:
     data
         The misfit's share of the last loss, doubled: of gathers of zeros it is 1.
     before
-        Of the last gradient: `data`, `solves` until then, and its largest entry.
+        Of the last closure or linearization: `data`, `solves` until then, and the gradient's
+        largest entry.
     """
 
     batch_index, batches_per_epoch = 0, 1
@@ -71,7 +72,8 @@ class WaveformObjective:
 
     def __call__(self) -> Tensor:
         """Set the parameter's gradient; return the loss: a torch closure."""
-        loss, (self.theta.grad,) = self.loss_and_gradient()
+        loss, (gradient,) = self.loss_and_gradient()
+        self.theta.grad = self.inward(self._at(None), gradient)
         return loss
 
     def loss(self, params: Mapping[Tensor, Tensor] | None = None) -> Tensor:
@@ -89,9 +91,8 @@ class WaveformObjective:
     def loss_and_gradient(
         self, params: Mapping[Tensor, Tensor] | Sequence[Tensor] | None = None
     ) -> tuple[Tensor, tuple[Tensor]]:
-        """Return f and its gradient."""
-        theta = self._at(params)
-        model = self.velocity(theta)
+        """Return f and its gradient, as if there were no bounds."""
+        model = self.velocity(self._at(params))
 
         @torch.enable_grad()
         def work(call: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,7 +105,7 @@ class WaveformObjective:
         loss = self.total(model, [values for values, _ in parts])
         gradient = self.gathered(model, [gradient for _, gradient in parts])
         gradient += self.regularization.gradient(model)
-        return loss, (self.scaled(theta, gradient),)
+        return loss, (self.scale * gradient,)
 
     def linearize(
         self, params: Sequence[Tensor] | None = None, samples: Tensor | None = None
@@ -138,13 +139,13 @@ class WaveformObjective:
                 total += shot
         return self.modelling.carry_back(model, total * self.share())
 
-    def scaled(self, theta: Tensor, gradient: Tensor) -> Tensor:
-        """Return a gradient in θ: nothing where it would lead beyond the bounds."""
+    def inward(self, theta: Tensor, gradient: Tensor) -> Tensor:
+        """Return a gradient in θ, zero where a step down it would lead beyond the bounds."""
         speed, (low, high) = self.scale * theta, self.bounds
         outward = ((speed <= low) & (gradient > 0)) | ((speed >= high) & (gradient < 0))
-        scaled = torch.where(outward, 0.0, self.scale * gradient)
-        self.before = (self.data, self.solves, float(scaled.abs().max()))
-        return scaled
+        inward = torch.where(outward, 0.0, gradient)
+        self.before = (self.data, self.solves, float(inward.abs().max()))
+        return inward
 
 
 class Linearization:
@@ -168,7 +169,7 @@ class Linearization:
         self.loss = objective.total(self._model, [values for values, _ in parts])
         gradient = objective.gathered(self._model, [gradient for _, gradient in parts])
         gradient += objective.regularization.gradient(self._model)
-        self.gradient = (objective.scaled(theta, gradient),)
+        self.gradient = (objective.inward(theta, objective.scale * gradient),)
         speed, (low, high) = objective.scale * theta, objective.bounds
         self._free = ((speed > low) & (speed < high)) | (self.gradient[0] != 0)
 

@@ -57,6 +57,8 @@ def test_stages_and_stops(invert):
     assert [row["frequency"] for row in found.history[::2]] == [5.0, 8.0, 12.0]
     spent = invert("frequencies=[5.0, 8.0, 12.0]", "iterations=9", "budget=8")
     assert spent.solves <= 8
+    spent = invert("method=adam", "iterations=99", "budget=20")
+    assert 18 <= spent.solves <= 20
     early = invert("iterations=9", "misfit_tolerance=0.9")
     assert len(early.history) == 2
 

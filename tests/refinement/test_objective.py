@@ -97,6 +97,10 @@ def test_nodes_on_a_bound_stay_there(make, sample, v):
     assert (gradient[5:] >= 0).all()
     assert (product[5:][gradient[5:] == 0] == 0).all()
     assert product[:5].abs().min() > 0
+    objective()
+    torch.testing.assert_close(objective.theta.grad, gradient, rtol=1e-4, atol=1e-7)
+    # L-BFGS-B knows the bounds by itself and needs the whole gradient.
+    assert (objective.loss_and_gradient()[1][0][5:] < 0).any()
 
 
 def test_some_shots_stand_for_all(make, v):
