@@ -46,6 +46,11 @@ class RefinementConfig(Section):
         ge=0,
         le=1e6,
     )
+    misfit: Literal["squares", "envelope"] = setting(
+        "squares",
+        "Difference of the gathers, or of their envelopes, which forgives waves that come more than"
+        " half a period off.",
+    )
     regularization: Literal["none", "tikhonov", "tv"] = setting(
         "tv",
         "What is added to the misfit, from the model's gradient in (m/s)/m: half its mean square"
@@ -109,10 +114,15 @@ class RefinementConfig(Section):
     seed: int = setting(0, "Seed of the shots that are drawn.", ge=0, lt=2**63)
 
     @model_validator(mode="after")
-    def _frequencies_rise(self) -> "RefinementConfig":
+    def _settings_fit(self) -> "RefinementConfig":
         stages = self.frequencies
         if stages and list(stages) != sorted(set(stages)):
             raise ValueError(f"refinement.frequencies = {list(stages)}: must rise")
+        if self.misfit != "squares" and self.method == "sgn":
+            raise ValueError(
+                f'refinement.misfit = "{self.misfit}": Gauss-Newton steps need "squares"; use'
+                ' method = "lbfgs" or "adam"'
+            )
         if self.shots and self.method == "lbfgs":
             raise ValueError(
                 f'refinement.shots = {self.shots}: L-BFGS needs all shots; use method = "adam" or'

@@ -196,7 +196,7 @@ class Inverter:
             step = self.config.survey.time_step
             if settings.wavelet == "estimated":
                 correction = wavelet_filter(last, observed, traces, frequency, step)
-            misfit = Misfit(observed, traces, frequency, step, correction)
+            misfit = Misfit(observed, traces, frequency, step, correction, settings.misfit)
             scale = self._scale(modelling, frequency).to(self.device)
             regularization = Regularization(
                 settings.regularization, settings.weight, velocity.spacing

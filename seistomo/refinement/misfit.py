@@ -5,16 +5,19 @@ from torch import Tensor
 
 # Slope of the low-pass: the amplitude is 1 / (1 + (f / f₀)^(2 ORDER)).
 ORDER = 4
+# Envelopes are smoothed below this part of the largest observed amplitude.
+FLOOR = 1e-4
 # The estimated wavelet's filter: white noise added to the spectrum, as a part of its peak, and
 # half its length, in periods of the stage's frequency.
 WHITENING, FILTER_PERIODS = 1e-3, 2.0
 
 
 class Misfit:
-    """½ ‖W (P F d − P d_obs)‖² / ‖W P d_obs‖², a sum over shots.
+    """½ ‖W (E P F d − E P d_obs)‖² / ‖W E P d_obs‖², a sum over shots.
 
     d are predicted, d_obs observed gathers; P is a low-pass without a change of phase, W the
-    traces' weights, F the filter that corrects the wavelet (`wavelet_filter`).
+    traces' weights, F the filter that corrects the wavelet (`wavelet_filter`); E is nothing, or
+    takes the envelope.
 
     Parameters
     ----------
@@ -28,6 +31,8 @@ class Misfit:
         s.
     correction
         Spectrum of F, as `wavelet_filter` gives it; left out: none.
+    kind
+        squares (E is nothing) or envelope.
     """
 
     def __init__(
@@ -37,11 +42,15 @@ class Misfit:
         frequency: float,
         time_step: float,
         correction: Tensor | None = None,
+        kind: str = "squares",
     ):
+        self._kind = kind
         self._length = 2 * observed.shape[-1]
         band = low_pass(self._length, frequency, time_step).to(observed)
         self._spectrum = band if correction is None else band * correction
-        weighted = filtered(observed, band) * weights[..., None]
+        observed = filtered(observed, band)
+        self._floor = FLOOR * float(observed.abs().max())
+        weighted = self._compared(observed) * weights[..., None]
         energy = weighted.double().square().sum()
         self.energy = float(energy)
         self._weights = weights / energy.sqrt().to(weights)
@@ -53,7 +62,11 @@ class Misfit:
 
     def residual(self, gathers: Tensor, shots: Tensor) -> Tensor:
         """Return what half the square of is the misfit [shot, receiver, time]."""
-        return self.weighted(gathers, shots) - self._observed[shots]
+        compared = self._compared(filtered(gathers, self._spectrum))
+        return compared * self._weights[shots, :, None] - self._observed[shots]
+
+    def _compared(self, band: Tensor) -> Tensor:
+        return envelope(band, self._floor) if self._kind == "envelope" else band
 
     def values(self, gathers: Tensor, shots: Tensor) -> Tensor:
         """Return each shot's share of the misfit, float64 [shot]."""
@@ -72,6 +85,19 @@ def filtered(gathers: Tensor, spectrum: Tensor) -> Tensor:
     length = 2 * (len(spectrum) - 1)
     transformed = torch.fft.rfft(gathers, length) * spectrum
     return torch.fft.irfft(transformed, length)[..., :samples]
+
+
+def envelope(gathers: Tensor, floor: float) -> Tensor:
+    """Return the envelope of gathers [..., time], the magnitude of the analytic signal.
+
+    Smoothed below ``floor``, so that it has a derivative where there is nothing.
+    """
+    samples = gathers.shape[-1]
+    factor = torch.zeros(2 * samples).to(gathers)
+    factor[:samples] = 2.0
+    factor[0] = 1.0
+    signal = torch.fft.ifft(torch.fft.fft(gathers, 2 * samples) * factor)[..., :samples]
+    return (signal.real**2 + signal.imag**2 + floor**2).sqrt()
 
 
 def wavelet_filter(

@@ -16,10 +16,11 @@ BOUNDS = (1450.0, 4650.0)
 def make(sample, modelling):
     """Return a function that makes the objective at the start, in a term and with threads."""
 
-    def make(kind="none", weight=1e-2, start=sample.start):
+    def make(kind="none", weight=1e-2, start=sample.start, misfit="squares"):
         taper = offset_taper(sample.survey, 40.0) * ~sample.dead
         weights = torch.from_numpy(taper.astype(np.float32))
-        misfit = Misfit(torch.from_numpy(sample.gathers), weights, 10.0, 0.015)
+        gathers = torch.from_numpy(sample.gathers)
+        misfit = Misfit(gathers, weights, 10.0, 0.015, kind=misfit)
         scale = torch.linspace(800, 1200, 14, dtype=torch.float64)[:, None].expand(14, 18)
         theta = (torch.from_numpy(start.astype(np.float64)) / scale).requires_grad_()
         regularization = Regularization(kind, weight, 20.0)
@@ -33,10 +34,10 @@ def v():
     return 0.05 * torch.randn(14, 18, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("kind", ["none", "tikhonov", "tv"])
+@pytest.mark.parametrize("kind", ["none", "envelope", "tikhonov", "tv"])
 def test_gradient_is_that_of_differences(make, v, kind):
     """Measured: 1e-4, of float32."""
-    objective = make(kind)
+    objective = make(misfit="envelope") if kind == "envelope" else make(kind)
     loss, (gradient,) = objective.loss_and_gradient()
     assert float(loss) == pytest.approx(float(objective.loss()), rel=1e-6)
     slope = float((gradient * v).sum())
