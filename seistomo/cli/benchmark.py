@@ -26,6 +26,7 @@ TAKES = {
     "optimizer-cost": {"--repeats", "--methods", "--overwrite"},
     "simulation-speed": {"--repeats", "--overwrite"},
     "generalization": {"RUN", "--data", "--seed", "--overwrite"},
+    "refinement": {"RUN", "--data", "--seed", "--methods", "--overwrite"},
 }
 
 
@@ -38,7 +39,8 @@ def benchmark(
         ),
     ],
     run: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="Run directory (generalization).")
+        Path | None,
+        typer.Argument(metavar="[RUN]", help="Run directory (generalization, refinement)."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder; left out: benchmark-STUDY.")
@@ -178,6 +180,10 @@ def _measure(study: Any, given: dict[str, Any], out: Path, command: str) -> str:
         return measure_speed(study, out, overwrite, command)
     if "RUN" not in given:
         raise InputError(f"{study.name}: give a run directory, as: {study.name} RUN --out DIR")
+    if study.kind == "refinement":
+        from seistomo.experiments.refinement import compare_inversions
+
+        return compare_inversions(study, given["RUN"], out, overwrite, command)
     from seistomo.experiments.generalization import score_conditions
 
     return score_conditions(study, given["RUN"], out, overwrite, command)

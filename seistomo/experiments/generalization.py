@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
@@ -197,7 +198,7 @@ def score_conditions(
     given = study.problem.get("data")
     scoring = Scoring(run, study, out, Path(given) if given else None, device)
     scoring.require_own()
-    _prepare(scoring, overwrite)
+    prepare(scoring, overwrite)
     with torch_settings(choose_device(device), threads, study.first_seed):
         machine = describe_machine(device, threads)
         cases, skipped = plan(scoring)
@@ -255,7 +256,7 @@ def _shot(config: Config) -> dict[str, Any]:
     return {name: getattr(config, name).model_dump() for name in ("survey", "simulation")}
 
 
-def _prepare(scoring: Scoring, overwrite: bool) -> None:
+def prepare(scoring: Scoring, overwrite: bool) -> None:
     """Make the folder of results, or check that it is one of the same settings."""
     study, out = scoring.study, scoring.out
     identity = None
@@ -288,9 +289,9 @@ def _prepare(scoring: Scoring, overwrite: bool) -> None:
         return
     if out.is_dir() and any(out.iterdir()) and not path.is_file():
         raise InputError(f"--out {out}: holds something else than this benchmark")
+    for part in (DATA, SCORES, records.RUNS):
+        shutil.rmtree(out / part, ignore_errors=True)
     for part in (DATA, SCORES):
-        for old in (out / part).glob("*"):
-            old.unlink()
         (out / part).mkdir(parents=True, exist_ok=True)
     records.write_json(path, settings)
 

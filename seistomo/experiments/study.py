@@ -16,7 +16,7 @@ from seistomo.evaluation.metrics import SCORE_NAMES
 from seistomo.files import read_text, reading
 from seistomo.training.problem import Method
 
-Kind = Literal["training", "optimizer-cost", "simulation-speed", "generalization"]
+Kind = Literal["training", "optimizer-cost", "simulation-speed", "generalization", "refinement"]
 Figure = Literal["epoch", "seconds", "histogram", "sweeps", "change", "examples"]
 INHERITED = ("optimizer", "learning_rate", "restarts")
 MERGED = ("options", "training", "problem", "space")

@@ -38,7 +38,10 @@ def modelling_config(config: Config, settings: RefinementConfig) -> Config:
         )
     own = config.simulation
     width = own.pml_width * (own.grid_spacing or config.velocity.spacing) / spacing
-    change = {"grid_spacing": spacing, "pml_width": max(own.pml_width, min(200, round(width)))}
+    change = {
+        "grid_spacing": spacing,
+        "pml_width": min(200, max(round(width), min(own.pml_width, 10))),
+    }
     return config.model_copy(update={"simulation": own.model_copy(update=change)})
 
 
