@@ -83,6 +83,7 @@ def test_study_that_misses_what_it_expects_ends_with_status_1_and_keeps_nothing(
         (["sqgn-table-1", "--data", "nowhere", "--set", "problem.pixel=unit"], "pixel"),
         (["sqgn-table-1", "--data", "mnist-5k"], "full_gradient_interval"),
         (["generalization", "nowhere"], "nowhere"),
+        (["refinement", "nowhere"], "nowhere"),
         # What has no effect is refused.
         (["sqgn-table-1", "--run", "run"], "RUN"),
         (["optimizer-cost", "--epochs", "3"], "--epochs"),

@@ -7,6 +7,7 @@ STUDIES = [
     *("mnist-smoke", "sqgn-table-1", "sqgn-table-2", "sqgn-table-3", "sqgn-table-4"),
     *("sqgn-ablation", "sqgn-stuck", "sqgn-sensitivity", "sqgn-pairs", "predictions"),
     *("race-mnist", "race-tomography", "generalization", "optimizer-cost", "simulation-speed"),
+    "refinement",
 ]
 PUBLISHED = {"first_step": "code", "undo_above": 0}
 
