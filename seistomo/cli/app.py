@@ -91,8 +91,7 @@ def _interrupted() -> int:
     if rank() > 0:
         # One of the processes that torchrun has started speaks for all.
         return 130
-    resumed = not {"--dry-run", "--segy"} & {*words}
-    if words[:1] in (["simulate"], ["train"], ["refine"]) and resumed:
+    if words[:1] in (["simulate"], ["train"], ["refine"]) and "--dry-run" not in words:
         same = "WORLD_SIZE" in os.environ
         advice = f"go on with{' the same command and' if same else f': {command}'} --resume"
         if words[0] == "train" and "--overwrite" in sys.argv:

@@ -76,37 +76,18 @@ def refine(
     set_quiet(quiet)
     require_one_of(resume, overwrite)
     settings = overrides(set_, refinement__start=start, refinement__method=method)
-    if shots := own_gathers(segy, more, data):
-        of_data = {"--split": split, "--samples": samples, "--indices": indices}
-        of_data |= {"--noise-snr": noise_snr, "--shard": shard, "--resume": resume or None}
-        for option in (name for name, value in of_data.items() if value is not None):
-            raise InputError(f"{option}: is for samples of a data set, not with --segy")
-        from seistomo.refinement import refine_shots
-
-        metrics = refine_shots(
-            run,
-            shots,
-            out,
-            overrides=settings,
-            checkpoint=checkpoint,
-            device=device or "auto",
-            overwrite=overwrite,
-        )
-        typer.echo(
-            f"{out}: {counted(metrics['samples'], 'sample')},"
-            f" misfit {metrics['start']['data_misfit_far']:.3g} to"
-            f" {metrics['data_misfit_far']:.3g}; {metrics['solves']:.0f} solves and"
-            f" {metrics['seconds']:.1f} s a sample"
-        )
-        return
+    shots = own_gathers(segy, more, data)
+    if shots and split is not None:
+        raise InputError(f"--split {split}: gathers of your own have no splits; leave it out")
     from seistomo.refinement import refine as run_refine
 
     metrics = run_refine(
         run,
         data,
         out,
+        segy=shots,
         overrides=settings,
-        split=split or "test",
+        split=split or ("all" if shots else "test"),
         samples=samples,
         indices=indices,
         checkpoint=checkpoint,
@@ -120,10 +101,14 @@ def refine(
     if metrics is None:
         # Other shards have samples left, or another rank speaks.
         return
-    before = metrics["start"]
+    before, scores = metrics["start"], ""
+    if not shots:
+        scores = (
+            f" RMSE {before['rmse']:.0f} to {metrics['rmse']:.0f} m/s, SSIM {before['ssim']:.3f} to"
+            f" {metrics['ssim']:.3f},"
+        )
     typer.echo(
-        f"{out}: {counted(metrics['samples'], 'sample')}, RMSE {before['rmse']:.0f} to"
-        f" {metrics['rmse']:.0f} m/s, SSIM {before['ssim']:.3f} to {metrics['ssim']:.3f},"
+        f"{out}: {counted(metrics['samples'], 'sample')},{scores}"
         f" misfit {before['data_misfit_far']:.3g} to {metrics['data_misfit_far']:.3g};"
         f" {metrics['solves']:.0f} solves and {metrics['seconds']:.1f} s a sample"
     )

@@ -185,7 +185,7 @@ def _describe_evaluation(folder: Path) -> str:
         refined = "start" in metrics
         facts = [("refined" if refined else "prediction", _scores(metrics))]
         others = ("start", "baseline", "oracle_1d") if refined else ("baseline", "oracle_1d")
-        facts += [(name, _scores(metrics[name])) for name in others]
+        facts += [(name, _scores(metrics[name])) for name in others if name in metrics]
         if "ensemble" in metrics:
             facts.append(("ensemble", _ensemble(metrics["ensemble"])))
         samples = counted(metrics["samples"], "sample")
@@ -195,10 +195,15 @@ def _describe_evaluation(folder: Path) -> str:
 
 
 def _scores(scores: Mapping[str, Any]) -> str:
-    iou = scores["salt_iou"]
-    salt = "" if iou is None else f", salt IoU {iou:.3f}"
-    speeds = f"RMSE {scores['rmse']:.0f} m/s, MAE {scores['mae']:.0f} m/s"
-    return f"{speeds}, SSIM {scores['ssim']:.3f}{salt}"
+    names = {
+        "rmse": "RMSE {:.0f} m/s",
+        "mae": "MAE {:.0f} m/s",
+        "ssim": "SSIM {:.3f}",
+        "salt_iou": "salt IoU {:.3f}",
+        "data_misfit_far": "misfit of far traces {:.3g}",
+    }
+    found = {key: scores.get(key) for key in names}
+    return ", ".join(names[key].format(value) for key, value in found.items() if value is not None)
 
 
 def _ensemble(found: Mapping[str, Any]) -> str:

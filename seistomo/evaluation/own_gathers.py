@@ -1,6 +1,6 @@
 """Gathers of one's own beside those that a network was trained on: band, amplitude, polarity."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 
 from seistomo.config.survey import offsets
-from seistomo.dataset.exchange import RecordedShots
+from seistomo.dataset.exchange import RecordedShots, read_shots
 from seistomo.errors import InputError
 from seistomo.evaluation import figures
-from seistomo.progress import warn
+from seistomo.progress import say, warn
 from seistomo.simulation import Simulator
 from seistomo.training import Run
 from seistomo.training.gather_statistics import gather_statistics
@@ -27,12 +27,14 @@ gather on its sign is believed."""
 Gathers = NDArray[np.float32]
 
 
-def as_in_training(run: Run, shots: RecordedShots, picture: str | Path) -> RecordedShots:
-    """Return gathers in the amplitudes and polarity of a run's training data, and draw both.
+def as_in_training(run: Run, segy: Sequence[str | Path]) -> RecordedShots:
+    """Read gathers and bring them to the survey, amplitudes and polarity of a run's training data.
 
-    What was found and done is said. Another frequency band is refused. ``picture`` is the figure
-    to write: the mean training gathers beside these.
+    What was found and done is said. Another frequency band is refused.
     """
+    shots = read_shots(segy, run.config)
+    for sentence in shots.said:
+        say(sentence)
     shots = _with_training_amplitudes(run, shots)
     view, typical = _views(run)
     shown = view(shots.gathers)
@@ -45,17 +47,21 @@ def as_in_training(run: Run, shots: RecordedShots, picture: str | Path) -> Recor
             f"{shots.path}: polarity is opposite to the training data's (correlation of the nearest"
             f" traces {alike:.2f}); reversed"
         )
-        shots, shown = shots.scaled(-1), -shown
-    elif alike < ALIKE:
+        return shots.scaled(-1)
+    if alike < ALIKE:
         warn(
             f"{shots.path}: its polarity cannot be told (correlation of the nearest traces"
             f" with the training data's mean {alike:.2f}); kept; look at the picture"
         )
-    figure = figures.beside_training_figure(
-        typical, shown[0], shots.time, shots.read_survey(0), shots.path.name
-    )
-    figures.save(figure, picture)
     return shots
+
+
+def draw_beside_training(run: Run, shots: RecordedShots, picture: Path) -> None:
+    """Draw the mean training gathers beside those of the first sample."""
+    view, typical = _views(run)
+    shown, survey = view(shots.gathers[:1])[0], shots.read_survey(0)
+    figure = figures.beside_training_figure(typical, shown, shots.time, survey, shots.path.name)
+    figures.save(figure, picture)
 
 
 def _with_training_amplitudes(run: Run, shots: RecordedShots) -> RecordedShots:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seistomo.dataset import DatasetReader, file_format, open_dataset, write_predictions
-from seistomo.dataset.exchange import RecordedShots, read_shots
+from seistomo.dataset.exchange import RecordedShots
 from seistomo.dataset.exchange.segy import is_section, write_section
 from seistomo.dataset.store.schema import PREDICTIONS_FORMAT
 from seistomo.errors import InputError
@@ -92,7 +92,10 @@ def predict(
     run = load_run(run_dir, checkpoint, device)
     with nullcontext() if segy else open_dataset(data_path) as data:
         if segy:
-            data = read_shots(segy, run.config)
+            # Draws: who only predicts need not load matplotlib.
+            from seistomo.evaluation.own_gathers import as_in_training, draw_beside_training
+
+            data = as_in_training(run, segy)
             indices = np.arange(data.samples)
         else:
             check_fit(run, data)
@@ -103,12 +106,7 @@ def predict(
                 " write an .h5 file, and `seistomo export --format segy` makes a folder of it"
             )
         if segy:
-            # Draws: who only predicts need not load matplotlib.
-            from seistomo.evaluation.own_gathers import as_in_training
-
-            for sentence in data.said:
-                say(sentence)
-            data = as_in_training(run, data, picture)
+            draw_beside_training(run, data, picture)
             say(f"{picture}: your gathers beside the training data's; compare polarity and times")
         else:
             for difference in unlike_training(run, data, indices):

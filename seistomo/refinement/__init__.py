@@ -1,7 +1,6 @@
 """Waveform inversion from a network's prediction: the model must explain the gathers."""
 
 from seistomo.refinement.inversion import Inversion, Inverter
-from seistomo.refinement.own_shots import refine_shots
 from seistomo.refinement.refine import refine
 
-__all__ = ["Inversion", "Inverter", "refine", "refine_shots"]
+__all__ = ["Inversion", "Inverter", "refine"]

@@ -45,7 +45,7 @@ class Inversion:
     Attributes
     ----------
     velocity
-        float32 [depth, x], m/s; where several are `joined`, [start, depth, x].
+        float32 [depth, x], m/s; where several are `joined`, [start, depth, x]; `shot` likewise.
     history
         A row an iteration: ``stage``, ``frequency`` (Hz), ``iteration``, ``misfit`` (in the
         stage's band, of the traces' weights; 1 for gathers of zeros), ``solves`` (wave equations
@@ -53,6 +53,8 @@ class Inversion:
     data_misfit, data_misfit_far
         Of the start and of the result, see `seistomo.evaluation.misfit`; gathers are shot on the
         inversion's grid.
+    shot
+        The middle source's gathers of the start and of the result, [2, receiver, time].
     solves, seconds
         Work in all.
     notices
@@ -63,6 +65,7 @@ class Inversion:
     history: list[dict[str, float]]
     data_misfit: tuple[float, float]
     data_misfit_far: tuple[float, float]
+    shot: np.ndarray
     solves: float
     seconds: float
     notices: list[str]
@@ -77,6 +80,7 @@ def joined(found: Sequence[Inversion]) -> Inversion:
         history=[{"member": place, **line} for place in number for line in found[place].history],
         data_misfit=tuple(np.mean([one.data_misfit for one in found], axis=0).tolist()),
         data_misfit_far=tuple(np.mean([one.data_misfit_far for one in found], axis=0).tolist()),
+        shot=np.stack([one.shot for one in found]),
         solves=sum(one.solves for one in found),
         seconds=sum(one.seconds for one in found),
         notices=[
@@ -233,6 +237,7 @@ class Inverter:
             refined,
             progress.rows,
             *misfits,
+            shot=np.stack([d[len(d) // 2].cpu().numpy() for d in ends]),
             solves=progress.solves + 1,
             seconds=time.perf_counter() - began,
             notices=_notices(start, refined, bounds, misfits[1], lags),

@@ -1,4 +1,4 @@
-"""Refine a run's predictions of a data set, a sample at a time, so that a kill costs one at most.
+"""Refine a run's predictions, a sample at a time, so that a kill costs one at most.
 
 Each sample's result is a file of its own in ``DIR.unfinished``; when all are there they become
 ``DIR``.
@@ -8,6 +8,7 @@ import json
 import shutil
 import zlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,11 @@ from seistomo.dataset import (
     open_velocity,
     read_predictions,
 )
+from seistomo.dataset.exchange import RecordedShots
 from seistomo.dataset.generate import shard_numbers
 from seistomo.dataset.store.schema import PREDICTIONS_FORMAT
 from seistomo.errors import InputError
+from seistomo.evaluation.own_gathers import as_in_training
 from seistomo.evaluation.prediction import (
     check_fit,
     read_gathers,
@@ -36,20 +39,22 @@ from seistomo.evaluation.prediction import (
     unlike_training,
 )
 from seistomo.evaluation.selection import select
-from seistomo.progress import bar, say, warn
+from seistomo.progress import bar, counted, say, warn
 from seistomo.ranks import Processes
 from seistomo.refinement.inversion import Inverter, joined
 from seistomo.refinement.results import CONTENT, collect, read_record, write_record
 from seistomo.training import Ensemble, Run, load_run
 
+Gathers = DatasetReader | RecordedShots
 STARTS = ("prediction", "members", "mean", "smooth")
 
 
 def refine(
     run_dir: str | Path,
-    data_path: str | Path,
+    data_path: str | Path | None,
     out_dir: str | Path,
     *,
+    segy: Sequence[str | Path] = (),
     overrides: Sequence[str] = (),
     split: str = "test",
     samples: int | None = None,
@@ -62,25 +67,29 @@ def refine(
     shard: str | None = None,
     distributed: bool = False,
 ) -> dict[str, Any] | None:
-    """Invert the gathers of a data set for velocity, starting from a run's predictions.
+    """Invert gathers for velocity, starting from a run's predictions.
 
     Writes ``refined.h5`` (as `predict` does), ``iterations.csv`` (a row an iteration),
     ``samples.csv``, ``metrics.json``, ``figures/`` and ``report.html`` into ``out_dir``, which
-    appears whole. Until then each sample that is done lies in ``OUT.unfinished``.
+    appears whole. Until then each sample that is done lies in ``OUT.unfinished``. Gathers of one's
+    own are brought to the run's survey as `predict` does it; there are no scores then, of a single
+    model also ``refined.segy``.
 
     Parameters
     ----------
     run_dir
         A trained run.
     data_path
-        A data set of the run's survey.
+        A data set of the run's survey. None with ``segy``.
     out_dir
         The folder to write.
+    segy
+        SEG-Y files of shot gathers of one's own, or folders of them, as for `predict`.
     overrides
         ``refinement.key=value`` strings, applied to the run's own section ``[refinement]``.
     split, samples, indices
-        Which samples: of a split all, the first so many, or those that ``indices`` names among
-        them ("0,3,7" or "0:36").
+        Which samples: of a split (gathers of one's own have none) all, the first so many, or those
+        that ``indices`` names among them ("0,3,7" or "0:36").
     checkpoint
         ``best`` or ``last``.
     noise_snr
@@ -108,12 +117,17 @@ def refine(
         many samples, or gathers or start cannot be used; what is done by then is kept.
     """
     out_dir = Path(out_dir)
+    if bool(segy) == (data_path is not None):
+        raise InputError("--data or --segy: give one of them")
     ranks = Processes.from_environment() if distributed else Processes()
-    with ranks.together(), open_dataset(data_path) as data:
+    with ranks.together(), nullcontext() if segy else open_dataset(data_path) as data:
         place = ranks.device(device)
         run = load_run(run_dir, checkpoint, str(place))
         settings = run_settings(run, overrides)
-        check_fit(run, data)
+        if segy:
+            data = as_in_training(run, segy)
+        else:
+            check_fit(run, data)
         rows = _rows(data, split, samples, indices)
         survey = data.config.survey if settings.wavelet == "data" else run.config.survey
         config = data.config.model_copy(update={"survey": survey})
@@ -136,7 +150,7 @@ def refine(
         if done is not None:
             return done if ranks.leads else None
         if ranks.leads:
-            for difference in unlike_training(run, data, rows):
+            for difference in () if segy else unlike_training(run, data, rows):
                 warn(difference)
             for line in inverter.notes:
                 say(line)
@@ -162,8 +176,7 @@ def refine(
         except FileNotFoundError:
             # Other shards have samples left, or the last of them has just written them all.
             return None
-        paths = Path(run_dir), Path(data_path), out_dir
-        metrics = collect(out_dir, paths, run, data, rows, records, request, inverter)
+        metrics = collect(out_dir, run, data, rows, records, request, inverter)
         shutil.rmtree(folder, ignore_errors=True)
         return metrics
 
@@ -188,17 +201,17 @@ def run_settings(run: Run, overrides: Sequence[str]) -> RefinementConfig:
 
 
 def _rows(
-    data: DatasetReader, split: str, samples: int | None, indices: str | Sequence[int] | None
+    data: Gathers, split: str, samples: int | None, indices: str | Sequence[int] | None
 ) -> np.ndarray:
-    """Return the rows of the data set that are asked for."""
-    rows = split_indices(data, split)
+    """Return the rows that are asked for."""
+    own = isinstance(data, RecordedShots)
+    rows = np.arange(data.samples) if own else split_indices(data, split)
     if samples is not None and indices is not None:
         raise InputError("--samples and --indices: give one of them, not both")
     if samples is not None:
         if not 1 <= samples <= len(rows):
-            raise InputError(
-                f"--samples {samples}: the split {split} of {data.path} has {len(rows)} samples"
-            )
+            whole = data.path if own else f"the split {split} of {data.path}"
+            raise InputError(f"--samples {samples}: {whole} has {counted(len(rows), 'sample')}")
         return rows[:samples]
     return rows if indices is None else rows[select(indices, len(rows), "--indices")]
 
@@ -252,7 +265,7 @@ def _record(folder: Path, row: int) -> Path:
 def _refine_sample(
     inverter: Inverter,
     starts: "Starts",
-    data: DatasetReader,
+    data: Gathers,
     row: int,
     noise_snr: float | None,
     folder: Path,
@@ -280,13 +293,18 @@ def _refine_sample(
 class Starts:
     """Where the inversion of each sample starts."""
 
-    def __init__(self, run: Run, data: DatasetReader, settings: RefinementConfig):
+    def __init__(self, run: Run, data: Gathers, settings: RefinementConfig):
         self._run, self._data, self._settings = run, data, settings
         self._models: np.ndarray | None = None
         if settings.start == "members" and not isinstance(run, Ensemble):
             raise InputError(
                 f"refinement.start = members: {run.path} is a single run; give an ensemble (train"
                 " --members), or start = prediction"
+            )
+        if settings.start == "smooth" and isinstance(data, RecordedShots):
+            raise InputError(
+                "refinement.start = smooth: nobody knows the true models of gathers of your own;"
+                " use prediction, mean or a velocity file"
             )
         if settings.start not in STARTS:
             self._models, self._places = _models_of(Path(settings.start), data)
@@ -320,8 +338,8 @@ class Starts:
         return models.clip(bounds.minimum, bounds.maximum)
 
 
-def _models_of(path: Path, data: DatasetReader) -> tuple[np.ndarray, dict[int, int]]:
-    """Return the models of a velocity file, and the place of each row of the data set in it."""
+def _models_of(path: Path, data: Gathers) -> tuple[np.ndarray, dict[int, int]]:
+    """Return the models of a velocity file, and the place of each row of the data in it."""
     name = f"refinement.start = {path}"
     if not path.exists():
         raise InputError(f"{name}: no such file; or one of {', '.join(STARTS)}")

@@ -12,9 +12,13 @@ from seistomo import files
 from seistomo.config.schema import toml_text
 from seistomo.dataset import DatasetReader, write_predictions
 from seistomo.dataset.describe import describe_dataset
+from seistomo.dataset.exchange import RecordedShots
+from seistomo.dataset.exchange.segy import write_section
 from seistomo.evaluation import figures
 from seistomo.evaluation.metrics import MISFITS, SCORES, ScoreTable
-from seistomo.evaluation.prediction import mean_and_std, prediction_attributes
+from seistomo.evaluation.misfit import Example
+from seistomo.evaluation.own_gathers import draw_beside_training
+from seistomo.evaluation.prediction import mean_and_std, prediction_attributes, read_gathers
 from seistomo.evaluation.report import (
     SCORE_ROWS,
     Comparison,
@@ -36,216 +40,254 @@ START_WORDS = {
     "smooth": "starting from the true models smoothed",
 }
 CSV = {"index": False, "float_format": "%.9g", "lineterminator": "\n"}
+# Of gathers of one's own so many samples are drawn.
+MOST_SHOWN = 4
 CONTENT = ("metrics.json", "refined.h5", "iterations.csv")
 """What tells a refinement from any other folder."""
 
 
 def write_record(path: Path, starts: np.ndarray, found: Inversion) -> None:
     """Write what became of the starts [start, depth, x] of one sample, whole or not at all."""
-    content = {
-        "start": starts.astype(np.float32),
-        "velocity": found.velocity,
-        "facts": json.dumps({key: vars(found)[key] for key in vars(found) if key != "velocity"}),
-    }
+    content = {"start": starts.astype(np.float32), "velocity": found.velocity, "shot": found.shot}
+    facts = {key: value for key, value in vars(found).items() if key not in content}
     with files.written_whole(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **content)
+        np.savez(file, **content, facts=json.dumps(facts))
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Return ``start`` and ``velocity`` [start, depth, x] and the facts of an `Inversion`."""
+    """Return ``start``, ``velocity`` and ``shot`` [start, ...] and the facts of an `Inversion`."""
     with np.load(path, allow_pickle=False) as held:
-        facts = json.loads(str(held["facts"]))
-        return {"start": held["start"], "velocity": held["velocity"], **facts}
+        content = dict(held)
+    return {**content, **json.loads(str(content.pop("facts")))}
 
 
 def collect(
     out_dir: Path,
-    paths: tuple[Path, Path, Path],
     run: Run,
-    data: DatasetReader,
+    data: DatasetReader | RecordedShots,
     rows: np.ndarray,
     records: Sequence[dict[str, Any]],
     request: dict[str, Any],
     inverter: Inverter,
 ) -> dict[str, Any]:
     """Write ``out_dir`` from the records of all its samples; return the metrics."""
-    bounds, threshold = data.config.velocity, run.config.evaluation.salt_threshold
-    tables = {
-        name: ScoreTable(
-            run.normalization.mean_velocity, bounds.maximum - bounds.minimum, threshold
-        )
+    models = {
+        name: mean_and_std(np.stack([record[name] for record in records], axis=1))
         for name in ("start", "velocity")
     }
-    reference, families = data.read_velocity(rows), data.families(rows)
-    means, ensembles = {}, {}
-    for name, table in tables.items():
-        each = np.stack([record[name] for record in records], axis=1)
-        mean, std = mean_and_std(each)
-        means[name] = mean
-        table.add(mean, reference, rows, families)
-        if len(each) > 1:
-            spread = SpreadTable(*table.settings)
-            spread.add(each, mean, std, reference)
-            table.samples[spread.samples.columns] = spread.samples
-            ensembles[name] = {"ensemble": spread.summary(table.samples, None)}
-    start, refined = tables["start"].summary(), tables["velocity"].summary()
-    facts = {
-        f"{moment}{key}": float(np.mean([record[key][place] for record in records]))
-        for key in MISFITS
-        for place, moment in enumerate(("start_", ""))
-    }
-    work = {key: float(np.mean([r[key] for r in records])) for key in ("solves", "seconds")}
-    metrics = {
-        **refined,
-        "data_misfit": facts["data_misfit"],
-        "data_misfit_far": facts["data_misfit_far"],
-        "start": {
-            **{key: start[key] for key in (*SCORES, "loss")},
-            "data_misfit": facts["start_data_misfit"],
-            "data_misfit_far": facts["start_data_misfit_far"],
-            **ensembles.get("start", {}),
-        },
-        **ensembles.get("velocity", {}),
-        **work,
-        "start_by_family": start["by_family"],
-        "notices": {
-            str(row): record["notices"]
-            for row, record in zip(rows, records, strict=True)
-            if record["notices"]
-        },
-        "split": request["split"],
-        "stages": list(inverter.stages),
-        "request": request,
-    }
-    samples = tables["velocity"].samples[["index", "family", "salt_fraction", *SCORES]].copy()
-    for score in SCORES:
-        samples[f"start_{score}"] = tables["start"].column(score)
+    means = {name: mean for name, (mean, _) in models.items()}
+    misfits = [
+        {key: float(np.mean([record[key][place] for record in records])) for key in MISFITS}
+        for place in (0, 1)
+    ]
+    own, tables, scores = isinstance(data, RecordedShots), {}, {"start": {}, "velocity": {}}
+    samples = pd.DataFrame({"index": rows})
+    if not own:
+        tables, scores = _score(run, data, rows, records, models)
+        columns = ["index", "family", "salt_fraction", *SCORES]
+        samples = tables["velocity"].samples[columns].copy()
+        for score in SCORES:
+            samples[f"start_{score}"] = tables["start"].column(score)
     for place, moment in enumerate(("start_", "")):
         for key in MISFITS:
             samples[moment + key] = [record[key][place] for record in records]
     for key in ("solves", "seconds"):
         samples[key] = [record[key] for record in records]
     samples["notices"] = ["; ".join(record["notices"]) for record in records]
+    pairs = list(zip(rows, records, strict=True))
+    metrics = {
+        "samples": len(records),
+        **scores["velocity"],
+        **misfits[1],
+        "start": {**scores["start"], **misfits[0]},
+        **{key: float(samples[key].mean()) for key in ("solves", "seconds")},
+        "notices": {str(row): record["notices"] for row, record in pairs if record["notices"]},
+        "said": data.said if own else [],
+        "split": request["split"],
+        "stages": list(inverter.stages),
+        "request": request,
+    }
     history = pd.concat(
-        [
-            pd.DataFrame(record["history"]).assign(sample=int(row))
-            for row, record in zip(rows, records, strict=True)
-        ],
+        [pd.DataFrame(record["history"]).assign(sample=int(row)) for row, record in pairs],
         ignore_index=True,
     )
     history = history[["sample", *history.columns.drop("sample")]]
     with files.folder_written_whole(out_dir) as folder:
         attributes = prediction_attributes(run, data, request["checkpoint"])
-        velocity = zip(mean, std, strict=True)
+        velocity = zip(*models["velocity"], strict=True)
         write_predictions(folder / "refined.h5", velocity, rows, data.depth, data.x, attributes)
+        if own and len(rows) == 1:
+            text = [f"REFINED FROM RUN {run.path.name}", f"FROM THE GATHERS OF {data.path.name}"]
+            places = data.lines[rows[0]].places(data.x)
+            spacing = run.config.velocity.spacing
+            write_section(folder / "refined.segy", means["velocity"][0], *places, spacing, text)
         text = json.dumps(metrics, indent=2, allow_nan=False)
         (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
         samples.to_csv(folder / "samples.csv", **CSV)
-        _write_report(folder, paths, run, data, metrics, tables, means, records)
+        _write_report(folder, run, data, rows, metrics, tables, means, records)
         history.to_csv(folder / "iterations.csv", **CSV)
     return metrics
 
 
-def _write_report(
-    folder: Path,
-    paths: tuple[Path, Path, Path],
+def _score(
     run: Run,
     data: DatasetReader,
+    rows: np.ndarray,
+    records: Sequence[dict[str, Any]],
+    models: dict[str, Any],
+) -> tuple[dict[str, ScoreTable], dict[str, dict[str, Any]]]:
+    """Return the scores of starts and results: a row a sample, and over all samples."""
+    bounds, threshold = data.config.velocity, run.config.evaluation.salt_threshold
+    reference, families, tables, scores = data.read_velocity(rows), data.families(rows), {}, {}
+    for name, (mean, std) in models.items():
+        table = ScoreTable(
+            run.normalization.mean_velocity, bounds.maximum - bounds.minimum, threshold
+        )
+        table.add(mean, reference, rows, families)
+        scores[name] = table.summary()
+        each = np.stack([record[name] for record in records], axis=1)
+        if len(each) > 1:
+            spread = SpreadTable(*table.settings)
+            spread.add(each, mean, std, reference)
+            table.samples[spread.samples.columns] = spread.samples
+            scores[name]["ensemble"] = spread.summary(table.samples, None)
+        tables[name] = table
+    for key in ("baseline", "oracle_1d"):
+        del scores["start"][key]
+    return tables, scores
+
+
+def _write_report(
+    folder: Path,
+    run: Run,
+    data: DatasetReader | RecordedShots,
+    rows: np.ndarray,
     metrics: dict[str, Any],
     tables: dict[str, ScoreTable],
     means: dict[str, np.ndarray],
     records: Sequence[dict[str, Any]],
 ) -> None:
-    """Write ``figures/`` and ``report.html``."""
+    """Write ``figures/`` and ``report.html``; without ``tables`` nobody knows the true models."""
     (folder / "figures").mkdir()
-    before, after = (
-        {score: tables[name].column(score) for score in ("rmse", "ssim", "mse")}
-        for name in ("start", "velocity")
-    )
-    settings = metrics["request"]["refinement"]
+    settings, start = metrics["request"]["refinement"], metrics["start"]
     words = START_WORDS.get(settings["start"], f"starting from {settings['start']}")
-    examples = choose_examples(after["ssim"], tables["velocity"].column("salt_iou"))
-    rows = list(examples.values())
-    indices = tables["velocity"].samples["index"].to_numpy()[rows]
-    models = {"Start": means["start"][rows], "Refined": means["velocity"][rows]}
-    threshold = run.config.evaluation.salt_threshold
-    cases = build_cases(data, list(examples), indices, models, threshold)
-    tables_of = (pd.DataFrame(record["history"]).groupby("member") for record in records)
-    histories = [history for grouped in tables_of for _, history in grouped]
-    columns = [{name: h[name].to_numpy() for name in h} for h in histories]
-    scores = {
-        "RMSE (m/s)": (before["rmse"], after["rmse"]),
-        "SSIM": (before["ssim"], after["ssim"]),
-    }
-    drawn = {
-        "models": figures.predictions_figure(cases, data.depth, data.x, difference=True),
-        "inversion": figures.inversion_figure(columns, scores),
-    }
-    saved = {
-        name: figures.save(figure, folder / "figures" / f"{name}.png")
-        for name, figure in drawn.items()
-    }
-    mse, ssim = (Comparison(score, after[score], before[score]) for score in ("mse", "ssim"))
-    total = counted(len(records), "sample")
-    wins = f"in {mse.better} of {total} by RMSE, in {ssim.better} by SSIM"
-    clear = mse.clear + ssim.clear
-    kind = "good" if clear == 2 else "unclear" if mse.gain > 0 or ssim.gain > 0 else "bad"
-    headline = {
-        "good": f"The refined models are nearer to the truth than the start: {wins}.",
-        "unclear": f"The refined models are not clearly nearer to the truth (nearer {wins}).",
-        "bad": f"The refined models are further from the truth than the start (nearer {wins}).",
-    }[kind]
-    start = metrics["start"]
+    scores, drawn = {}, {}
+    if tables:
+        before, after = (
+            {score: tables[name].column(score) for score in ("rmse", "ssim", "mse", "salt_iou")}
+            for name in ("start", "velocity")
+        )
+        scores = {
+            "RMSE (m/s)": (before["rmse"], after["rmse"]),
+            "SSIM": (before["ssim"], after["ssim"]),
+        }
+        examples = choose_examples(after["ssim"], after["salt_iou"])
+        shown = list(examples.values())
+        models = {"Start": means["start"][shown], "Refined": means["velocity"][shown]}
+        threshold = run.config.evaluation.salt_threshold
+        cases = build_cases(data, list(examples), rows[shown], models, threshold)
+        drawn["models"] = (
+            figures.predictions_figure(cases, data.depth, data.x, difference=True),
+            "Reference, start, refined and difference",
+            "Best, median and worst refined sample by SSIM, and one with salt. All models share"
+            " one colour scale; in the differences red is too fast, blue too slow. The outline"
+            " is the true salt.",
+        )
+        kind, headline = _judged(before, after)
+    else:
+        shown = list(range(len(rows)))[:MOST_SHOWN]
+        models = [means[name][place] for place in shown for name in ("start", "velocity")]
+        names = [f"{rows[place]}: {name}" for place in shown for name in ("start", "refined")]
+        surveys = [data.read_survey(rows[place]) for place in shown for _ in range(2)]
+        drawn["models"] = (
+            figures.models_figure(np.stack(models), data.depth, data.x, names, surveys),
+            "Start and refined",
+            "On one colour scale.",
+        )
+        draw_beside_training(run, data, folder / "figures" / "gathers.png")
+        fell = metrics["data_misfit_far"] < start["data_misfit_far"]
+        kind = "unclear" if fell else "bad"
+        headline = f"The refined models explain the gathers {'better' if fell else 'no better'}."
+    misfit_cases = []
+    for place in shown:
+        row, record = rows[place], records[place]
+        gathers = read_gathers(data, rows[place : place + 1], metrics["request"]["noise_snr"])[0]
+        source, (begun, ended) = len(gathers) // 2, record["shot"][0]
+        ends = " to ".join(f"{misfit:.3g}" for misfit in record["data_misfit_far"])
+        survey = data.read_survey(row)
+        example = Example(row, source, survey, gathers[source], ended, begun)
+        misfit_cases.append((f"Sample {row}: misfit {ends}", example))
+    drawn["misfit_gathers"] = (
+        figures.misfit_gathers_figure(misfit_cases, data.time, "start"),
+        "A shot: recorded, over the refined model, and what is left unexplained",
+        "The middle shot of the samples above, each on one grey scale.",
+    )
+    grouped = [pd.DataFrame(record["history"]).groupby("member") for record in records]
+    histories = [history for members in grouped for _, history in members]
+    columns = [{name: history[name].to_numpy() for name in history} for history in histories]
+    drawn["inversion"] = (
+        figures.inversion_figure(columns, scores),
+        "Misfit, and scores before and after" if scores else "Misfit",
+        "Each stage begins anew: its band holds more frequencies."
+        + " On the dashed line nothing has changed." * bool(scores),
+    )
     details = [
-        f"RMSE {start['rmse']:.0f} to {metrics['rmse']:.0f} m/s, SSIM {start['ssim']:.3f} to"
-        f" {metrics['ssim']:.3f}.",
         f"Misfit of far traces {start['data_misfit_far']:.3g} to {metrics['data_misfit_far']:.3g}:"
         " it proves nothing alone, for a model that skipped cycles has a small one, too.",
         f"{metrics['solves']:.0f} solves of the wave equation for the whole survey and"
         f" {metrics['seconds']:.1f} s a sample.",
+        *metrics["said"],
     ]
+    candidates = {"Start": start, "Refined": metrics}
+    if tables:
+        details.insert(
+            0,
+            f"RMSE {start['rmse']:.0f} to {metrics['rmse']:.0f} m/s, SSIM {start['ssim']:.3f} to"
+            f" {metrics['ssim']:.3f}.",
+        )
+        candidates["Mean training model"] = metrics["baseline"]
+        candidates["Own lateral mean (oracle)"] = metrics["oracle_1d"]
     if metrics["notices"]:
         count = counted(len(metrics["notices"]), "sample")
         details.append(f"Of {count} the gathers speak against the result: see below.")
+    saved = [
+        ReportFigure(
+            figures.save(figure, folder / "figures" / f"{name}.png"), title, title, caption
+        )
+        for name, (figure, title, caption) in drawn.items()
+    ]
+    if not tables:
+        title = "Gathers beside the training data's"
+        caption = "Black must lie where black lies, and the wave along the surface come as early."
+        saved.insert(0, ReportFigure(folder / "figures" / "gathers.png", title, title, caption))
     page = render(
         "refinement.html.jinja",
-        title=f"Refinement of {paths[0].name} on {paths[1].name}",
+        title=f"Refinement of {run.path.name} on {data.path.name}",
         metrics=metrics,
         settings=settings,
-        starts=metrics["start_by_family"],
         start_words=words,
         kind=kind,
         headline=headline,
         details=details,
-        candidates=[
-            ("Start", start),
-            ("Refined", metrics),
-            ("Mean training model", metrics["baseline"]),
-            ("Own lateral mean (oracle)", metrics["oracle_1d"]),
-        ],
-        score_rows=SCORE_ROWS,
-        figures=[
-            ReportFigure(
-                saved["models"],
-                "Reference, start, refined and difference",
-                "Velocity models side by side, a row a sample.",
-                "Best, median and worst refined sample by SSIM, and one with salt. All models share"
-                " one colour scale; in the differences red is too fast, blue too slow. The outline"
-                " is the true salt.",
-            ),
-            ReportFigure(
-                saved["inversion"],
-                "Misfit, and scores before and after",
-                f"Misfit of each sample against solves of the wave equation, and RMSE and SSIM:"
-                f" better {wins}.",
-                "Each stage begins anew: its band holds more frequencies. On the dashed line"
-                " nothing has changed.",
-            ),
-        ],
+        candidates=list(candidates.items()),
+        score_rows=[row for row in SCORE_ROWS if row[0] in metrics],
+        figures=saved,
         origin=[
-            describe_dataset(data.path),
+            describe_dataset(data.path) if tables else f"{data.path}: {data.identity}",
             toml_text({"refinement": settings}),
             environment_facts(),
         ],
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def _judged(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> tuple[str, str]:
+    """Return whether results are nearer to the truth than their starts: a kind and a sentence."""
+    mse, ssim = (Comparison(score, after[score], before[score]) for score in ("mse", "ssim"))
+    total = counted(len(after["mse"]), "sample")
+    wins = f"in {mse.better} of {total} by RMSE, in {ssim.better} by SSIM"
+    if mse.clear and ssim.clear:
+        return "good", f"The refined models are nearer to the truth than the start: {wins}."
+    if mse.gain > 0 or ssim.gain > 0:
+        return "unclear", f"The refined models are not clearly nearer to the truth (nearer {wins})."
+    return "bad", f"The refined models are further from the truth than the start (nearer {wins})."

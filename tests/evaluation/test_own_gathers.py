@@ -128,7 +128,10 @@ def test_refinement_of_an_export_is_that_of_its_data_set(place, tmp_path):
     metrics = json.loads((tmp_path / "own" / "metrics.json").read_text())
     assert metrics["data_misfit_far"] < metrics["start"]["data_misfit_far"]
     figures = {path.name for path in (tmp_path / "own" / "figures").iterdir()}
-    assert figures == {"gathers.png", "models.png", "misfit_gathers.png"}
+    assert figures == {"gathers.png", "models.png", "misfit_gathers.png", "inversion.png"}
+    assert CliRunner().invoke(app, [*line.split(), "--resume"]).output == done.output
+    told = CliRunner().invoke(app, ["info", str(tmp_path / "own")]).output
+    assert f"misfit of far traces {metrics['data_misfit_far']:.3g}" in told
     import_velocity([tmp_path / "own" / "refined.segy"], tmp_path / "refined.h5")
     with open_velocity(tmp_path / "refined.h5") as models:
         np.testing.assert_array_equal(models.read_velocity([0]), ours)
@@ -146,7 +149,7 @@ def test_refinement_of_an_export_is_that_of_its_data_set(place, tmp_path):
         ("run --segy segy/gathers000000.segy segy/gathers000001.segy --out v.segy", "are 2"),
         ("run --data data.h5 --out v.segy", "are 14"),
         ("run --segy segy/velocity000000.segy --out v.h5", "velocity000000.segy"),
-        ("refine run --segy segy/gathers000000.segy --out r --resume", "--resume: is for samples"),
+        ("refine run --segy segy/gathers000000.segy --out r --split test", "--split test"),
         (
             "refine run --segy segy/gathers000000.segy --out r --start smooth",
             "refinement.start = smooth",

@@ -117,6 +117,10 @@ class RecordedShots:
         """Return one sample's source and receiver positions, m."""
         return self.surveys[index]
 
+    def seeds(self, indices: Sequence[int]) -> NDArray[np.int64]:
+        """Return a number in place of the seed, and the index, of each sample [sample, 2]."""
+        return np.stack([np.zeros(len(indices), int), np.asarray(indices, int)], axis=1)
+
     def read_dead_traces(self, indices: Sequence[int]) -> NDArray[np.bool_]:
         """Return which traces are zero throughout, bool [sample, source, receiver]."""
         return ~self.read_gathers(indices).any(axis=-1)
