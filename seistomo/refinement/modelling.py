@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seistomo.config import Config, RefinementConfig
 from seistomo.errors import InputError
-from seistomo.simulation.acquisition import interpolate_on_device, place
+from seistomo.simulation.acquisition import interpolate_on_device, place, windowed_sinc
 from seistomo.simulation.grid import ModellingGrid
 from seistomo.simulation.propagate import call_bytes, cpu_threads, in_threads
 from seistomo.simulation.solver import Solver
@@ -177,13 +177,10 @@ def _sampling_matrix(samples: int, steps: int) -> Tensor:
     """
     inner = np.arange((samples + HALF_LENGTH) * steps)
     distance = inner / steps - np.arange(samples)[:, None]
-    window = np.sqrt(np.maximum(1 - (distance / HALF_LENGTH) ** 2, 0))
-    weights = np.sinc(distance) * np.i0(KAISER_BETA * window) * (abs(distance) < HALF_LENGTH)
     # Before the first step the records are zero, so the whole filter's sum is the unit.
     whole = np.arange(-HALF_LENGTH * steps, HALF_LENGTH * steps + 1) / steps
-    window = np.sqrt(np.maximum(1 - (whole / HALF_LENGTH) ** 2, 0))
-    unit = np.sum(np.sinc(whole) * np.i0(KAISER_BETA * window) * (abs(whole) < HALF_LENGTH))
-    return torch.from_numpy(weights / unit)
+    unit = np.sum(windowed_sinc(whole, HALF_LENGTH, KAISER_BETA))
+    return torch.from_numpy(windowed_sinc(distance, HALF_LENGTH, KAISER_BETA) / unit)
 
 
 def _interpolation(grid: ModellingGrid, axis: int, nodes: int) -> Tensor:

@@ -120,18 +120,23 @@ def axis_stencil(
     if surface is not None:
         first = np.maximum(first, surface + 1)
     nodes = first[:, None] + np.arange(2 * HALF_WIDTH)
-    weights = _windowed_sinc(nodes - cells[:, None])
+    weights = windowed_sinc(nodes - cells[:, None])
     if surface is not None:
-        weights = weights - _windowed_sinc(2 * surface - nodes - cells[:, None])
+        weights = weights - windowed_sinc(2 * surface - nodes - cells[:, None])
     exact = (nodes == nearest[:, None]).astype(np.float64)
     return nodes, np.where(on_node[:, None], exact, weights)
 
 
-def _windowed_sinc(distance: np.ndarray) -> np.ndarray:
-    """Return the weights of nodes at some distances from a point, in cells."""
-    window = np.sqrt(np.maximum(1 - (distance / HALF_WIDTH) ** 2, 0))
-    weights = np.sinc(distance) * np.i0(KAISER_BETA * window) / np.i0(KAISER_BETA)
-    return np.where(np.abs(distance) <= HALF_WIDTH, weights, 0.0)
+def windowed_sinc(
+    distance: np.ndarray, half_width: int = HALF_WIDTH, beta: float = KAISER_BETA
+) -> np.ndarray:
+    """Return the weights of samples at some distances from a point, in samples.
+
+    ``beta`` is the Kaiser window's parameter.
+    """
+    window = np.sqrt(np.maximum(1 - (distance / half_width) ** 2, 0))
+    weights = np.sinc(distance) * np.i0(beta * window) / np.i0(beta)
+    return np.where(np.abs(distance) <= half_width, weights, 0.0)
 
 
 def point_stencil(

@@ -20,6 +20,7 @@ from seistomo.dataset.exchange.segy import COORDINATE_UNITS, DEAD, factor_of, op
 from seistomo.errors import InputError
 from seistomo.files import reading
 from seistomo.progress import counted
+from seistomo.simulation.acquisition import windowed_sinc
 
 OWN = "segy-"
 """How the identity of gathers of one's own begins; nobody knows their true models."""
@@ -329,9 +330,7 @@ def resampling_matrix(samples: int, step: float, time: Array) -> Array:
     wanted = time[1] - time[0]
     longest = max(step, wanted)
     distance = (time[:, None] - np.arange(samples) * step) / longest
-    window = np.sqrt(np.maximum(1 - (distance / HALF_KERNEL) ** 2, 0))
-    kernel = np.sinc(distance) * np.i0(KERNEL_BETA * window) / np.i0(KERNEL_BETA)
-    return np.where(np.abs(distance) < HALF_KERNEL, kernel, 0) * step / longest
+    return windowed_sinc(distance, HALF_KERNEL, KERNEL_BETA) * step / longest
 
 
 def _survey_of(
