@@ -172,29 +172,12 @@ def export(
 
     Example: seistomo export data.h5 --format openfwi --out openfwi
     """
-    from seistomo.dataset import DatasetReader, open_velocity
     from seistomo.dataset.exchange import export_dataset
-    from seistomo.evaluation.selection import select
 
     set_quiet(quiet)
-    chosen = None
-    if indices is not None:
-        with open_velocity(data) as reader:
-            samples = reader.samples
-            if isinstance(reader, DatasetReader):
-                samples = len(reader.indices(split))
-        chosen = select(indices, samples, "--indices")
-    done = export_dataset(
-        data,
-        out,
-        format_,
-        split=split,
-        indices=chosen,
-        file_samples=file_samples,
-        numbers=numbers,
-        overwrite=overwrite,
-    )
-    typer.echo(done)
+    options = {"split": split, "indices": indices, "file_samples": file_samples}
+    options |= {"numbers": numbers, "overwrite": overwrite}
+    typer.echo(export_dataset(data, out, format_, **options))
 
 
 def _pair(

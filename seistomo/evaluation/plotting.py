@@ -17,13 +17,13 @@ from seistomo.dataset import (
     read_predictions,
 )
 from seistomo.dataset.exchange.shots import OWN
+from seistomo.dataset.selection import Selection, select
 from seistomo.dataset.store.schema import FORMAT, PREDICTIONS_FORMAT, VELOCITY_FORMAT
 from seistomo.errors import InputError
 from seistomo.evaluation import figures
 from seistomo.evaluation.info import is_run, require_parts, run_histories
 from seistomo.evaluation.metrics import BATCH, sample_scores
 from seistomo.evaluation.report import build_cases, choose_examples
-from seistomo.evaluation.selection import Selection, select
 from seistomo.files import require_file
 from seistomo.progress import bar, counted
 from seistomo.velocity import draw_model

@@ -41,6 +41,10 @@ SALT_WORDS = (
     (0.0, "No salt is found"),
 )
 """Mean salt IoU from which on words apply."""
+NARROW = ("ssim_histogram", "rmse_depth", "misfit_rmse", "misfit_offset")
+"""Figures that can be read on a phone as they are."""
+Drawn = dict[str, tuple[figures.Figure, str, str, str]]
+"""Figures by name, each with title, alternative text and caption."""
 PACKAGES = ("seistomo", "torch", "numpy", "scipy", "h5py", "matplotlib", "deepwave")
 
 
@@ -84,7 +88,7 @@ class Verdict(NamedTuple):
 
 
 class ReportFigure(NamedTuple):
-    """A figure of the report; narrow ones can be read on a phone as they are."""
+    """A figure of a report."""
 
     path: Path
     title: str
@@ -112,11 +116,17 @@ def write_report(
     ``again`` is what was shot over the models, if that was asked for. ``histories`` are of the run
     or of each member; ``spread`` is an ensemble's.
     """
-    shown = _draw_figures(folder, data, run, histories, table)
+    drawn = _draw_figures(folder, data, run, histories, table)
     if spread is not None:
-        shown += _draw_spread(folder, data, run, table, spread, metrics["ensemble"])
+        drawn |= _draw_spread(folder, data, run, table, spread, metrics["ensemble"])
     if again is not None and again.examples:
-        shown += _draw_misfit(folder, data, metrics, table, again)
+        drawn |= _draw_misfit(data, metrics, table, again)
+    shown = [
+        ReportFigure(
+            figures.save(figure, folder / "figures" / f"{name}.png"), *words, name in NARROW
+        )
+        for name, (figure, *words) in drawn.items()
+    ]
     parameters = sum(weights.numel() for weights in run.network.parameters())
     run_config, data_config = run.config.to_toml(), data.config.to_toml()
     configs = [("Configuration of the run", run_config)]
@@ -349,36 +359,27 @@ def _draw_spread(
     table: ScoreTable,
     spread: SpreadTable,
     found: Mapping[str, Any],
-) -> list[ReportFigure]:
+) -> Drawn:
     """Draw an ensemble's uncertainty and say what the figures show."""
     cases, rows = _examples(folder, data, run, table)
     with open_velocity(folder / "predictions.h5") as predictions:
         std = predictions.read_velocity_std(rows)
     sigma, error = spread.groups
-    drawn = {
-        "uncertainty": figures.uncertainty_figure(cases, std, data.depth, data.x, found["factor"]),
-        "reliability": figures.reliability_figure(
-            found["reliability"], found["factor"], sigma, error
-        ),
-    }
-    paths = [
-        figures.save(figure, folder / "figures" / f"{name}.png") for name, figure in drawn.items()
-    ]
     shown = "; ".join(
         f"{case.label}: RMSE {case.rmse['']:.0f} m/s, mean deviation {one.mean():.0f} m/s"
         for case, one in zip(cases, std, strict=True)
     )
-    return [
-        ReportFigure(
-            paths[0],
+    return {
+        "uncertainty": (
+            figures.uncertainty_figure(cases, std, data.depth, data.x, found["factor"]),
             "Error beside the members' deviation",
             f"Reference, mean of the members, error and deviation, a row a sample. {shown}.",
             "Where the mean is wrong, and where the members disagree: σ times the factor above, on"
             " one colour scale with the error. Dark in the third column and bright in the fourth:"
             " wrong, and sure of it.",
         ),
-        ReportFigure(
-            paths[1],
+        "reliability": (
+            figures.reliability_figure(found["reliability"], found["factor"], sigma, error),
             "Reliability",
             f"Left: shares of errors within multiples of σ, {found['within_1_std']:.0%} within one."
             f" Right: RMS error against σ, from {error[0]:.0f} m/s at {sigma[0]:.0f} m/s to"
@@ -386,7 +387,7 @@ def _draw_spread(
             "Left: below the dashed line the members are too sure. Right: pixels in groups of"
             " rising σ; above the dashed line the error is larger than σ says.",
         ),
-    ]
+    }
 
 
 def _examples(
@@ -408,73 +409,53 @@ def _draw_figures(
     run: Run,
     histories: Sequence[History],
     table: ScoreTable,
-) -> list[ReportFigure]:
+) -> Drawn:
     """Draw the figures of an evaluation and say what each shows."""
-    (folder / "figures").mkdir()
     ssim, baseline, rmse = table.column("ssim"), table.column("ssim", "baseline"), table.rmse_depth
     cases, _ = _examples(folder, data, run, table)
     shown = [f"{c.label}, SSIM {c.ssim['']:.2f}, RMSE {c.rmse['']:.0f} m/s" for c in cases]
-    speeds = rmse["prediction"]
+    speeds, losses = rmse["prediction"], histories[0]["train_loss"]
     deepest = int(speeds.argmax())
-    losses = histories[0]["train_loss"]
-    curves = figures.curves_figure(
-        {"members" if len(histories) > 1 else "run": histories},
-        baseline=table.summary()["baseline"],
-    )
-    drawn = {
-        "predictions": figures.predictions_figure(cases, data.depth, data.x),
-        "ssim_histogram": figures.ssim_histogram_figure(ssim, baseline),
-        "rmse_depth": figures.rmse_depth_figure(rmse, data.depth),
-        "convergence": curves,
-    }
-    paths = [
-        figures.save(figure, folder / "figures" / f"{name}.png") for name, figure in drawn.items()
-    ]
-    return [
-        ReportFigure(
-            paths[0],
+    runs = {"members" if len(histories) > 1 else "run": histories}
+    return {
+        "predictions": (
+            figures.predictions_figure(cases, data.depth, data.x),
             "Reference, prediction and difference",
             f"Velocity models side by side, a row a sample. {'; '.join(shown)}.",
             "Best, median and worst sample by SSIM, and one with salt. All models share one colour"
             " scale; in the differences red is predicted too fast, blue too slow. The outline is"
             " the true salt.",
         ),
-        ReportFigure(
-            paths[1],
+        "ssim_histogram": (
+            figures.ssim_histogram_figure(ssim, baseline),
             "Spread of the SSIM",
             f"Histogram of the SSIM of {len(ssim)} samples: predictions from {ssim.min():.2f} to"
             f" {ssim.max():.2f}, mean training model from {baseline.min():.2f} to"
             f" {baseline.max():.2f}.",
             "How many samples reach which SSIM, beside the mean training model's. Dashed: means.",
-            narrow=True,
         ),
-        ReportFigure(
-            paths[2],
+        "rmse_depth": (
+            figures.rmse_depth_figure(rmse, data.depth),
             "Error against depth",
             f"RMSE against depth: the prediction's is {speeds[0]:.0f} m/s at the top and largest,"
             f" {speeds[deepest]:.0f} m/s, at {data.depth[deepest]:.0f} m.",
             "RMSE over samples and x at each depth. Where the prediction's line meets the mean"
             " model's, the network adds nothing.",
-            narrow=True,
         ),
-        ReportFigure(
-            paths[3],
+        "convergence": (
+            figures.curves_figure(runs, baseline=table.summary()["baseline"]),
             "Convergence",
             f"Loss and SSIM over {len(losses)} epochs: the training loss goes from"
             f" {losses[0]:.2e} to {losses[-1]:.2e} (m/s)².",
             "Loss (Eq. 9) and validation SSIM against epochs and optimizer time. Dashed: the mean"
             " training model on the samples evaluated here.",
         ),
-    ]
+    }
 
 
 def _draw_misfit(
-    folder: Path,
-    data: DatasetReader,
-    metrics: Mapping[str, Any],
-    table: ScoreTable,
-    again: Resimulation,
-) -> list[ReportFigure]:
+    data: DatasetReader, metrics: Mapping[str, Any], table: ScoreTable, again: Resimulation
+) -> Drawn:
     """Draw what was recorded beside what the models give, and what the misfit is worth."""
     misfit, rmse = table.column("data_misfit_far"), table.column("rmse")
     baseline = table.column("data_misfit_far", "baseline"), table.column("rmse", "baseline")
@@ -483,13 +464,9 @@ def _draw_misfit(
     for label, example in again.examples.items():
         place = int(np.flatnonzero(table.samples["index"] == example.index)[0])
         cases.append((f"{label} misfit: sample {example.index}, {misfit[place]:.3g}", example))
-    drawn = {
-        "misfit_gathers": figures.misfit_gathers_figure(cases, data.time),
-        "misfit_rmse": figures.misfit_figure((misfit, rmse), baseline, rank),
-        "misfit_offset": figures.misfit_offset_figure(again.offsets, near),
-    }
-    titles = {
+    return {
         "misfit_gathers": (
+            figures.misfit_gathers_figure(cases, data.time),
             "Gathers: recorded, predicted and difference",
             "One shot a row: recorded, over the prediction, their difference, and the difference"
             f" for the mean training model. {'; '.join(title for title, _ in cases)}.",
@@ -498,26 +475,20 @@ def _draw_misfit(
             " explain.",
         ),
         "misfit_rmse": (
+            figures.misfit_figure((misfit, rmse), baseline, rank),
             "Misfit against error",
             f"Data misfit against RMSE of {len(misfit)} samples, rank correlation {_score(rank)}.",
             "A dot a sample. Where the dots rise together, the misfit, which needs no truth, tells"
             " good predictions from bad ones.",
         ),
         "misfit_offset": (
+            figures.misfit_offset_figure(again.offsets, near),
             "Misfit against offset",
             "Data misfit over ranges of offset, prediction and mean training model.",
             f"Over all samples. Left of the dotted line, {near:g} m, traces do not count in"
             " data_misfit_far.",
         ),
     }
-    return [
-        ReportFigure(
-            figures.save(figure, folder / "figures" / f"{name}.png"),
-            *titles[name],
-            narrow=name != "misfit_gathers",
-        )
-        for name, figure in drawn.items()
-    ]
 
 
 def choose_examples(ssim: NDArray, salt_iou: NDArray) -> dict[str, int]:

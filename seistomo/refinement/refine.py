@@ -29,6 +29,7 @@ from seistomo.dataset import (
 )
 from seistomo.dataset.exchange import RecordedShots
 from seistomo.dataset.generate import shard_numbers
+from seistomo.dataset.selection import select
 from seistomo.dataset.store.schema import PREDICTIONS_FORMAT
 from seistomo.errors import InputError
 from seistomo.evaluation.own_gathers import as_in_training
@@ -38,7 +39,6 @@ from seistomo.evaluation.prediction import (
     split_indices,
     unlike_training,
 )
-from seistomo.evaluation.selection import select
 from seistomo.progress import bar, counted, say, warn
 from seistomo.ranks import Processes
 from seistomo.refinement.inversion import Inverter, joined

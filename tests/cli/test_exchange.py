@@ -122,7 +122,7 @@ def test_export(files, kind, out, words):
         ("import ramp.npy --out v.h5 --spacing 10 --crop 100", "--crop 100: must be two numbers"),
         ("import ramp.npy --out v.h5 --spacing 10 --no-salt --salt-threshold 4", "not both"),
         ("export data.h5 --format sgy --out x", "--format sgy: must be one of"),
-        ("export data.h5 --format npz --out x --indices 0:99,a", "--indices = 0:99,a"),
+        ("export data.h5 --format npz --out x.npz --indices 0:99,a", "--indices = 0:99,a"),
         ("plot data.h5 --kind crops --out x.png", "can be drawn as overview"),
     ],
 )

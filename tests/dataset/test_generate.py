@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seistomo.config import load_config
-from seistomo.dataset import merge, models, open_dataset
+from seistomo.dataset import models, open_dataset
 from seistomo.dataset.generate import plan_for, samples_of, simulate
 from seistomo.dataset.store import schema
 from seistomo.dataset.unfinished import Unfinished
@@ -297,20 +297,6 @@ def test_a_kill_while_a_set_grows_loses_nothing(tiny, start_long, wait_until, tm
     assert "40 samples, 0 simulated" in run.words
     assert out.read_bytes() == (tmp_path / "whole.h5").read_bytes()
     assert not list(tmp_path.glob(".*")) + list(tmp_path.glob("*.unfinished"))
-
-
-def test_parts_joined_are_the_set_made_at_once(tiny, reference, tmp_path):
-    parts, count = [], 3
-    for number in range(1, count + 1):
-        part = tmp_path / f"part-{number}.h5"
-        assert f"(shard {number}/{count})" in str(simulate(tiny(), part, shard=f"{number}/{count}"))
-        parts.append(part)
-    merge(parts[::-1], tmp_path / "data.h5")
-    assert (tmp_path / "data.h5").read_bytes() == reference.read_bytes()
-    merge([tmp_path], tmp_path / "data.h5", virtual=True, overwrite=True)
-    with open_dataset(tmp_path / "data.h5") as one, open_dataset(reference) as other:
-        assert one.identity == other.identity
-        assert one.damaged() == []
 
 
 def test_a_part_is_resumed_as_that_part_only(tiny, reference, tmp_path, break_off):

@@ -77,21 +77,6 @@ def test_killed_ranks_leave_what_other_ranks_finish(
     assert out.read_bytes() == alone
 
 
-def test_a_failing_rank_stops_the_others(config_file, start_ranks, tmp_path):
-    fail = (
-        "from seistomo.dataset import models\n"
-        "from seistomo.errors import InputError\n"
-        "def refuse(config, seed, index):\n"
-        "    raise InputError('no model today')\n"
-        "if os.environ['RANK'] == '1': models.draw_model = refuse\n"
-    )
-    out = tmp_path / "data.h5"
-    runs = start_ranks(3, "simulate", config_file(), "--out", out, "--quiet", prepare=fail)
-    assert [run.wait() for run in runs] == [2, 2, 2]
-    assert "".join(run.words for run in runs) == "error: rank 1: no model today\n"
-    assert not out.exists()
-
-
 def test_ctrl_c_reaches_all_ranks_and_what_is_there_stays(
     config_file, start_ranks, wait_until, tmp_path
 ):

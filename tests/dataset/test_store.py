@@ -15,7 +15,6 @@ from seistomo.config import load_config
 from seistomo.dataset import (
     open_dataset,
     open_velocity,
-    read_predictions,
     write_dataset,
     write_predictions,
     write_velocity,
@@ -460,20 +459,6 @@ def test_damaged_models_are_told(tmp_path):
         reader.parameters(1)
     with pytest.raises(InputError, match="neither a velocity file nor a data set"):
         open_velocity(__file__)
-
-
-def test_predictions_are_a_velocity_file(tmp_path):
-    velocity, _ = arrays(3)
-    depth, x = np.arange(11) * 15.0, np.arange(12) * 15.0
-    path = tmp_path / "predictions.h5"
-    write_predictions(path, velocity, np.array([4, 5, 9]), depth, x, {"run": "here"})
-    read, indices, attributes = read_predictions(path)
-    np.testing.assert_array_equal(read, velocity)
-    assert indices.tolist() == [4, 5, 9]
-    assert attributes["run"] == "here"
-    with open_velocity(path) as reader:
-        np.testing.assert_array_equal(reader.read_velocity([2]), velocity[[2]])
-        assert reader.spacing == 15.0
 
 
 @pytest.mark.parametrize("opened", [open_dataset, open_velocity])

@@ -7,17 +7,7 @@ import numpy as np
 import pytest
 
 from seistomo.errors import InputError
-from seistomo.evaluation import evaluate, predict
 from seistomo.evaluation.info import describe, run_history
-from seistomo.training import train
-
-
-def test_a_run_tells_epochs_weights_and_scores(config, data_path, tmp_path):
-    train(config, data_path, tmp_path / "trained")
-    text = describe(tmp_path / "trained")
-    for words in ("after epoch 2", "weights", "adam, its own learning rate", "validation loss"):
-        assert words in text
-    assert describe(tmp_path / "trained", config=True).startswith("[velocity]")
 
 
 def test_a_summary_of_a_file_loads_no_heavy_library(data_path):
@@ -27,20 +17,6 @@ def test_a_summary_of_a_file_loads_no_heavy_library(data_path):
         "assert not {'torch', 'deepwave', 'matplotlib', 'pandas'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, "info", data_path], check=True, timeout=120)
-
-
-@pytest.mark.usefixtures("no_report")
-def test_data_evaluation_and_predictions_are_described(fake_run, run_dir, data_path, tmp_path):
-    metrics = evaluate(run_dir, data_path, tmp_path / "out")
-    predict(run_dir, data_path, tmp_path / "p.h5")
-    assert "35" in describe(data_path)
-    assert describe(data_path, config=True).startswith("[velocity]")
-    text = describe(tmp_path / "out")
-    assert f"RMSE {metrics['rmse']:.0f} m/s" in text
-    assert f"RMSE {metrics['baseline']['rmse']:.0f} m/s" in text
-    text = describe(tmp_path / "p.h5", check=True)
-    for words in ("35, 20 x 24 nodes", "data.h5", "best checkpoint", "35 models as written"):
-        assert words in text
 
 
 def test_what_is_not_ours_is_refused(run_dir, tmp_path):

@@ -6,9 +6,9 @@ import pytest
 from seistomo.dataset import open_dataset, write_dataset
 from seistomo.dataset.exchange.crops import CropOptions
 from seistomo.dataset.exchange.importing import ImportOptions, import_velocity
+from seistomo.dataset.selection import select
 from seistomo.errors import InputError
 from seistomo.evaluation import evaluate, plot, plotting, predict
-from seistomo.evaluation.selection import select
 from seistomo.velocity import draw_model
 
 RAMP = (1500 + np.add.outer(np.arange(30.0) * 50, np.arange(40.0) * 10)).astype(np.float32)

@@ -139,33 +139,6 @@ def iterations(run):
     return load_checkpoint(path).progress.iteration if path.exists() else 0
 
 
-def test_one_failing_rank_ends_all_with_one_message(command, start_ranks, tmp_path):
-    fail = (
-        "from seistomo.training.fit import Training\n"
-        "from seistomo.errors import InputError\n"
-        "calls, step = [], Training._step\n"
-        "def failing(*arguments):\n"
-        "    calls.append(1)\n"
-        "    if len(calls) == 6: raise InputError('no step today')\n"
-        "    return step(*arguments)\n"
-        "if os.environ['RANK'] == '2': Training._step = failing\n"
-    )
-    ranks = start_ranks(3, *command(tmp_path / "run"), prepare=fail)
-    assert [rank.wait() for rank in ranks] == [2, 2, 2], [rank.words for rank in ranks]
-    assert [rank.words for rank in ranks] == ["", "", "error: rank 2: no step today\n"]
-    assert load_checkpoint(tmp_path / "run" / "checkpoint.pt").progress.epoch == 1
-
-
-def test_what_all_refuse_is_said_once(command, start_ranks, tmp_path):
-    run = tmp_path / "run"
-    run.mkdir()
-    (run / "config.toml").write_text("")
-    ranks = start_ranks(2, *command(run))
-    assert [rank.wait() for rank in ranks] == [2, 2], [rank.words for rank in ranks]
-    assert ranks[0].words.startswith(f"error: run {run}: exists already")
-    assert not ranks[1].words
-
-
 def test_ctrl_c_of_one_ends_all_with_one_message(command, start_ranks, wait_until, tmp_path):
     run = tmp_path / "run"
     ranks = start_ranks(3, *command(run, "training.epochs=100000"))

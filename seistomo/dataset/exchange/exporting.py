@@ -1,6 +1,5 @@
 """Data sets and velocity files for other programs: samples chosen, written as asked for."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from seistomo.dataset import DatasetReader, VelocityReader, open_velocity, write_velocity
@@ -8,6 +7,7 @@ from seistomo.dataset.exchange.npz import write_npz
 from seistomo.dataset.exchange.openfwi import write_openfwi
 from seistomo.dataset.exchange.segy import write_segy_folder
 from seistomo.dataset.models import StoredModels
+from seistomo.dataset.selection import Selection, select
 from seistomo.dataset.store.parts import write_subset
 from seistomo.errors import InputError
 from seistomo.files import HDF5, link_target, require_file
@@ -23,7 +23,7 @@ def export_dataset(
     kind: str,
     *,
     split: str = "all",
-    indices: Sequence[int] | None = None,
+    indices: Selection = None,
     file_samples: int | None = None,
     numbers: str | None = None,
     overwrite: bool = False,
@@ -43,7 +43,8 @@ def export_dataset(
     split
         "train", "validation", "test" or "all".
     indices
-        Which samples of the split, in this order; None: all.
+        Which samples of the split, in this order: numbers, or text such as "0,3,7" or "0:36"; None:
+        all.
     file_samples
         Samples a file, for openfwi; None: 500, or as many as the smallest split has.
     numbers
@@ -101,7 +102,7 @@ def export_dataset(
     return f"{out}: {what} as {kind}, {written}"
 
 
-def _rows(data: VelocityReader, split: str, indices: Sequence[int] | None) -> list[int]:
+def _rows(data: VelocityReader, split: str, indices: Selection) -> list[int]:
     if isinstance(data, DatasetReader):
         of_split = data.indices(split).tolist()
     elif split != "all":
@@ -112,12 +113,7 @@ def _rows(data: VelocityReader, split: str, indices: Sequence[int] | None) -> li
         raise InputError(f"--split {split}: {data.path} has no such samples")
     if indices is None:
         return of_split
-    for index in indices:
-        if not 0 <= index < len(of_split):
-            raise InputError(
-                f"--indices {index}: the split {split} has {len(of_split)} samples, 0 to"
-                f" {len(of_split) - 1}"
-            )
-    if not len(indices) or len(set(indices)) < len(indices):
-        raise InputError(f"--indices {list(indices)}: must name samples, none of them twice")
-    return [of_split[index] for index in indices]
+    chosen = select(indices, len(of_split), "--indices")
+    if len(set(chosen)) < len(chosen):
+        raise InputError(f"--indices {indices}: must name no sample twice")
+    return [of_split[index] for index in chosen]

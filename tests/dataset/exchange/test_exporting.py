@@ -77,8 +77,8 @@ def test_an_output_stays_unless_told_otherwise_and_where_writing_fails(
     ("kind", "options", "words"),
     [
         ("matlab", {}, "--format matlab: must be one of openfwi, segy, npz, hdf5"),
-        ("npz", {"indices": [16]}, "--indices 16: the split all has 16 samples, 0 to 15"),
-        ("npz", {"indices": [3, 3]}, "none of them twice"),
+        ("npz", {"indices": [16]}, "--indices = 16: there are 16, 0 to 15"),
+        ("npz", {"indices": [3, 3]}, "no sample twice"),
         ("npz", {"file_samples": 5}, "--file-samples: is for --format openfwi, not npz"),
         ("segy", {"numbers": "int8"}, "--numbers int8: must be one of ibm, ieee"),
     ],
@@ -223,12 +223,14 @@ def test_gathers_of_one_split_come_back_as_a_data_set(data_path, tmp_path, capsy
             np.testing.assert_array_equal(back.read_velocity(range(10)), data.read_velocity(rows))
 
 
-# Models alone: velocity files, predictions
+# There and back
 
 
-@pytest.fixture(params=["velocity file", "predictions"])
-def models_path(request, samples, tmp_path):
+@pytest.fixture(params=["data set", "velocity file", "predictions"])
+def models_path(request, data_path, samples, tmp_path):
     path, velocity = tmp_path / "models.h5", np.stack([sample.velocity for sample in samples])
+    if request.param == "data set":
+        return data_path
     if request.param == "predictions":
         axes = np.arange(12) * 12.5, np.arange(15) * 12.5
         write_predictions(path, velocity, np.arange(16) + 4, *axes, {"run": "run"})
@@ -239,17 +241,21 @@ def models_path(request, samples, tmp_path):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_models_alone_go_out_and_come_back(models_path, samples, tmp_path, kind):
+def test_models_go_out_and_come_back(models_path, data_path, samples, tmp_path, kind):
     out = tmp_path / {"npz": "v.npz", "hdf5": "part.h5"}.get(kind, "out")
-    done = export_dataset(models_path, out, kind, indices=[1, 4, 9])
-    assert "3 models as" in done
+    done = export_dataset(models_path, out, kind, indices=[9, 1, 4])
+    assert f"3 {'samples' if models_path == data_path else 'models'} as" in done
     import_velocity([out], tmp_path / "back.h5")
-    import_velocity([models_path], tmp_path / "whole.h5")
+    # A folder comes back in the order of the data set.
+    rows = [1, 4, 9] if kind in ("openfwi", "segy") else [9, 1, 4]
     with open_velocity(tmp_path / "back.h5") as back, open_velocity(models_path) as before:
-        expected = np.stack([samples[row].velocity for row in (1, 4, 9)])
+        expected = np.stack([samples[row].velocity for row in rows])
         np.testing.assert_array_equal(back.read_velocity(range(3)), expected)
         assert back.spacing == 12.5
-        assert back.families(range(3)) == before.families([1, 4, 9])
-    if kind in ("openfwi", "segy"):
+        assert back.families(range(3)) == before.families(rows)
+        if kind in ("npz", "hdf5"):
+            masks = back.read_salt_mask(range(3)), before.read_salt_mask(rows)
+            np.testing.assert_array_equal(*masks)
+    if kind in ("openfwi", "segy") and models_path != data_path:
         names = {path.name for path in out.iterdir()}
         assert not any(name.startswith(("data1", "gathers", "train")) for name in names)

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import tarfile
 
 import h5py
 import numpy as np
@@ -13,7 +12,6 @@ from seistomo.dataset.exchange import (
     CropOptions,
     FileOptions,
     ImportOptions,
-    export_dataset,
     import_velocity,
 )
 from seistomo.dataset.exchange.crops import resample
@@ -258,25 +256,6 @@ def spoil(path, start=200):
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("kind", ["openfwi", "segy", "npz", "hdf5"])
-def test_export_then_import_is_the_identity_on_velocity(data_path, samples, tmp_path, kind):
-    indices = [9, 2, 5]
-    out = tmp_path / {"npz": "v.npz", "hdf5": "part.h5"}.get(kind, "out")
-    export_dataset(data_path, out, kind, indices=indices)
-    import_velocity([out], tmp_path / "v.h5")
-    # A folder comes back in the order of the data set.
-    rows = sorted(indices) if kind in ("openfwi", "segy") else indices
-    with open_velocity(tmp_path / "v.h5") as back:
-        assert back.spacing == 12.5
-        np.testing.assert_array_equal(
-            back.read_velocity(range(back.samples)), [samples[row].velocity for row in rows]
-        )
-        assert back.families(range(back.samples)) == [samples[row].family for row in rows]
-        if kind in ("npz", "hdf5"):
-            masks = [samples[row].salt_mask for row in rows]
-            np.testing.assert_array_equal(back.read_salt_mask(range(back.samples)), masks)
-
-
 def test_what_is_noted_of_a_model(tmp_path):
     options = {"crops": CropOptions(size=(10, 12), depth_range=(40, None)), "family": "own"}
     models, _ = imported(tmp_path, np.stack([RAMP, RAMP + 1]), **options)
@@ -397,33 +376,3 @@ def test_an_existing_file_and_one_that_is_read_stay(tmp_path):
     with pytest.raises(InputError, match="is a file that is read"):
         import_velocity([path], path, **options)
     assert path.read_bytes() == before
-
-
-def test_marmousi_crops_straight_to_100_by_100(marmousi, tmp_path):
-    file = FileOptions(units="km/s", shape=(221, 601))
-    options = ImportOptions(file, spacing=15, crops=CropOptions(size=(100, 100)))
-    path = marmousi / "marmousi1_15m_221x601_kms_f32.bin"
-    done = import_velocity([path], tmp_path / "v.h5", options)
-    assert "v.h5: 12 models of 100 x 100 nodes (depth x x) at 15 m" in done
-    values = np.fromfile(path, "<f4").reshape(221, 601) * np.float64(1000)
-    with open_velocity(tmp_path / "v.h5") as reader:
-        np.testing.assert_allclose(
-            reader.read_velocity([7])[0], values[100:200, 100:200], rtol=1e-7
-        )
-
-
-def test_marmousi2_keeps_its_travel_times(marmousi, tmp_path):
-    with tarfile.open(marmousi / "marmousi2_vp_5m.segy.tar.gz") as archive:
-        archive.extractall(tmp_path, filter="data")
-    path = next(tmp_path.glob("*.segy"))
-    both = []
-    for name, spacing in (("fine", None), ("coarse", 15.0)):
-        options = ImportOptions(FileOptions(spacing=(5.0, 5.0)), spacing=spacing)
-        import_velocity([path], tmp_path / f"{name}.h5", options)
-        with open_velocity(tmp_path / f"{name}.h5") as reader:
-            both.append(1 / reader.read_velocity([0])[0].astype(np.float64))
-    fine, coarse = both
-    # Coarse node k stands for fine nodes 3 k - 1 to 3 k + 1, both ways.
-    fine = fine[2 : 2 + 3 * 232, 2 : 2 + 3 * 905].reshape(232, 3, 905, 3).mean(axis=3)
-    down = np.cumsum(fine.sum(axis=1) * 5, axis=0)
-    np.testing.assert_allclose(np.cumsum(coarse[1:233, 1:906] * 15, axis=0), down, rtol=1e-6)
