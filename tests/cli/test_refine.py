@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from seistomo import refinement
 from seistomo.dataset import open_dataset, open_velocity, read_predictions
-from seistomo.refinement import Inverter
 
-QUICK = (
-    " --set refinement.iterations=1 --set refinement.frequencies=[8.0]"
-    " --set refinement.grid_spacing=15.0 --set refinement.near_offset=30.0"
-)
+SETTINGS = [
+    *("refinement.iterations=1", "refinement.frequencies=[8.0]"),
+    *("refinement.grid_spacing=15.0", "refinement.near_offset=30.0"),
+]
+QUICK = "".join(f" --set {setting}" for setting in SETTINGS)
 
 
 @pytest.fixture
@@ -22,6 +23,14 @@ def refine(run, made, tmp_path):
     (tmp_path / "run").symlink_to(made / "run")
     (tmp_path / "data.h5").symlink_to(made / "data.h5")
     return lambda line, status=0: run(f"refine run --data data.h5{QUICK} {line} -q", status)
+
+
+@pytest.fixture(scope="module")
+def expected(made, tmp_path_factory):
+    """Return what one process makes of three samples."""
+    out = tmp_path_factory.mktemp("whole") / "refined"
+    refinement.refine(made / "run", made / "data.h5", out, overrides=SETTINGS, samples=3)
+    return read_predictions(out / "refined.h5")[0]
 
 
 def test_what_it_writes(refine, run, tmp_path):
@@ -48,14 +57,12 @@ def test_what_it_writes(refine, run, tmp_path):
     assert (tmp_path / "again/refined.h5").is_file()
 
 
-def test_interrupted_and_in_shards_it_gives_the_same(refine, tmp_path, monkeypatch):
-    refine("--out whole --samples 3")
-    expected = read_predictions(tmp_path / "whole/refined.h5")[0]
+def test_interrupted_and_in_shards_it_gives_the_same(refine, expected, tmp_path, monkeypatch):
     assert refine("--out parts --samples 3 --shard 1/2").out == ""
     refine("--out parts --samples 3 --shard 2/2")
     assert np.array_equal(read_predictions(tmp_path / "parts/refined.h5")[0], expected)
 
-    calls, invert = [], Inverter.__call__
+    calls, invert = [], refinement.Inverter.__call__
 
     def interrupted(*arguments):
         calls.append(1)
@@ -63,7 +70,7 @@ def test_interrupted_and_in_shards_it_gives_the_same(refine, tmp_path, monkeypat
             raise KeyboardInterrupt
         return invert(*arguments)
 
-    monkeypatch.setattr(Inverter, "__call__", interrupted)
+    monkeypatch.setattr(refinement.Inverter, "__call__", interrupted)
     refine("--out broken --samples 3", status=130)
     assert not (tmp_path / "broken").exists()
     assert "--resume" in refine("--out broken --samples 3", status=2).err
@@ -79,11 +86,9 @@ def test_interrupted_and_in_shards_it_gives_the_same(refine, tmp_path, monkeypat
     assert "exists already" in refine("--out broken --samples 3", status=2).err
 
 
-def test_killed_ranks_leave_what_others_finish(refine, start_ranks, wait_until, tmp_path):
-    refine("--out whole --samples 4")
-    expected = read_predictions(tmp_path / "whole/refined.h5")[0]
-    paths = [tmp_path / name for name in ("run", "data.h5", "out")]
-    words = [paths[0], "--data", paths[1], "--out", paths[2], "--samples", 4, "-q", "--resume"]
+def test_killed_ranks_leave_what_others_finish(made, expected, start_ranks, wait_until, tmp_path):
+    paths = [made / "run", "--data", made / "data.h5", "--out", tmp_path / "out"]
+    words = [*paths, "--samples", 3, "-q", "--resume"]
     runs = start_ranks(2, "refine", *words, *QUICK.split())
     wait_until(lambda: list(tmp_path.glob("out.unfinished/*.npz")), *runs)
     for run in runs:
@@ -91,7 +96,7 @@ def test_killed_ranks_leave_what_others_finish(refine, start_ranks, wait_until, 
         run.wait()
     runs = start_ranks(2, "refine", *words, *QUICK.split())
     assert [run.wait() for run in runs] == [0, 0], [run.words for run in runs]
-    assert [run.words.count("4 samples") for run in runs] == [1, 0]
+    assert [run.words.count("3 samples") for run in runs] == [1, 0]
     assert np.array_equal(read_predictions(tmp_path / "out/refined.h5")[0], expected)
 
 

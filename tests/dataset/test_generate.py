@@ -243,14 +243,13 @@ def test_kill_and_ctrl_c_at_any_moment_then_resume_gives_the_same_bytes(
         simulate(tiny("dataset.samples=40"), out, resume=True)
     run.send(signal.SIGKILL)
     run.wait()
-    for count in (12, 18):
-        run = start_long(out, "--resume", threads=3)
-        wait_until(lambda count=count: len(done(out)) >= count, run)
-        time.sleep(rng.uniform(0, 0.1))
-        run.send(signal.SIGKILL)
-        run.wait()
+    run = start_long(out, "--resume", threads=3)
+    wait_until(lambda: len(done(out)) >= 12, run)
+    time.sleep(rng.uniform(0, 0.1))
+    run.send(signal.SIGKILL)
+    run.wait()
     run = start_long(out, "--resume", threads=2)
-    wait_until(lambda: len(done(out)) >= 24, run)
+    wait_until(lambda: len(done(out)) >= 18, run)
     for _ in range(3):
         # An impatient user.
         run.send(signal.SIGINT)
@@ -261,7 +260,7 @@ def test_kill_and_ctrl_c_at_any_moment_then_resume_gives_the_same_bytes(
     assert not list(tmp_path.glob(".*.part"))
     assert not out.exists()
     left = 40 - len(done(out))
-    assert left <= 16
+    assert left <= 22
     run = start_long(out, "--resume")
     assert run.wait() == 0
     assert f"40 samples, {left} simulated" in run.words
