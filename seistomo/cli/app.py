@@ -31,7 +31,6 @@ class _Commands(TyperGroup):
     """Turns the errors that a user can mend into one line and an exit status."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:
-        """Return the commands in the order in which they are needed."""
         names = super().list_commands(ctx)
         return [*(name for name in _ORDER if name in names), *(sorted({*names} - {*_ORDER}))]
 
@@ -168,7 +167,6 @@ def own_gathers(segy: list[Path] | None, more: list[Path] | None, data: Path | N
 
 
 def require_one_of(resume: bool, other: bool, name: str = "--overwrite") -> None:
-    """Refuse ``--resume`` together with what it excludes."""
     if resume and other:
         raise InputError(f"--resume and {name}: give one of them, not both")
 

@@ -44,7 +44,6 @@ class SimulationSummary:
     rank: int = 0  # of this process
 
     def __str__(self) -> str:
-        """Return one line for people."""
         part = f" (shard {self.shard})" if self.shard else ""
         line = f"{self.path}: {counted(self.samples, 'sample')}{part}, {self.simulated} simulated"
         if not self.simulated:
@@ -139,7 +138,6 @@ def plan_for(config: Config, out: Path, shard: str | None) -> Plan:
 
 
 def shard_numbers(text: str) -> tuple[int, int]:
-    """Return the numbers of ``--shard i/n``."""
     found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
     if found is None or not 1 <= int(found[1]) <= int(found[2]):
         raise InputError(f"--shard {text}: must be i/n with i from 1 to n, as 3/8")

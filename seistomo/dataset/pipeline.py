@@ -179,5 +179,4 @@ class Pipeline:
 
 
 def on_gpu(simulator: Simulator) -> bool:
-    """Tell whether a simulator computes on a GPU."""
     return simulator.device.type == "cuda"

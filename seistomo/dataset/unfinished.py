@@ -126,7 +126,6 @@ class Unfinished:
         os.replace(self.path, self.out)
 
     def _source(self) -> Part | None:
-        """Return what is there to go on with."""
         if self._overwrite:
             return None
         if file_format(self.path):
@@ -199,7 +198,6 @@ def is_being_replaced(out: Path) -> bool:
 
 
 def _is_at(handle: int, path: Path) -> bool:
-    """Tell whether a path still leads to an open file."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(handle))
     except FileNotFoundError:

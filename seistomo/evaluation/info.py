@@ -164,7 +164,6 @@ def _best_epoch(history: History) -> str:
 
 
 def scientific(value: float) -> str:
-    """Return a number as 8.50·10⁸."""
     mantissa, exponent = f"{value:.2e}".split("e")
     digits = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"{mantissa}·10{digits}"
@@ -231,6 +230,5 @@ def _describe_predictions(path: Path, check: bool) -> str:
 
 
 def aligned(facts: Facts, width: int = 0) -> str:
-    """Return names and texts in two columns."""
     width = width or 2 + max(len(name) for name, _ in facts)
     return "\n".join(f"{name:<{width}}{text}" for name, text in facts)

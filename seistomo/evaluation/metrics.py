@@ -35,13 +35,11 @@ class ScoreName(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Name and unit as an axis or a row has them."""
         name = self.name[:1].upper() + self.name[1:]
         return f"{name} ({self.unit})" if self.unit else name
 
     @property
     def heading(self) -> str:
-        """Name and unit as a column has them."""
         return f"{self.name}, {self.unit}" if self.unit else self.name
 
 

@@ -202,7 +202,6 @@ def _data_set(
 
 
 def _drawn_models(source: str, samples: Selection) -> figures.Figure:
-    """Draw the models that a configuration would make a data set of."""
     config = load_config(source)
     grid = config.velocity
     rows = _rows(samples, config.dataset.samples, "models")
@@ -215,7 +214,6 @@ def _drawn_models(source: str, samples: Selection) -> figures.Figure:
 
 
 def _profiles(paths: Sequence[str | Path], samples: Selection) -> figures.Figure:
-    """Draw the speeds of several sets of models against depth."""
     sets = {}
     for name, path in zip(_short_names(paths), paths, strict=True):
         if not Path(path).exists() or Path(path).suffix == ".toml":
@@ -241,7 +239,6 @@ def _profile_rows(samples: Selection, count: int) -> list[int]:
 
 
 def _models(paths: Sequence[str | Path], samples: Selection) -> figures.Figure:
-    """Draw a sheet of models of one velocity file."""
     if len(paths) != 1:
         raise InputError(f"{paths[1]}: a sheet of models is drawn of one velocity file")
     with open_velocity(_velocity_file(paths[0])) as data:

@@ -310,7 +310,6 @@ def check_corruption(noise_snr: float | None, dead_traces: float | None) -> None
 def prediction_attributes(
     run: Run, data: DatasetReader | RecordedShots, checkpoint: str
 ) -> dict[str, str]:
-    """Return what a predictions file says about where its content comes from."""
     return {
         "data": str(data.path.absolute()),
         "data_identity": data.identity,

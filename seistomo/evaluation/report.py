@@ -170,7 +170,6 @@ def render(template: str, *, figures: Sequence[ReportFigure], **content: Any) ->
 
 
 def environment_facts() -> str:
-    """Return the versions of what a result was made with."""
     packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     return f"Python {platform.python_version()}, {platform.system()}; {packages}"
 
@@ -360,7 +359,6 @@ def _draw_spread(
     spread: SpreadTable,
     found: Mapping[str, Any],
 ) -> Drawn:
-    """Draw an ensemble's uncertainty and say what the figures show."""
     cases, rows = _examples(folder, data, run, table)
     with open_velocity(folder / "predictions.h5") as predictions:
         std = predictions.read_velocity_std(rows)
@@ -410,7 +408,6 @@ def _draw_figures(
     histories: Sequence[History],
     table: ScoreTable,
 ) -> Drawn:
-    """Draw the figures of an evaluation and say what each shows."""
     ssim, baseline, rmse = table.column("ssim"), table.column("ssim", "baseline"), table.rmse_depth
     cases, _ = _examples(folder, data, run, table)
     shown = [f"{c.label}, SSIM {c.ssim['']:.2f}, RMSE {c.rmse['']:.0f} m/s" for c in cases]
@@ -543,7 +540,6 @@ def build_cases(
 
 
 def _commands(paths: tuple[Path, Path, Path], metrics: Mapping[str, Any], run: Run) -> list[str]:
-    """Return the commands that make data set, run and evaluation again."""
     named, data, out = (shlex.quote(str(path)) for path in paths)
     members = member_folders(paths[0])
     config = shlex.quote(str([*members, paths[0]][0] / "config.toml"))

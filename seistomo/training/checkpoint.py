@@ -78,7 +78,6 @@ class Checkpoint:
     micro_batch: int
 
     def save(self, path: Path) -> None:
-        """Write to ``path``, whole or not at all."""
         content = {**vars(self), "progress": asdict(self.progress)}
         with written_whole(path) as temporary, open(temporary, "wb") as file:
             torch.save({**content, "format": FORMAT, "version": VERSION}, file)
@@ -88,7 +87,6 @@ class Checkpoint:
         return replace(self, **{key: {} for key in CONTINUING})
 
     def bytes(self) -> int:
-        """Return the bytes of all tensors."""
         return sum(t.numel() * t.element_size() for t in _tensors(vars(self)))
 
 

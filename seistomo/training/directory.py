@@ -25,7 +25,6 @@ def member_folders(path: str | Path) -> list[Path]:
 
 
 def member_number(member: Path) -> int:
-    """Return the number in a member's name."""
     return int(member.name[len(MEMBER) :])
 
 

@@ -269,7 +269,6 @@ class Training:
             say("no validation split: the best epoch is the one with the lowest training loss")
 
     def progress_bar(self) -> Any:
-        """Return a bar over all batches."""
         done, settings, count = self.progress, self.settings, len(self.train)
         epochs = range(done.epoch, settings.epochs)
         total = sum(batch_count(settings, epoch, count) for epoch in epochs)
@@ -365,7 +364,6 @@ class Training:
             raise
 
     def end_epoch(self) -> None:
-        """Score the epoch and add its row."""
         progress = self.progress
         train_loss = progress.loss_sum / _count(self._groups()) * self.problem.unit
         scores = self._scores()
@@ -438,7 +436,6 @@ class Training:
         self._write_seconds = self._written_at - mark
 
     def write_tables(self) -> None:
-        """Write ``history.csv`` and ``metrics.json``."""
         if self.history and self.processes.leads:
             write_history(self.directory.folder / HISTORY, self.history)
             write_metrics(self.directory.folder / METRICS, self.result())
@@ -554,7 +551,6 @@ def described(problem: Problem, method: Method, settings: LoopConfig) -> dict[st
 
 
 def build_optimizer(method: Method, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
-    """Return the method's optimizer; see `make_optimizer`."""
     try:
         return make_optimizer(method.optimizer, parameters, method.learning_rate, method.options)
     except OptimizerError as error:

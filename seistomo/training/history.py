@@ -80,7 +80,6 @@ def write_history(path: Path, rows: Sequence[Row]) -> None:
 
 
 def write_metrics(path: Path, result: RunResult) -> None:
-    """Write ``metrics.json``."""
     write_text(path, json.dumps(result.metrics(), indent=2) + "\n")
 
 

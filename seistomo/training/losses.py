@@ -33,7 +33,6 @@ class StructuralLoss:
         self._shift = scaling.low / scaling.span - SCALED_MINIMUM
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss for scaled velocity [sample, depth, x]."""
         models = outputs + self._shift, targets + self._shift
         similarity = structural_similarity(*models, self._data_range).mean()
         dissimilarity = self._weight * outputs[0].numel() * (1 - similarity)

@@ -50,11 +50,9 @@ class StepMemory:
     kept_twice: bool
 
     def total(self, at_once: int) -> int:
-        """Return the bytes of a step with so many samples forwarded at once."""
         return sum(self.parts.values()) + self.activations(at_once)
 
     def activations(self, at_once: int) -> int:
-        """Return the bytes of the largest pass."""
         return at_once * self.sample * (2 if self.kept_twice and at_once >= self.share else 1)
 
     def most_samples(self, asked: int, limit: float, name: str) -> int:

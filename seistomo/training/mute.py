@@ -7,8 +7,7 @@ the refractions, which overtake the direct wave far from the source). Edges are 
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -49,10 +48,6 @@ class Mute:
         if self.kind == "direct":
             kept = np.maximum(kept, _ramp((arrival + self.start - time) / taper))
         return kept.astype(np.float32)
-
-    def state(self) -> dict[str, Any]:
-        """Return the content as numbers, text and lists, for a checkpoint."""
-        return asdict(self)
 
 
 def mute_of(data: DatasetReader, config: TrainingConfig) -> Mute | None:

@@ -86,21 +86,17 @@ class BatchObjective(PartwiseObjective):
         return self._found
 
     def loss(self, params: Parameters = None, samples: Tensor | None = None) -> Tensor:
-        """Return the loss alone, a scalar without a graph; see `Objective`."""
         return self._within_memory(super().loss, params, samples)
 
     def loss_and_gradient(
         self, params: Parameters = None, samples: Tensor | None = None
     ) -> tuple[Tensor, Vector]:
-        """Return loss and gradient from one pass; see `Objective`."""
         return self._within_memory(super().loss_and_gradient, params, samples)
 
     def full_gradient(self, params: Parameters = None, cache_next: int = 0) -> FullGradient:
-        """Return the gradient over the training set; see `Objective`."""
         return self._within_memory(super().full_gradient, params, cache_next)
 
     def linearize(self, params: Parameters = None, samples: Tensor | None = None) -> Linearization:
-        """Return loss, gradient and Gauss–Newton products; see `Objective`."""
         require_convex(self._loss)
         linearize = super().linearize
 
@@ -112,7 +108,6 @@ class BatchObjective(PartwiseObjective):
     def hessian_product(
         self, vector: Sequence[Tensor], params: Parameters = None, samples: Tensor | None = None
     ) -> Vector:
-        """Return ∇²f_T v; see `Objective`."""
         require_convex(self._loss)
         return self._within_memory(super().hessian_product, vector, params, samples)
 

@@ -176,11 +176,9 @@ class TensorSamples:
         return len(self.targets)
 
     def to(self, device: torch.device) -> "TensorSamples":
-        """Return the samples on a device."""
         return TensorSamples(self.inputs.to(device), self.targets.to(device))
 
     def epoch(self, number: int, groups: Sequence[NDArray[np.int64]]) -> "TensorEpoch":
-        """Return an epoch; see `Samples`."""
         return TensorEpoch(self, groups)
 
     def parts(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -198,11 +196,9 @@ class TensorEpoch:
         self.batches = [torch.from_numpy(rows) for rows in groups]
 
     def from_batch(self, first: int) -> Iterator[None]:
-        """Yield None for each batch."""
         yield from (None for _ in self.batches[first:])
 
     def parts(self, samples: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield inputs and targets of any samples; see `Epoch`."""
         # One transfer of indices for all parts, which waits for nothing.
         for rows in upload(samples, self._held.targets.device).split(size):
             yield self._held.inputs[rows], self._held.targets[rows]

@@ -20,7 +20,7 @@ last ReLU can reach each with a margin, and a squared error in scaled units time
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -94,11 +94,10 @@ class GatherScaling:
     def state(self) -> dict[str, Any]:
         """Return the content as numbers, text and tensors, for a checkpoint."""
         content = {key: value for key, value in vars(self).items() if not key.startswith("_")}
-        return content | {"mute": self.mute and self.mute.state()}
+        return content | {"mute": self.mute and asdict(self.mute)}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "GatherScaling":
-        """Rebuild from what `state` returned."""
         return cls(**state | {"mute": state["mute"] and Mute(**state["mute"])})
 
     def _constants_on(self, device: torch.device) -> tuple[Tensor, ...]:
@@ -144,7 +143,6 @@ class Normalization:
     mean_velocity: np.ndarray  # mean training model, float32 [depth, x], m/s
 
     def state(self) -> dict[str, Any]:
-        """Return the content as numbers, text and tensors, for a checkpoint."""
         return {
             "gathers": self.gathers.state(),
             "velocity": dict(vars(self.velocity)),
@@ -153,7 +151,6 @@ class Normalization:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "Normalization":
-        """Rebuild from what `state` returned."""
         return cls(
             GatherScaling.from_state(state["gathers"]),
             VelocityScaling(**state["velocity"]),

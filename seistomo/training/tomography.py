@@ -108,16 +108,13 @@ class TomographyProblem(Problem):
         self._warned = False
 
     def method(self) -> Method:
-        """Return the configuration's own optimizer."""
         own = self.config.optimizer
         return Method(own.name, own.name, own.learning_rate, own.options)
 
     def description(self) -> dict[str, Any]:
-        """Return all sections of the configuration."""
         return self.config.model_dump()
 
     def prepare(self, settings: TrainingConfig, device: torch.device, processes: Processes) -> None:
-        """Refuse settings that the data cannot be trained with; see `Problem`."""
         self.settings, self._device, self._processes = settings, device, processes
         self.normalization, self._memory, self._micro_batch = None, {}, 0
         check_count(settings, self.data)
@@ -168,7 +165,6 @@ class TomographyProblem(Problem):
         return gather_statistics(self.data, self.data.indices("train"))
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up what `state` returned."""
         self._learnt(Normalization.from_state(state["normalization"]))
 
     def samples_at_once(
@@ -259,7 +255,6 @@ class TomographyProblem(Problem):
         return {"loss": mse * alive.numel(), "mse": mse, "ssim": ssim, "dead_pixels": dead}
 
     def scores_in_words(self, row: Mapping[str, Any]) -> str:
-        """Return RMSE and SSIM."""
         return f"RMSE {math.sqrt(row['mse']):.0f} m/s, SSIM {row['ssim']:.3f}"
 
 

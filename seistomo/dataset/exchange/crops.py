@@ -39,7 +39,6 @@ class CropOptions:
     min_contrast: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse options that say nothing or contradict each other."""
         if self.size is None and (self.stride is not None or self.count is not None):
             name = "--stride" if self.stride is not None else "--crops"
             raise InputError(f"{name}: says where to cut; give --crop DEPTHxX too")

@@ -29,7 +29,6 @@ class _Format:
 
 
 def _open_own(path: Path, options: FileOptions) -> ModelFile:
-    """Open a velocity file, data set or predictions of this program."""
     with open_velocity(path) as models:
         grid, count, step = models.velocity_shape, models.samples, models.spacing
 

@@ -68,7 +68,6 @@ class ImportOptions:
     family: str = "imported"
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
         if self.spacing is not None:
             require_spacing(self.spacing, "--spacing")
         low, high = self.clip

@@ -60,7 +60,6 @@ class FileOptions:
     inline: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is none of the choices."""
         for name, choices in (
             ("units", (None, *UNITS)),
             ("byte_order", ("little", "big")),

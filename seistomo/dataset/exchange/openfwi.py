@@ -131,7 +131,6 @@ def write_openfwi(
 
 
 def _divide(splits: np.ndarray, rows: Sequence[int], size: int) -> list[tuple[int, list[int]]]:
-    """Return split and rows of each pair of files."""
     pairs = []
     for split in range(len(SPLITS)):
         of_split = np.asarray(rows)[splits == split].tolist()

@@ -51,7 +51,6 @@ def _require_sense(path: Path, values: np.ndarray, options: FileOptions) -> None
 
 
 def _decades(values: np.ndarray) -> float:
-    """Return over how many orders of magnitude numbers spread."""
     with np.errstate(all="ignore"):
         size = np.abs(values.astype(np.float64))
     size = size[np.isfinite(size) & (size > 0)]

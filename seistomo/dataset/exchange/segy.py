@@ -210,7 +210,6 @@ def _name(what: str, row: int) -> str:
 
 
 def _interval(value: float, said: str, unit: str) -> int:
-    """Return a sampling interval as the whole number that the header holds."""
     nearest = round(value)
     if abs(value - nearest) > 1e-6 * value or not 1 <= nearest <= LARGEST_SHORT:
         raise InputError(

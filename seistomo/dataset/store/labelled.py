@@ -40,7 +40,6 @@ class _Samples(BackendArray):
 
 
 def labelled(reader: "VelocityReader") -> xarray.Dataset:
-    """Return what a reader gives; see `VelocityReader.to_xarray`."""
     lengths = {"sample": reader.samples}
     coordinates = {"sample": ("sample", reader.numbers, {"units": "1"})}
     for name, (values, units) in reader.axes.items():

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -133,38 +133,40 @@ def merge(
         links.append((name, part.samples))
         identities[name] = part.identity
     told = json.dumps(identities) if virtual else None
-    config = schema.with_samples(found[0].config, samples)
-    with (
-        written_whole(out) as temporary,
-        bar(total=samples, description="merge", unit="sample", leave=False) as progress,
-    ):
-        wavelet, widths = found[0].wavelet, widest(found)
-        create_dataset(temporary, config, samples, wavelet, widths, links, parts=told)
-        with RowWriter(temporary) as writer:
-            for part in found:
-                with part:
-                    for rows in copy_rows(part, range(part.samples), writer, part.start):
-                        progress.update(len(rows))
-            writer.flush()
-        finish(temporary, schema.data_settings(config))
+    sources = [(part, range(part.samples)) for part in found]
+    with bar(total=samples, description="merge", unit="sample", leave=False) as progress:
+        _write_rows(out, sources, progress.update, links, told)
     return out
 
 
-def write_subset(data: DatasetReader, rows: Sequence[int], out: Path) -> int:
-    """Copy rows into a data set of their own, everything as it is stored; return 1, its files."""
-    config = schema.with_samples(data.config, len(rows))
-    require_space(out, len(rows) * schema.stored_bytes(config))
-    with (
-        written_whole(out) as temporary,
-        bar(total=len(rows), description="export", unit="sample") as progress,
-    ):
-        create_dataset(temporary, config, len(rows), data.wavelet, data.widths)
+def write_subset(data: DatasetReader, rows: Sequence[int], out: Path) -> None:
+    """Copy rows into a data set of their own, everything as it is stored."""
+    require_space(out, len(rows) * schema.stored_bytes(data.config))
+    with bar(total=len(rows), description="export", unit="sample") as progress:
+        _write_rows(out, [(data, rows)], progress.update)
+
+
+def _write_rows(
+    out: Path,
+    sources: Sequence[tuple[DatasetReader, Sequence[int]]],
+    update: Callable[[int], object],
+    links: Sequence[tuple[str, int]] = (),
+    told: str | None = None,
+) -> None:
+    """Write the rows of one data set after those of another; ``links`` as for `create`."""
+    first, count = sources[0][0], sum(len(rows) for _, rows in sources)
+    config, widths = schema.with_samples(first.config, count), widest(data for data, _ in sources)
+    with written_whole(out) as temporary:
+        create_dataset(temporary, config, count, first.wavelet, widths, links, parts=told)
         with RowWriter(temporary) as writer:
-            for some in copy_rows(data, rows, writer, 0):
-                progress.update(len(some))
+            start = 0
+            for data, rows in sources:
+                with data:
+                    for some in copy_rows(data, rows, writer, start):
+                        update(len(some))
+                start += len(rows)
             writer.flush()
         finish(temporary, schema.data_settings(config))
-    return 1
 
 
 def copy_rows(
@@ -240,7 +242,6 @@ def require_alike(parts: Sequence[Part]) -> None:
 
 
 def warn_of_versions(part: DatasetReader, software: dict[str, str], other: str) -> None:
-    """Say where the libraries that made two parts differ."""
     if part.software != software:
         ours, theirs = (
             ", ".join(f"{name} {version}" for name, version in versions.items())

@@ -173,7 +173,6 @@ class VelocityReader:
 
     @cached_property
     def has_std(self) -> bool:
-        """Whether these are predictions of an ensemble."""
         return "velocity_std" in self._open(0)[0]
 
     def read_velocity_std(self, indices: Iterable[int]) -> np.ndarray:

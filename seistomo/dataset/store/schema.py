@@ -143,7 +143,6 @@ def data_difference(config: Config, other: Config) -> tuple[str, Any, Any] | Non
 
 
 def with_samples(config: Config, samples: int) -> Config:
-    """Return ``config`` for another number of samples."""
     dataset = config.dataset.model_copy(update={"samples": samples})
     return config.model_copy(update={"dataset": dataset})
 
@@ -157,7 +156,6 @@ def stored_bytes(config: Config) -> int:
 
 
 def text_of(values: Mapping[str, Any]) -> str:
-    """Return values as the JSON that is stored."""
     return json.dumps(values, sort_keys=True)
 
 

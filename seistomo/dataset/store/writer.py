@@ -96,7 +96,6 @@ def create_dataset(
     links: Sequence[tuple[str, int]] = (),
     **attributes: Any,
 ) -> None:
-    """Create a data set without samples; see `create`."""
     config = schema.stored_config(config)
     axes, variables = schema.axes_of(config), schema.variables_of(config)
     attributes = {"format": schema.FORMAT, "config": config.to_toml(), **attributes}

@@ -7,12 +7,11 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from seistomo.evaluation.figures.style import (
     BASELINE,
-    PLAIN,
     PREDICTION,
     RUNS,
     STEPS,
@@ -20,6 +19,7 @@ from seistomo.evaluation.figures.style import (
     VALIDATION,
     WIDTH,
     new_figure,
+    plain_ticks,
     styled,
 )
 from seistomo.evaluation.metrics import SCORE_NAMES
@@ -146,7 +146,7 @@ def _scale_loss(axes: Axes, levels: Sequence[float]) -> None:
     lines = [line[np.isfinite(line) & (line > 0)] for line in lines]
     values = np.concatenate(lines)
     axes.set_yscale("log")
-    ticks = LogLocator(subs=(1, 1.5, 2, 3, 5, 7), numticks=20)
+    plain_ticks(axes.yaxis, (1, 1.5, 2, 3, 5, 7))
     if len(values):
         usual = max([*levels, float(np.median(values))])
         # Where runs end is shown, unless they rose.
@@ -156,11 +156,10 @@ def _scale_loss(axes: Axes, levels: Sequence[float]) -> None:
             min(1.08 * values.max(), max([3 * usual, *(2 * end for end in ends)])),
         )
         axes.set_ylim(low, high)
-        ticks = MaxNLocator(6, steps=STEPS) if high < 6 * low else ticks
-        ticks = LogLocator() if high > 100 * low else ticks
-    axes.yaxis.set_major_locator(ticks)
-    axes.yaxis.set_major_formatter(PLAIN)
-    axes.yaxis.set_minor_locator(NullLocator())
+        if high < 6 * low:
+            axes.yaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
+        elif high > 100 * low:
+            axes.yaxis.set_major_locator(LogLocator())
 
 
 def _scale_score(
@@ -190,9 +189,7 @@ def _scale_time(axes: Axes, times: Sequence[NDArray[np.float64]], axis: str) -> 
     ends = [time[-1] for time in times if len(time)]
     if axis == "seconds" and max(ends) > 20 * min(ends) > 0:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))
-        axes.xaxis.set_major_formatter(PLAIN)
-        axes.xaxis.set_minor_locator(NullLocator())
+        plain_ticks(axes.xaxis)
         return
     axes.set_xlim(0, 1.02 * max(ends))
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=STEPS, integer=axis == "epoch"))

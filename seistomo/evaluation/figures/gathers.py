@@ -223,7 +223,6 @@ def _draw_gathers(
 
 
 def reach_of(records: NDArray, percentile: float) -> float:
-    """Return the amplitude at which a grey scale ends."""
     sizes = np.abs(records)
     return float(np.percentile(sizes, percentile)) or float(sizes.max()) or 1.0
 

@@ -142,7 +142,6 @@ def draw_models(
     surveys: Sequence[Survey] | None = None,
     limits: tuple[float, float] | None = None,
 ) -> None:
-    """Draw what `models_figure` describes into a figure or a part of one."""
     columns, width = _columns(len(velocity))
     rows = -(-len(velocity) // columns)
     limits = limits or (float(velocity.min()), float(velocity.max()))
@@ -171,7 +170,6 @@ def draw_models(
 
 
 def models_height(count: int, depth: NDArray, x: NDArray) -> float:
-    """Return the height of a sheet of ``count`` models, inches."""
     columns, width = _columns(count)
     (left, right), (top, bottom) = edges(x), edges(depth)
     return 0.75 + -(-count // columns) * (width * (bottom - top) / (right - left) + 0.3)

@@ -3,9 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from seistomo.evaluation.figures.models import draw_section, fit_titles, label_axes, outline
@@ -13,7 +11,6 @@ from seistomo.evaluation.figures.predictions import Case, extend_of, head_column
 from seistomo.evaluation.figures.style import (
     BASELINE,
     ERROR_MAP,
-    PLAIN,
     PREDICTION,
     SALT_OUTLINE,
     SPEED,
@@ -21,6 +18,7 @@ from seistomo.evaluation.figures.style import (
     VALIDATION,
     WIDTH,
     new_figure,
+    plain_ticks,
     styled,
 )
 
@@ -109,7 +107,9 @@ def reliability_figure(
     right.plot(sigma, error, color=PREDICTION, marker="o", markersize=4)
     ends = np.array([min(sigma.min(), error.min()) / 1.2, max(sigma.max(), error.max()) * 1.2])
     ends = np.maximum(ends, (0.1, 1.0))
-    _log_axes(right, ends)
+    right.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
+    plain_ticks(right.xaxis)
+    plain_ticks(right.yaxis)
     right.set_xlabel("σ of the members (m/s, RMS)")
     right.set_ylabel("Error of the mean (m/s, RMS)")
     for axes, span in ((left, (0, 100)), (right, ends)):
@@ -118,15 +118,3 @@ def reliability_figure(
         axes.grid(visible=True)
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
-
-
-def _log_axes(axes: Axes, ends: NDArray) -> None:
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlim(*ends)
-    axes.set_ylim(*ends)
-    axes.set_aspect("equal")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))
-        axis.set_major_formatter(PLAIN)
-        axis.set_minor_locator(NullLocator())
