@@ -5,7 +5,6 @@ import math
 import platform
 import shlex
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from seistomo.dataset import DatasetReader, open_velocity
 from seistomo.dataset.describe import describe_dataset
+from seistomo.dataset.store.schema import versions_of
 from seistomo.evaluation import figures
 from seistomo.evaluation.info import History, aligned, run_facts, scientific
 from seistomo.evaluation.metrics import SCORE_NAMES, ScoreTable, sample_scores
@@ -170,7 +170,7 @@ def render(template: str, *, figures: Sequence[ReportFigure], **content: Any) ->
 
 
 def environment_facts() -> str:
-    packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+    packages = ", ".join(" ".join(item) for item in versions_of(*PACKAGES).items())
     return f"Python {platform.python_version()}, {platform.system()}; {packages}"
 
 
@@ -564,13 +564,6 @@ def _commands(paths: tuple[Path, Path, Path], metrics: Mapping[str, Any], run: R
         f"seistomo simulate data.toml --out {data}",
         evaluate,
     ]
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _embedded(path: Path) -> str:

@@ -90,7 +90,7 @@ class Checkpoint:
         return sum(t.numel() * t.element_size() for t in _tensors(vars(self)))
 
 
-def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
+def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint; its checksums are compared before, and nothing in it is executed."""
     if not path.exists():
         raise InputError(f"{path}: no such file; the run has finished no epoch yet")
@@ -99,7 +99,7 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
             changed = archive.testzip()
         if changed:
             raise ValueError(f"the checksum of {changed} is another")
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise InputError(f"{path}: is no checkpoint of seistomo")
     if content.pop("version", None) != VERSION:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -158,8 +159,10 @@ def prepared_device(
 ) -> torch.device:
     """Refuse settings that cannot be, before the data are looked at; return where to compute."""
     build_optimizer(method, [torch.nn.Parameter(torch.zeros(1))])
-    if settings.tensorboard:
-        check_tensorboard()
+    if settings.tensorboard and find_spec("tensorboard") is None:
+        raise InputError(
+            "training.tensorboard = true: TensorBoard is not installed; pip install tensorboard"
+        )
     limited = settings.memory_limit is not None
     if limited and type(problem).samples_at_once is Problem.samples_at_once:
         raise InputError(
@@ -555,16 +558,6 @@ def build_optimizer(method: Method, parameters: Iterable[Tensor]) -> torch.optim
         return make_optimizer(method.optimizer, parameters, method.learning_rate, method.options)
     except OptimizerError as error:
         raise InputError(str(error)) from None
-
-
-def check_tensorboard() -> None:
-    """Refuse to start without the package."""
-    try:
-        import torch.utils.tensorboard  # noqa: F401
-    except ImportError:
-        raise InputError(
-            "training.tensorboard = true: TensorBoard is not installed; pip install tensorboard"
-        ) from None
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, settings: LoopConfig) -> LRScheduler:

@@ -248,8 +248,9 @@ def test_kill_and_ctrl_c_at_any_moment_then_resume_gives_the_same_bytes(
     time.sleep(rng.uniform(0, 0.1))
     run.send(signal.SIGKILL)
     run.wait()
+    before = len(done(out))
     run = start_long(out, "--resume", threads=2)
-    wait_until(lambda: len(done(out)) >= 18, run)
+    wait_until(lambda: len(done(out)) > before, run)
     for _ in range(3):
         # An impatient user.
         run.send(signal.SIGINT)
@@ -260,7 +261,7 @@ def test_kill_and_ctrl_c_at_any_moment_then_resume_gives_the_same_bytes(
     assert not list(tmp_path.glob(".*.part"))
     assert not out.exists()
     left = 40 - len(done(out))
-    assert left <= 22
+    assert left < 40 - before
     run = start_long(out, "--resume")
     assert run.wait() == 0
     assert f"40 samples, {left} simulated" in run.words

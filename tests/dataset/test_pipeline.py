@@ -126,8 +126,9 @@ def test_the_way_of_a_gpu_gives_the_same_samples(tiny, workers, monkeypatch):
     with Pipeline(config, "cpu", DrawnModels(config)) as pipeline:
         expected = made_by(pipeline)
     monkeypatch.setattr(module, "on_gpu", lambda simulator: True)
+    monkeypatch.setattr(module, "GPU_WORKERS", 2)
     with Pipeline(config, "cpu", DrawnModels(config)) as pipeline:
-        assert pipeline.workers == module.GPU_WORKERS
+        assert pipeline.workers == 2
         found = made_by(pipeline)
         started = list(pipeline._drawing._processes.values())
     assert started
@@ -153,7 +154,7 @@ def test_drawing_processes_do_not_outlive_a_killed_parent():
         "from seistomo.config import load_config\n"
         "from seistomo.dataset import pipeline\n"
         "from seistomo.dataset.models import DrawnModels\n"
-        "pipeline.on_gpu = lambda simulator: True\n"
+        "pipeline.on_gpu, pipeline.GPU_WORKERS = lambda simulator: True, 1\n"
         "config = load_config('')\n"
         "made = pipeline.Pipeline(config, 'cpu', DrawnModels(config))\n"
         "made._draw([0])\n"

@@ -200,10 +200,15 @@ def split_of(indices: np.ndarray, shares: tuple[int, int, int]) -> np.ndarray:
 @cache
 def software_versions() -> str:
     """Return the versions that a sample's bytes may depend on, as JSON."""
+    return json.dumps(versions_of("seistomo", "deepwave", "torch", "numpy", "scipy"))
+
+
+def versions_of(*names: str) -> dict[str, str]:
+    """Return the versions of packages by name."""
     versions = {}
-    for name in ("seistomo", "deepwave", "torch", "numpy", "scipy"):
+    for name in names:
         try:
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = "unknown"
-    return json.dumps(versions)
+    return versions

@@ -151,7 +151,6 @@ def beside_training_figure(
     time: NDArray,
     survey: Survey,
     name: str,
-    clip: float = 98.0,
 ) -> Figure:
     """Draw the first and the middle shot of typical gathers and of one's own, on one grey scale.
 
@@ -160,7 +159,7 @@ def beside_training_figure(
     figure = new_figure(WIDTH, ROW_HEIGHT)
     shots = _default_shots(len(own), None)
     grid = figure.subplots(1, 2 * len(shots), sharey=True, squeeze=False)[0]
-    reach = reach_of(typical, clip)
+    reach = reach_of(typical, 98.0)
     (names, size) = fit_titles(["training data, mean", name], 72 * WIDTH / (2 * len(shots)) - 20)
     for number, shot in enumerate(shots):
         for axes, title, gathers in zip(grid[2 * number :], names, (typical, own), strict=False):
@@ -173,10 +172,10 @@ def beside_training_figure(
     return figure
 
 
-def with_gain(records: NDArray, axis: int = -1) -> NDArray:
+def with_gain(records: NDArray) -> NDArray:
     """Return records whose amplitudes are evened out along time, so that late arrivals are seen."""
-    window = max(3, round(WINDOW * records.shape[axis]))
-    level = np.sqrt(uniform_filter1d(np.square(records, dtype=float), window, axis, mode="nearest"))
+    window = max(3, round(WINDOW * records.shape[-1]))
+    level = np.sqrt(uniform_filter1d(np.square(records, dtype=float), window, mode="nearest"))
     return records / (level + FLOOR * (level.max() or 1.0))
 
 
