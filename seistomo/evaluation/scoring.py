@@ -52,30 +52,12 @@ def score_run(
     as_run: bool = False,
     keep: Callable[[NDArray[np.float32]], object] | None = None,
 ) -> ScoreTable:
-    """Score a run on a data set; nothing is written. ``summary()`` is as in ``metrics.json``.
+    """Score a run on a data set as `evaluate` does, but write nothing.
 
-    Parameters
-    ----------
-    run
-        A trained run.
-    data
-        The data set.
-    split
-        test, validation, train or all; or rows, int64 [sample].
-    noise_snr, dead_traces
-        As for `evaluate`.
-    as_run
-        Compare with the mean model and in the velocity bounds of the run, not of the data set,
-        and count salt only where the data set's masks say that there is some: for data sets of
-        other rocks, whose scores are to be comparable.
-    keep
-        Called with each batch of predictions [sample, depth, x] in m/s.
-
-    Raises
-    ------
-    InputError
-        If the run does not fit the data set, the split is empty, or a gather or a prediction is
-        not finite.
+    ``split`` may be rows, int64 [sample], too. ``as_run``: compare with the mean model and in the
+    velocity bounds of the run, not of the data set, and count salt only where the data set's masks
+    say that there is some: for data sets of other rocks, whose scores are to be comparable.
+    ``keep`` is called with each batch of predictions [sample, depth, x] in m/s.
     """
     check_corruption(noise_snr, dead_traces)
     check_fit(run, data)

@@ -159,13 +159,7 @@ class Problem(Protocol):
 
 
 class TensorSamples:
-    """A split held as tensors.
-
-    Parameters
-    ----------
-    inputs, targets
-        [sample, ...].
-    """
+    """A split held as tensors [sample, ...]."""
 
     waited = 0.0
 

@@ -249,27 +249,7 @@ def score_as_trained(
     split: str = "test",
     device: str = "auto",
 ) -> dict[str, float]:
-    """Score a run of any problem as it was trained: in its own precision, with its settings.
-
-    Parameters
-    ----------
-    problem
-        What was learnt.
-    run_dir, checkpoint, device
-        As for `load_run`.
-    split
-        Which samples.
-
-    Returns
-    -------
-    dict
-        The problem's scores.
-
-    Raises
-    ------
-    InputError
-        As `load_run`.
-    """
+    """Score a run of any problem as it was trained: in its own precision, with its settings."""
     place = choose_device(device)
     saved = load_checkpoint(Path(run_dir) / (BEST if checkpoint == "best" else CHECKPOINT))
     settings = type(problem.settings)(**tomllib.loads(saved.config)["training"])

@@ -80,20 +80,7 @@ def train(
 
 
 class TomographyProblem(Problem):
-    """Velocity from gathers.
-
-    Parameters
-    ----------
-    config
-        The configuration; what describes the data is taken from the data set.
-    data
-        The open data set.
-
-    Raises
-    ------
-    InputError
-        If they do not go together.
-    """
+    """Velocity from gathers; what describes the data is taken from the data set."""
 
     name = "tomography"
     score_names = ("mse", "ssim")

@@ -78,20 +78,11 @@ def test_import(files, options, models):
         assert made.samples == models
 
 
-def test_info_and_plot_know_velocity_files(files):
-    for line in (
-        "import ramp.npy --spacing 10 --out whole.h5",
-        "import ramp.npy --spacing 10 --crop 12x12 --out crops.h5",
-        "plot crops.h5 --out models.png",
-        "plot whole.h5 crops.h5 --out crops.png",
-    ):
-        done = seistomo(line)
-        assert done.exit_code == 0, done.output
-    assert (files / "models.png").stat().st_size > 5000
-    done = seistomo("info crops.h5 --check")
-    assert "6, 12 x 12 nodes" in done.stdout
-    assert "from        ramp.npy" in done.stdout
-    assert "all 6 models as written" in done.stdout
+def test_info_knows_velocity_files(files):
+    assert seistomo("import ramp.npy --spacing 10 --crop 12x12 --out v.h5").exit_code == 0
+    done = seistomo("info v.h5 --check")
+    for words in ("6, 12 x 12 nodes", "from        ramp.npy", "all 6 models as written"):
+        assert words in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """What making a data set will take."""
 
 import re
-import shutil
-from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -66,14 +64,3 @@ def test_the_lines_count_what_is_wanted(config, tmp_path):
     part = estimate_lines(config, tmp_path / "data.h5", range(6, 12), rehearsal())
     assert part[0] == "samples: 6 to 11 of 24, 6 (4 train, 1 validation, 1 test)"
     assert part[1].startswith("time: about 3 s")
-
-
-def test_memory_and_disk_say_what_is_short(config, tmp_path, monkeypatch):
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(0, 0, 2 * 10**6))
-    on_gpu = rehearsal(gpu_memory=2 * 10**9, device="a GPU")
-    lines = estimate_lines(config, tmp_path / "no" / "folder" / "data.h5", range(24), on_gpu)
-    assert lines[2].startswith("memory: about 1.0 GB, 2.0 GB on the GPU")
-    assert lines[3].endswith("0.002 GB are free: not enough")
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(0, 0, 10**9))
-    assert not estimate_lines(config, tmp_path / "data.h5", range(24), on_gpu)[3].endswith("enough")

@@ -29,15 +29,6 @@ def drawn(monkeypatch):
     return calls
 
 
-def test_a_data_set_is_drawn_to_a_file_that_is_kept(data_path, tmp_path):
-    out = plot([data_path], tmp_path / "new" / "data.png")
-    before = out.read_bytes()
-    assert before.startswith(b"\x89PNG")
-    with pytest.raises(InputError, match="--overwrite"):
-        plot([data_path], out)
-    assert out.read_bytes() == before
-
-
 def test_samples_and_shots_of_a_data_set_are_chosen(drawn, data_path, tmp_path, models):
     plot([data_path], tmp_path / "a.png")
     plot([data_path], tmp_path / "a.png", kind="models", samples="1,5:7")

@@ -69,27 +69,6 @@ def test_recording_time_refuses_what_sees_no_bottom_and_names_what_does(capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_survey_medium_and_wavelet_are_described():
-    text = "\n".join(
-        check(
-            LONG,
-            "survey.sources=3",
-            "survey.source_x=[0.0, 340.0, 690.0]",
-            "survey.receiver_jitter=2.5",
-            "survey.source_depth=20.0",
-            "survey.receiver_depth=15.0",
-            "simulation.free_surface=true",
-            'simulation.density="gardner"',
-        )
-    )
-    assert "3 sources at 0 to 690 m, 20 m deep" in text
-    assert "256 receivers at 0 to 1485 m give or take 2.5 m, 15 m deep" in text
-    # 310 x 4650^0.25.
-    assert "1025 to 2560 kg/m³, water of 1025 kg/m³ below 1540 m/s; top: free surface" in text
-    assert "Ricker wavelet, 8 Hz, peak at 0.1875 s" in text
-    assert "constant density; top: absorbing" in "\n".join(check(LONG))
-
-
 def test_a_wavelet_that_the_record_cuts_is_warned_of(capsys):
     check(LONG, "survey.delay=0.15")
     assert capsys.readouterr().err == ""

@@ -518,17 +518,9 @@ class _Predictions(VelocityReader):
 
 
 def read_predictions(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
-    """Read a predictions file.
+    """Return the velocity of a predictions file, float32 [sample, depth, x] in m/s.
 
-    Returns
-    -------
-    velocity, indices, attributes
-        float32 [sample, depth, x] in m/s, int64 [sample] rows of the data set, root attributes.
-
-    Raises
-    ------
-    InputError
-        If it is not a whole predictions file.
+    And its rows in the data set, int64 [sample], and root attributes.
     """
     with _Predictions(path) as file:
         return file.read_velocity(range(file.samples)), file.numbers, file.attributes

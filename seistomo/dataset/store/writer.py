@@ -438,21 +438,10 @@ def write_predictions(
 ) -> None:
     """Write predicted velocity models, a velocity file; it appears whole or not at all.
 
-    Parameters
-    ----------
-    path
-        The file; replaced if it is there.
-    velocity
-        float32 [sample, depth, x], m/s, or anything that gives one model after another; of an
-        ensemble pairs of mean and standard deviation over its members, ``velocity_std``; None
-        for a single run.
-    indices
-        Row of each prediction in its data set, int64 [sample]: the file's ``sample`` coordinate.
-    depth, x
-        Coordinates of the grid, m, evenly spaced.
-    attributes
-        Text kept in the root attributes (data set, run, checkpoint ...). What is faster than
-        ``salt_threshold``, m/s, is salt.
+    ``velocity`` gives models [depth, x], m/s, or pairs of an ensemble's mean and standard deviation
+    (None for a single run); ``indices`` are their rows in the data set, the file's ``sample``
+    coordinate; ``depth`` and ``x`` are the grid's, m. Of ``attributes``, text kept in the root
+    (data set, run, checkpoint ...), ``salt_threshold``, m/s, says what is salt.
     """
     threshold = float(attributes.get("salt_threshold", "inf"))
     others = {"family": "predicted", "parameters": {}}

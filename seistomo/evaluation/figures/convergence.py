@@ -49,18 +49,9 @@ def curves_figure(
     methods differ: runs that end below are counted in the panel. Of more methods than colours only
     the first run of each is drawn, those beyond dashed or dash-dotted.
 
-    Parameters
-    ----------
-    methods
-        Histories of the runs by the method's name.
-    against
-        "epoch", "seconds" or both.
-    baseline
-        ``loss`` and ``ssim`` of the mean training model, drawn dashed.
-    target
-        Levels to reach by column, drawn dashed; a dot is where a run meets its level first.
-    split
-        What losses and scores are of, for the labels.
+    ``methods`` are histories of the runs by the method's name; ``against`` is "epoch", "seconds" or
+    both. Dashed are the mean training model's ``loss`` and ``ssim``, and by column the levels of
+    ``target``; a dot is where a run meets its level first. Labels say the ``split``.
     """
     against = (against,) if isinstance(against, str) else against
     if len(methods) > len(RUNS):

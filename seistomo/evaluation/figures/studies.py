@@ -51,20 +51,11 @@ def sweeps_figure(
     *,
     log: bool = False,
 ) -> Figure:
-    """Draw scores against single settings over decades.
+    """Draw scores, named by ``label``, against single settings over decades.
 
-    Parameters
-    ----------
-    panels
-        For each setting, and each method in its panel, the scores of the repeats at each value.
-        Dots are repeats, the line is their mean, a cross at the upper edge is a run that
-        diverged (its score is not finite).
-    usual
-        Each method's own value of a setting, by "METHOD: SETTING": a ring.
-    label
-        What the scores are.
-    log
-        Whether their axis is logarithmic.
+    ``panels`` are for each setting, and each method in its panel, the scores of the repeats at each
+    value: dots, the line is their mean, a cross at the upper edge is a run that diverged (its score
+    is not finite). A ring is each method's ``usual`` value, by "METHOD: SETTING".
     """
     methods = list(dict.fromkeys(name for found in panels.values() for name in found))
     columns = min(len(panels), 4)
