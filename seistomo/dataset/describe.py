@@ -24,7 +24,7 @@ def describe_dataset(path: str | Path, *, check: bool = False) -> str:
             lines = [_heading(data, "velocity file", data.models_identity), *_models(data)]
         lines.append(f"made with   {', '.join(f'{k} {v}' for k, v in data.software.items())}")
         if check:
-            lines.append(checksums(data))
+            lines.append(_checksums(data))
     return "\n".join(lines)
 
 
@@ -92,7 +92,7 @@ def _span(values: np.ndarray) -> str:
     return f"{low:g} m" if low == high else f"{low:g} to {high:g} m"
 
 
-def checksums(data: VelocityReader) -> str:
+def _checksums(data: VelocityReader) -> str:
     """Return a line that says that all checksums match; refuse a file where one does not."""
     count, unit = data.samples, "sample" if isinstance(data, DatasetReader) else "model"
     bad = data.damaged(lambda rows: bar(rows, description="check", unit=unit, leave=False))

@@ -9,7 +9,7 @@ import torch
 
 from seistomo.config import Config
 from seistomo.dataset.models import ModelSource
-from seistomo.dataset.pipeline import AHEAD_BYTES, Pipeline
+from seistomo.dataset.pipeline import AHEAD_BYTES, Pipeline, on_gpu
 from seistomo.dataset.store.schema import SPLITS, split_of, stored_bytes
 from seistomo.device import peak_memory
 from seistomo.files import free_bytes
@@ -52,14 +52,14 @@ def rehearse(config: Config, models: ModelSource, wanted: range, device: str) ->
             for _ in pipeline.run(works):
                 pass
             seconds = (time.perf_counter() - started) / count
-    on_gpu = simulator.device.type == "cuda"
+    gpu = simulator.device if on_gpu(simulator) else None
     return Rehearsal(
         gathers,
         count,
         seconds,
         peak_memory(torch.device("cpu")),
-        torch.cuda.max_memory_allocated(simulator.device) if on_gpu else None,
-        torch.cuda.get_device_name(simulator.device) if on_gpu else "cpu",
+        torch.cuda.max_memory_allocated(gpu) if gpu else None,
+        torch.cuda.get_device_name(gpu) if gpu else "cpu",
     )
 
 

@@ -61,7 +61,6 @@ class Unfinished:
         self._require_free()
 
     def __enter__(self) -> Self:
-        self._require_free()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = self._lock(self.path)

@@ -124,13 +124,6 @@ def test_the_estimate_bounds_what_a_process_takes(network):
         assert 0.4 * needed <= most - started <= needed + PROGRAM - started
 
 
-def test_training_refuses_what_the_device_has_not(dataset, make_config, tmp_path):
-    config = make_config('training.precision="bfloat16"', "training.device=cpu")
-    with pytest.raises(InputError, match=r"training\.precision = bfloat16: needs an NVIDIA GPU"):
-        train(config, dataset, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
 @pytest.mark.parametrize(
     ("precision", "wanted"),
     [("float32", (None, False)), ("tf32", (None, True)), ("bfloat16", (torch.bfloat16, False))],

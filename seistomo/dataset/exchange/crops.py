@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,8 +58,7 @@ class CropOptions:
             raise InputError(f"--min-contrast {self.min_contrast:g}: must be at least 0 m/s")
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a piece is cut: number of the model, and node of its upper left corner."""
 
     model: int

@@ -95,7 +95,12 @@ def write_openfwi(
         size = int(min(FILE_SAMPLES, counts[counts > 0].min()))
     if size < 1:
         raise InputError(f"--file-samples {size}: must be at least 1")
-    pairs = _divide(splits, rows, size)
+    parts = [np.asarray(rows)[splits == split].tolist() for split in range(len(SPLITS))]
+    pairs = [
+        (split, part[start : start + size])
+        for split, part in enumerate(parts)
+        for start in range(0, len(part), size)
+    ]
     values = np.prod(data.velocity_shape)
     if gathers:
         _warn_of_the_rest(counts, size)
@@ -128,15 +133,6 @@ def write_openfwi(
         ]
         describe_export(folder, data, ordered, places, {"format": "openfwi", "file_samples": size})
     return len(pairs)
-
-
-def _divide(splits: np.ndarray, rows: Sequence[int], size: int) -> list[tuple[int, list[int]]]:
-    pairs = []
-    for split in range(len(SPLITS)):
-        of_split = np.asarray(rows)[splits == split].tolist()
-        starts = range(0, len(of_split), size)
-        pairs += [(split, of_split[start : start + size]) for start in starts]
-    return pairs
 
 
 def _warn_of_the_rest(counts: np.ndarray, size: int) -> None:

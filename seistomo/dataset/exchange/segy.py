@@ -199,7 +199,9 @@ def write_segy_folder(
         for row in bar(rows, description="export", unit="sample"):
             if gathers:
                 _write_gathers(data, row, folder / _name("gathers", row), time_step, numbers)
-            _write_model(data, row, folder / _name("velocity", row), spacing, numbers)
+            text = [f"SAMPLE {row} OF {data.path.name}", *_origin(data, row)]
+            grid = (data.read_velocity([row])[0], data.x, 0 * data.x)
+            _write_section(*grid, folder / _name("velocity", row), spacing, text, numbers)
         places = [(_name("gathers", row) * gathers, _name("velocity", row), 0) for row in rows]
         describe_export(folder, data, rows, places, {"format": "segy", "numbers": numbers})
     return (1 + gathers) * len(rows)
@@ -260,11 +262,6 @@ def _write_gathers(data: DatasetReader, row: int, path: Path, time_step: int, nu
     ]
     traces = data.read_gathers([row])[0].reshape(-1, samples)
     write_segy(path, text, time_step, traces, headers, (receivers, COMMON_SOURCE), numbers)
-
-
-def _write_model(data: VelocityReader, row: int, path: Path, spacing: int, numbers: str) -> None:
-    text = [f"SAMPLE {row} OF {data.path.name}", *_origin(data, row)]
-    _write_section(data.read_velocity([row])[0], data.x, 0 * data.x, path, spacing, text, numbers)
 
 
 def write_section(
