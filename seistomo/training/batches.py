@@ -25,6 +25,12 @@ def batch_count(settings: LoopConfig, epoch: int, samples: int) -> int:
     return min(settings.batches_per_epoch or every, every)
 
 
+def samples_drawn(settings: LoopConfig, epoch: int, samples: int) -> int:
+    """Return how many samples the batches of an epoch have together."""
+    sizes = batch_size(settings, epoch, samples) * batch_count(settings, epoch, samples)
+    return min(samples, sizes)
+
+
 def epoch_groups(settings: LoopConfig, epoch: int, samples: int) -> list[NDArray[np.int64]]:
     """Return the rows of each batch of an epoch, drawn without replacement.
 

@@ -9,9 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
@@ -40,7 +38,13 @@ from seistomo.optim import (
 from seistomo.progress import bar, quietly, say, warn
 from seistomo.ranks import Processes, restarted
 from seistomo.training.averaging import WeightAverage
-from seistomo.training.batches import batch_count, batch_size, check_interval, epoch_groups
+from seistomo.training.batches import (
+    batch_count,
+    batch_size,
+    check_interval,
+    epoch_groups,
+    samples_drawn,
+)
 from seistomo.training.checkpoint import Checkpoint, Progress, checkpoint_to_resume
 from seistomo.training.data import SharedRanks
 from seistomo.training.directory import RunDirectory
@@ -197,7 +201,6 @@ class Training:
         self._written_at, self._write_seconds = -math.inf, 0.0
         self._events: Any = None
         self._warned = False
-        self._known_groups: dict[int, list[NDArray[np.int64]]] = {}  # by epoch
         if saved:
             problem.load_state(saved.problem)
         generator = torch.Generator().manual_seed(settings.seed)
@@ -296,11 +299,13 @@ class Training:
     def steps(self) -> Iterator[float]:
         """Take the remaining steps of the epoch in hand; yield each batch's loss."""
         problem, progress, settings = self.problem, self.progress, self.settings
-        groups, first_groups = self._groups(), self._groups(0)
+        count = len(self.train)
+        groups = epoch_groups(settings, progress.epoch, count)
         epoch = self.train.epoch(progress.epoch, groups)
         ranks = Ranks() if epoch.owners is None else SharedRanks(epoch.samples, epoch.owners)
         # Batches of the first epoch's size that make one of this epoch's.
-        growth = _count(groups) / _count(first_groups) * len(first_groups) / len(groups)
+        drawn, first = (samples_drawn(settings, number, count) for number in (progress.epoch, 0))
+        growth = drawn / first * batch_count(settings, 0, count) / len(groups)
         mark, waited = time.perf_counter(), self.train.waited
         for batch in epoch.from_batch(progress.batch):
             self._heed_interrupts()
@@ -368,7 +373,8 @@ class Training:
 
     def end_epoch(self) -> None:
         progress = self.progress
-        train_loss = progress.loss_sum / _count(self._groups()) * self.problem.unit
+        drawn = samples_drawn(self.settings, progress.epoch, len(self.train))
+        train_loss = progress.loss_sum / drawn * self.problem.unit
         scores = self._scores()
         watched = scores["loss"] if len(self.validation) else train_loss
         self._require_finite(watched)
@@ -510,15 +516,6 @@ class Training:
             micro_batch=self.micro_batch,
         )
 
-    def _groups(self, epoch: int | None = None) -> list[NDArray[np.int64]]:
-        """Return the rows of the batches of an epoch, left out: of the one in hand."""
-        epoch = self.progress.epoch if epoch is None else epoch
-        if epoch not in self._known_groups:
-            # The first epoch's are asked for in each.
-            self._known_groups = {e: g for e, g in self._known_groups.items() if e == 0}
-            self._known_groups[epoch] = epoch_groups(self.settings, epoch, len(self.train))
-        return self._known_groups[epoch]
-
     def _is_best(self) -> bool:
         """Return whether this is the end of the epoch with the best loss so far."""
         return self.progress.batch == 0 and self.progress.best_epoch == self.progress.epoch > 0
@@ -590,7 +587,3 @@ def rate_share(settings: LoopConfig, epoch: int) -> float:
     if settings.schedule == "cosine":
         done = (1 - math.cos(math.pi * done)) / 2
     return 1 + (settings.final_learning_rate - 1) * done
-
-
-def _count(groups: Sequence[NDArray[np.int64]]) -> int:
-    return sum(map(len, groups))
