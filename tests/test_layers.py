@@ -58,6 +58,15 @@ def test_optim_needs_torch_alone():
         assert imported_roots(path) <= allowed, path
 
 
+def test_importing_optim_loads_no_other_part():
+    code = (
+        "import sys, seistomo.optim\n"
+        "print([m for m in sys.modules if m.startswith('seistomo.') and '.optim' not in m])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_every_package_is_listed_for_the_build():
     listed = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["tool"]["setuptools"]
     folders = {path.parent.relative_to(PACKAGE.parent) for path in MODULES}
