@@ -162,16 +162,6 @@ def test_a_job_array_and_the_merge(run):
         assert (again.read_velocity([3]) == parts.read_velocity([3])).all()
 
 
-def test_shooting_over_the_models_of_a_file(run, made):
-    line = f"simulate quickstart --velocity {made / 'data.h5'} --out data.h5"
-    small = "--set survey.sources=1 --set survey.receivers=3 --set survey.time_samples=60"
-    words = run(f"{line} {small}").err
-    assert "velocity.shape = [24, 28] and velocity.spacing = 15: as in" in words
-    with open_dataset("data.h5") as data:
-        assert data.gather_shape[0] == 1
-        assert data.samples == 28, "all models, not the preset's number of samples"
-
-
 def test_the_five_lines_of_the_readme_run(run, tmp_path):
     readme = (Path(seistomo.__file__).parents[1] / "README.md").read_text()
     code = re.search(r"```python\n(import seistomo\n.*?)```", readme, re.DOTALL).group(1)

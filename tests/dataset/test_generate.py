@@ -330,12 +330,6 @@ def test_shards_are_next_to_each_other_and_nearly_equal(samples, each, data):
     assert max(lengths) - min(lengths) <= 1
 
 
-@pytest.mark.parametrize("text", ["0/3", "4/3", "a/b"])
-def test_what_is_no_shard_is_refused(tiny, tmp_path, text):
-    with pytest.raises(InputError, match=r"must be i/n with i from 1 to n"):
-        plan_for(tiny(), tmp_path / "data.h5", text)
-
-
 def test_too_many_shards_are_refused_with_what_would_do():
     with pytest.raises(InputError, match=r"use at most 3 parts, or dataset.shard_samples = 25"):
         samples_of(divided(100, 40), 1, 4)

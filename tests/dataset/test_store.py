@@ -189,15 +189,6 @@ def test_arrays_that_do_not_fit_leave_nothing_behind(tmp_path, change, words):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_existing_files_are_not_replaced(whole):
-    before = whole.read_bytes()
-    with pytest.raises(InputError, match="exists already"):
-        write_dataset(whole, config(), *arrays(4))
-    with pytest.raises(InputError, match="exists already"):
-        write_velocity(whole, models(1), 10.0)
-    assert whole.read_bytes() == before
-
-
 def seal(file):
     file.attrs.modify("checksum", np.array(file_checksum(file), "S16"))
 
