@@ -106,19 +106,11 @@ def train(
                 raise InputError(f"--shard {shard}: shares the members of --members, not one run")
             share = shard_numbers(shard)
         settings = load_config(config, overrides(set_, **named), warns=processes.leads)
+        options = {"resume": resume, "overwrite": overwrite, "processes": processes}
         if members is None:
-            outcome = str(run(settings, data, out, resume, overwrite, processes))
+            outcome = str(run(settings, data, out, **options))
         else:
-            results = train_ensemble(
-                settings,
-                data,
-                out,
-                members,
-                resume=resume,
-                overwrite=overwrite,
-                shard=share,
-                processes=processes,
-            )
+            results = train_ensemble(settings, data, out, members, shard=share, **options)
             outcome = f"{out}: {in_words(results)}"
         if processes.leads:
             draw([out], out / "figures" / "convergence.png", overwrite=True)

@@ -74,32 +74,17 @@ def simulate(
         from seistomo.dataset.models import overrides_for
 
         settings = overrides_for(velocity, config, settings)
+    options = {"device": device or "auto", "velocity": velocity, "shard": shard}
+    options["overwrite"] = overwrite
     if dry_run:
         require_one_of(resume, dry_run, "--dry-run")
         if rank() == 0:
             from seistomo.evaluation.dry_run import dry_run as look
 
-            typer.echo(
-                look(
-                    load_config(config, settings),
-                    out,
-                    device=device or "auto",
-                    velocity=velocity,
-                    shard=shard,
-                    overwrite=overwrite,
-                )
-            )
+            typer.echo(look(load_config(config, settings), out, **options))
         return
-    done = run(
-        load_config(config, settings, warns=rank() == 0),
-        out,
-        device=device or "auto",
-        resume=resume,
-        overwrite=overwrite,
-        velocity=velocity,
-        shard=shard,
-        distributed=True,
-    )
+    settings = load_config(config, settings, warns=rank() == 0)
+    done = run(settings, out, resume=resume, distributed=True, **options)
     if done.rank == 0:
         typer.echo(str(done))
 

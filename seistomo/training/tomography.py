@@ -66,17 +66,9 @@ def train(
         with Processes.from_environment().together() as processes:
             return train(config, data_path, run_dir, resume, overwrite, processes, stop)
     with open_dataset(data_path) as data:
-        problem = TomographyProblem(config, data)
-        return fit(
-            problem,
-            problem.method(),
-            config.training.seed,
-            run_dir,
-            resume=resume,
-            overwrite=overwrite,
-            stop=stop,
-            processes=processes,
-        )
+        problem, seed = TomographyProblem(config, data), config.training.seed
+        options = {"resume": resume, "overwrite": overwrite, "stop": stop, "processes": processes}
+        return fit(problem, problem.method(), seed, run_dir, **options)
 
 
 class TomographyProblem(Problem):
