@@ -11,14 +11,14 @@ from seistomo.config.survey import offsets
 from seistomo.dataset.exchange import RecordedShots, read_shots
 from seistomo.errors import InputError
 from seistomo.evaluation import figures
+from seistomo.evaluation.prediction import unlike_records
 from seistomo.progress import say, warn
 from seistomo.simulation import Simulator
 from seistomo.training import Run
 from seistomo.training.gather_statistics import gather_statistics
 
-BAND, LEVEL, DEAD = 1.5, 2.0, 0.05
-"""Mean frequency is refused beyond this factor from the training data's; amplitudes are scaled
-beyond that one; shares of dead traces that differ by more are told."""
+BAND = 1.5
+"""Mean frequency is refused beyond this factor from the training data's."""
 NEAREST, ALIKE = 0.1, 0.5
 """Share of the traces, those nearest to their source, that tell the polarity: the wave along the
 surface reaches them at the same time over all models. From this correlation with the mean training
@@ -70,28 +70,21 @@ def _with_training_amplitudes(run: Run, shots: RecordedShots) -> RecordedShots:
         warn(f"run {run.path}: keeps no statistics of its gathers: band and scale are not checked")
         return shots
     trained, found = run.gathers, gather_statistics(shots, np.arange(shots.samples))
-    ratio = shots.frequency / (trained["frequency"] or 1.0)
-    heard = (
-        f"{shots.path}: its frequencies are {shots.frequency:.3g} Hz in the mean, the training"
-        f" data's {trained['frequency']:.3g} Hz"
-    )
-    if not 1 / BAND <= ratio <= BAND:
+    # As recorded: before samples were taken out.
+    found["frequency"] = shots.frequency
+    if not 1 / BAND <= shots.frequency / (trained["frequency"] or 1.0) <= BAND:
         raise InputError(
-            f"{heard}; allowed is a factor of {BAND:g}: filter the gathers to that band, or train"
-            " on their wavelet"
+            f"{shots.path}: its frequencies are {shots.frequency:.3g} Hz in the mean, the training"
+            f" data's {trained['frequency']:.3g} Hz; allowed is a factor of {BAND:g}: filter the"
+            " gathers to that band, or train on their wavelet"
         )
-    if not 0.8 <= ratio <= 1.25:
-        warn(heard)
-    if abs(found["dead"] - trained["dead"]) > DEAD:
-        warn(
-            f"{shots.path}: {found['dead']:.0%} of the traces are dead, of the training data"
-            f" {trained['dead']:.0%}"
-        )
-    level = found["level"] / (trained["level"] or 1.0)
-    if 1 / LEVEL <= level <= LEVEL or run.config.training.gather_scaling == "trace":
+    said = unlike_records(run, shots, found)
+    for sentence in said.values():
+        warn(sentence)
+    if "level" not in said:
         return shots
-    warn(f"{shots.path}: amplitudes are {level:.3g} times the training data's; divided by that")
-    return shots.scaled(1 / level)
+    warn(f"{shots.path}: divided by that")
+    return shots.scaled((trained["level"] or 1.0) / found["level"])
 
 
 def _views(run: Run) -> tuple[Callable[[Gathers], Gathers], Gathers]:

@@ -205,18 +205,25 @@ def unlike_training(run: Run, data: DatasetReader, indices: NDArray[np.int64]) -
     ]
     if run.gathers is None or run.data_identity == data.identity:
         return said
-    trained, found = run.gathers, gather_statistics(data, indices)
+    return [*said, *unlike_records(run, data, gather_statistics(data, indices)).values()]
+
+
+def unlike_records(
+    run: Run, data: DatasetReader | RecordedShots, found: dict[str, float]
+) -> dict[str, str]:
+    """Return which statistics of gathers are unlike the run's training data, a sentence each."""
+    trained, said = run.gathers, {}
     level, frequency = (found[key] / (trained[key] or 1.0) for key in ("level", "frequency"))
     # A network that scales each trace by itself does not see how strong it is.
     if not 0.5 <= level <= 2 and run.config.training.gather_scaling != "trace":
-        said.append(f"{data.path}: amplitudes are {level:.3g} times those of the training data")
+        said["level"] = f"{data.path}: amplitudes are {level:.3g} times those of the training data"
     if found["level"] and not 0.8 <= frequency <= 1.25:
-        said.append(
+        said["frequency"] = (
             f"{data.path}: frequencies are {found['frequency']:.3g} Hz in the mean, those of the"
             f" training data {trained['frequency']:.3g} Hz"
         )
     if abs(found["dead"] - trained["dead"]) > 0.05:
-        said.append(
+        said["dead"] = (
             f"{data.path}: {found['dead']:.0%} of the traces are dead, of the training data"
             f" {trained['dead']:.0%}"
         )

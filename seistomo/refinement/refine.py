@@ -141,6 +141,7 @@ def refine(
             "split": split,
             "checkpoint": checkpoint,
             "noise_snr": noise_snr,
+            **starts.identity,
         }
         number, count = shard_numbers(shard) if shard else (1, 1)
         folder = out_dir.with_name(f"{out_dir.name}.unfinished")
@@ -296,6 +297,7 @@ class Starts:
     def __init__(self, run: Run, data: Gathers, settings: RefinementConfig):
         self._run, self._data, self._settings = run, data, settings
         self._models: np.ndarray | None = None
+        self.identity: dict[str, str] = {}
         if settings.start == "members" and not isinstance(run, Ensemble):
             raise InputError(
                 f"refinement.start = members: {run.path} is a single run; give an ensemble (train"
@@ -308,6 +310,8 @@ class Starts:
             )
         if settings.start not in STARTS:
             self._models, self._places = _models_of(Path(settings.start), data)
+            # A path does not tell what is in it.
+            self.identity["start_models"] = f"{zlib.crc32(np.ascontiguousarray(self._models)):08x}"
 
     def of(self, row: int, gathers: np.ndarray, survey: dict[str, np.ndarray]) -> np.ndarray:
         """Return the starts [member, depth, x], m/s, of a sample with these gathers.

@@ -16,7 +16,7 @@ from seistomo.dataset.exchange import RecordedShots
 from seistomo.dataset.exchange.segy import write_section
 from seistomo.evaluation import figures
 from seistomo.evaluation.metrics import MISFITS, SCORES, ScoreTable
-from seistomo.evaluation.misfit import Example
+from seistomo.evaluation.misfit import Example, offset_taper
 from seistomo.evaluation.own_gathers import draw_beside_training
 from seistomo.evaluation.prediction import mean_and_std, prediction_attributes, read_gathers
 from seistomo.evaluation.report import (
@@ -212,15 +212,19 @@ def _write_report(
     for place in shown:
         row, record = rows[place], records[place]
         gathers = read_gathers(data, rows[place : place + 1], metrics["request"]["noise_snr"])[0]
-        source, (begun, ended) = len(gathers) // 2, record["shot"][0]
+        source, survey = len(gathers) // 2, data.read_survey(row)
+        # As they count: near traces depend on the grid.
+        taper = offset_taper(survey, settings["near_offset"])[source, :, None]
+        begun, ended = record["shot"][0] * taper
         ends = " to ".join(f"{misfit:.3g}" for misfit in record["data_misfit_far"])
-        survey = data.read_survey(row)
-        example = Example(row, source, survey, gathers[source], ended, begun)
+        ends += ", the first member's gathers" * (len(record["shot"]) > 1)
+        example = Example(row, source, survey, gathers[source] * taper, ended, begun)
         misfit_cases.append((f"Sample {row}: misfit {ends}", example))
     drawn["misfit_gathers"] = (
         figures.misfit_gathers_figure(misfit_cases, data.time, "start"),
         "A shot: recorded, over the refined model, and what is left unexplained",
-        "The middle shot of the samples above, each on one grey scale.",
+        "The middle shot of the samples above, each on one grey scale; traces near the source left"
+        " out, as in the inversion.",
     )
     grouped = [pd.DataFrame(record["history"]).groupby("member") for record in records]
     histories = [history for members in grouped for _, history in members]
@@ -238,7 +242,7 @@ def _write_report(
         f" {metrics['seconds']:.1f} s a sample.",
         *metrics["said"],
     ]
-    candidates = {"Start": start, "Refined": metrics}
+    candidates = {"Refined": metrics, "Start": start}
     if tables:
         details.insert(
             0,
