@@ -356,8 +356,8 @@ def _models_of(path: Path, data: Gathers) -> tuple[np.ndarray, dict[int, int]]:
         with open_velocity(path) as stored:
             if stored.samples != data.samples:
                 raise InputError(
-                    f"{name}: holds {stored.samples} models, but {data.path} has {data.samples}"
-                    " samples"
+                    f"{name}: holds {counted(stored.samples, 'model')}, but {data.path} has"
+                    f" {counted(data.samples, 'sample')}"
                 )
             models = stored.read_velocity(range(stored.samples))
         places = {row: row for row in range(data.samples)}
