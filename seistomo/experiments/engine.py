@@ -22,8 +22,7 @@ from seistomo.experiments.records import (
 from seistomo.experiments.study import MethodEntry, Study
 from seistomo.experiments.work import Work, merged, problem_options, resolved
 from seistomo.files import write_text
-from seistomo.optim import options_in_effect
-from seistomo.training.batches import batch_count
+from seistomo.training.batches import check_interval
 from seistomo.training.checkpoint import FREE_KEYS
 from seistomo.training.fit import build_optimizer
 
@@ -46,14 +45,10 @@ def check_methods(work: Work, entries: Iterable[MethodEntry]) -> None:
         problem, samples = known[name]
         method, settings = resolved(entry, problem)
         optimizer = build_optimizer(method, [torch.nn.Parameter(torch.zeros(1))])
-        interval = options_in_effect(optimizer, method.options).get("full_gradient_interval")
-        batches = batch_count(settings, 0, samples)
-        if isinstance(interval, int) and batches % interval:
-            raise InputError(
-                f"method {entry.name}: options.full_gradient_interval = {interval}: must divide an"
-                f" epoch of {batches} batches ({samples} samples, training.batch_size ="
-                f" {settings.batch_size})"
-            )
+        try:
+            check_interval(settings, optimizer, method.options, samples)
+        except InputError as error:
+            raise InputError(f"method {entry.name}: {error}") from None
 
 
 def run_study(

@@ -242,10 +242,6 @@ def _range(values: Sequence[float]) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _seconds(row: Row) -> str:
-    return mean_deviation([one.seconds_per_iteration() for one in row.whole])
-
-
 def _stuck(row: Row) -> str:
     return f"{sum(one.stuck for one in row.records)} of {len(row.records)}"
 
@@ -253,7 +249,10 @@ def _stuck(row: Row) -> str:
 SPECIAL: dict[str, tuple[str, Callable[[Page, Row], str]]] = {
     "learning_rate": ("α", lambda page, row: f"{row.entry.learning_rate or math.nan:g}"),
     "epochs": ("epochs", lambda page, row: _range([len(one.history) for one in row.records])),
-    "seconds": ("s/iteration", lambda page, row: _seconds(row)),
+    "seconds": (
+        "s/iteration",
+        lambda page, row: mean_deviation([one.seconds_per_iteration() for one in row.whole]),
+    ),
     "runs": ("runs", lambda page, row: str(len(row.whole))),
     "restarts": ("restarts", lambda page, row: str(sum(len(one.lost) for one in row.records))),
     "stuck": ("stuck", lambda page, row: _stuck(row)),
@@ -374,16 +373,13 @@ def _draw(page: Page, out: Path) -> Iterator[tuple[str, str]]:
 def _histories(page: Page) -> dict[str, list[dict[str, np.ndarray]]]:
     """Return the columns of all runs by method; of methods that show another's, the other's."""
     return {
-        row.entry.label: [columns_of(one) for one in row.whole]
+        row.entry.label: [
+            {name: np.array([epoch[name] for epoch in one.history]) for name in one.history[0]}
+            for one in row.whole
+        ]
         for row in page.rows
         if row.whole and not row.entry.runs_of
     }
-
-
-def columns_of(record: Record) -> dict[str, np.ndarray]:
-    """Return a history by columns."""
-    names = record.history[0]
-    return {name: np.array([row[name] for row in record.history]) for name in names}
 
 
 def _draw_curves(page: Page, against: str) -> tuple[Any, str]:

@@ -130,7 +130,7 @@ def require_repeatable(
     ``few`` and ``fewer`` are its inputs for the first so many samples; they must agree, too.
     """
     tensors = isinstance(few, Tensor) and isinstance(fewer, Tensor)
-    if tensors and few.shape[1:] == fewer.shape[1:] and not _close(few[: len(fewer)], fewer):
+    if tensors and few.shape[1:] == fewer.shape[1:] and not close(few[: len(fewer)], fewer):
         raise OptimizerError(
             "samples: are others when they are read again, which curvature and variance reduction"
             " do not allow; leave out random augmentation, or fix it by the sample's index"
@@ -146,7 +146,7 @@ def require_repeatable(
         ) from error
     if not isinstance(first, Tensor):
         return
-    if not all(_close(first, model(few)) for _ in range(_DRAWS)):
+    if not all(close(first, model(few)) for _ in range(_DRAWS)):
         raise OptimizerError(
             "model: gives other outputs for the same inputs, which curvature and variance"
             " reduction do not allow; turn off what draws at random (.eval())"
@@ -154,7 +154,7 @@ def require_repeatable(
     alone = model(fewer)
     if first.shape[:1] != (count,) or alone.shape != (fewer_count, *first.shape[1:]):
         return
-    if not _close(first[:fewer_count], alone):
+    if not close(first[:fewer_count], alone):
         raise OptimizerError(
             f"model: gives {fewer_count} samples other outputs than among {count}: a layer couples"
             " the samples of a batch, which curvature and variance reduction do not allow;"
@@ -175,9 +175,9 @@ def require_mean(loss: Callable, outputs: Tensor, targets: Tensor, parted: bool)
     whole = loss(outputs, targets)
     parts = (loss(outputs[half:], targets[half:]), loss(outputs[:half], targets[:half]))
     mean = (parts[0] * (count - half) + parts[1] * half) / count
-    if _close(whole, mean):
+    if close(whole, mean):
         return True
-    if parted or _close(whole, sum(parts)):
+    if parted or close(whole, sum(parts)):
         raise OptimizerError(
             f"loss: {float(whole):g} over {count} samples is not the mean of its values over parts"
             f" of them, {float(mean):g}; it must be a mean over samples (reduction mean, without"
@@ -212,7 +212,8 @@ def require_of_outputs(
     return True
 
 
-def _close(one: Tensor, other: Tensor) -> bool:
+def close(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors agree to the square root of the unit of rounding of the first."""
     if not (one.is_floating_point() or one.is_complex()):
         return torch.equal(one, other)
     allowed = torch.finfo(one.dtype).eps ** 0.5 * one.abs().max()

@@ -33,7 +33,7 @@ from seistomo.optim.replay import (
     without_future_warnings,
 )
 
-Mode = Literal["auto", "forward", "reverse"]
+Mode = Literal["auto", "reverse"]
 
 # What torch says of layers whose backward pass is no ordinary one, and the remedy.
 _REMEDIES = {
@@ -258,12 +258,12 @@ class LinearizedPart:
         slope = self._loss_slope()
         return self._loss.detach(), *self._back(slope.detach())
 
-    def product(self, vector: Sequence[Tensor], mode: Mode) -> Vector:
+    def product(self, vector: Sequence[Tensor], reverse: bool) -> Vector:
         """Return the part's share of loss and G v: [loss, product...]."""
         if self._replay is not None:
             return self._through(self._replay(vector))
         with torch.enable_grad(), twice_differentiable():
-            if mode == "reverse":
+            if reverse:
                 return self._through(self._reverse(vector))
             return self._replayed(vector) or self._through(self._forward(vector))
 
@@ -383,17 +383,16 @@ class PartwiseLinearization:
 
     def product(self, vector: Sequence[Tensor]) -> Vector:
         """Return Jᵀ ∇²ℓ J v, one tensor a variable."""
-        mode, model = self._mode, self._network.model
-        if mode == "auto":
-            mode = "reverse" if model in _WITHOUT_FORWARD else "forward"
+        model = self._network.model
+        reverse = self._mode == "reverse" or model in _WITHOUT_FORWARD
         try:
-            loss, *product = self._sum(lambda part: part.product(vector, mode))
+            loss, *product = self._sum(lambda part: part.product(vector, reverse))
         except RuntimeError as error:
-            if self._mode != "auto" or mode == "reverse" or not _lacks_forward_mode(error):
+            if reverse or not _lacks_forward_mode(error):
                 raise
             _WITHOUT_FORWARD.add(model)
             self._kept = None
-            loss, *product = self._sum(lambda part: part.product(vector, "reverse"))
+            loss, *product = self._sum(lambda part: part.product(vector, True))
         self._loss = loss
         self._count("ggn_products")
         return tuple(product)

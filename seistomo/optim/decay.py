@@ -28,13 +28,13 @@ class Decayed:
         return self.with_penalty(self._objective.loss(params, samples), params)
 
     def gradient(self, params: Parameters, samples: Tensor | None = None) -> Vector:
-        return self.with_slope(self._objective.gradient(params, samples), params)
+        return self.plus(self._objective.gradient(params, samples), params)
 
     def loss_and_gradient(
         self, params: Parameters, samples: Tensor | None = None
     ) -> tuple[Tensor, Vector]:
         loss, gradient = self._objective.loss_and_gradient(params, samples)
-        return self.with_penalty(loss, params), self.with_slope(gradient, params)
+        return self.with_penalty(loss, params), self.plus(gradient, params)
 
     def linearize(self, params: Parameters, samples: Tensor | None = None) -> Linearization:
         return _DecayedLinearization(self, self._objective.linearize(params, samples), params)
@@ -43,17 +43,17 @@ class Decayed:
         self, vector: Sequence[Tensor], params: Parameters, samples: Tensor | None = None
     ) -> Vector:
         product = self._objective.hessian_product(vector, params, samples)
-        return self.with_multiples(product, vector, params)
+        return self.plus(product, params, vector)
 
     def full_gradient(self, params: Parameters, cache_next: int = 0) -> FullGradient:
         full = self._objective.full_gradient(params, cache_next)
         # One after the other: they are large.
         for index, gradient in enumerate(full.batch_gradients):
-            full.batch_gradients[index] = self.with_slope(gradient, params)
+            full.batch_gradients[index] = self.plus(gradient, params)
         losses = [self.with_penalty(loss, params) for loss in full.batch_losses]
         return full._replace(
             loss=self.with_penalty(full.loss, params),
-            gradient=self.with_slope(full.gradient, params),
+            gradient=self.plus(full.gradient, params),
             batch_losses=losses,
         )
 
@@ -63,13 +63,11 @@ class Decayed:
         squares = zip(self._factors(params), _values(params), strict=True)
         return loss + sum(rate / 2 * value.detach().square().sum() for rate, value in squares)
 
-    def with_slope(self, gradient: Vector, params: Parameters) -> Vector:
-        """Return g + λ w."""
-        return self.with_multiples(gradient, _values(params), params)
-
-    def with_multiples(self, vector: Vector, of: Sequence[Tensor], params: Parameters) -> Vector:
-        """Return a vector plus λ times another."""
-        terms = zip(vector, self._factors(params), of, strict=True)
+    def plus(
+        self, vector: Vector, params: Parameters, of: Sequence[Tensor] | None = None
+    ) -> Vector:
+        """Return a vector plus λ times another; left out: the values of the parameters."""
+        terms = zip(vector, self._factors(params), of or _values(params), strict=True)
         return tuple(torch.add(one, other.detach(), alpha=rate) for one, rate, other in terms)
 
     def _factors(self, params: Parameters) -> list[float]:
@@ -86,11 +84,11 @@ class _DecayedLinearization:
 
     @property
     def gradient(self) -> Vector:
-        return self._objective.with_slope(self._linearized.gradient, self._params)
+        return self._objective.plus(self._linearized.gradient, self._params)
 
     def product(self, vector: Sequence[Tensor]) -> Vector:
         product = self._linearized.product(vector)
-        return self._objective.with_multiples(product, vector, self._params)
+        return self._objective.plus(product, self._params, vector)
 
 
 def _values(params: Parameters) -> list[Tensor]:

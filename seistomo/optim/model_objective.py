@@ -61,12 +61,8 @@ class PartwiseObjective(ABC):
         The epoch's batches, in order, as global indices; left out: this one alone is known.
     batch_index
         This batch's number within its epoch, from 0.
-    batches_per_epoch
-        Left out: as many as ``batches``.
     training_samples
         Global indices of the training set, int64 [sample]; left out: the batch.
-    sample_count
-        Samples in the training set, where it is larger than what the objective can reach.
     ranks
         The processes that share the work; left out: all of ``torch.distributed``, where it is
         initialized.
@@ -87,21 +83,17 @@ class PartwiseObjective(ABC):
         *,
         batches: Sequence[Tensor] | None = None,
         batch_index: int = 0,
-        batches_per_epoch: int | None = None,
         training_samples: Tensor | None = None,
-        sample_count: int | None = None,
         ranks: Ranks | None = None,
         jacobian_mode: Mode = "auto",
     ):
-        require_one_of("jacobian_mode", jacobian_mode, ("auto", "forward", "reverse"))
+        require_one_of("jacobian_mode", jacobian_mode, ("auto", "reverse"))
         _require_place(samples, batches, batch_index)
         self.model, self.samples = model, samples
         self.training_samples = samples if training_samples is None else training_samples
         self.batch_index, self._batches = batch_index, batches
-        known = 1 if batches is None else len(batches)
-        self.batches_per_epoch = known if batches_per_epoch is None else batches_per_epoch
-        self.batch_size = len(samples)
-        self.sample_count = len(self.training_samples) if sample_count is None else sample_count
+        self.batches_per_epoch = 1 if batches is None else len(batches)
+        self.batch_size, self.sample_count = len(samples), len(self.training_samples)
         self.gradient_evaluations = 0.0
         self.ggn_products = 0.0
         self._given_loss, self._ell = loss, _checked(loss)
@@ -191,12 +183,6 @@ class PartwiseObjective(ABC):
 
     def full_gradient(self, params: Parameters = None, cache_next: int = 0) -> FullGradient:
         self._look()
-        if self.sample_count != len(self.training_samples):
-            raise OptimizerError(
-                f"full gradient: the objective reaches {len(self.training_samples)} of"
-                f" {self.sample_count} training samples; give it the whole training set, or turn"
-                " variance reduction off"
-            )
         network, batches = NetworkAt(self.model, params), self._next_batches(cache_next)
         own = [self._rank_gradient(network, batch) for batch in batches]
         rest, parted = self._rest(batches)
@@ -264,7 +250,8 @@ class PartwiseObjective(ABC):
         """
         require_deterministic(self.model)
         known, of_loss = facts(self.model), facts(self.model, self._given_loss)
-        repeatable, few = ("repeatable", modes(self.model)), self._ranks.share(self.samples)[:FEW]
+        repeatable = ("repeatable", type(self), modes(self.model))
+        few = self._ranks.share(self.samples)[:FEW]
         if len(few) and repeatable not in known:
             inputs, targets = next(self.parts(few))
             fewer, their = next(self.parts(few[: (len(targets) + 1) // 2]))
@@ -405,7 +392,6 @@ def epoch_objectives(
     generator: torch.Generator | None = None,
     *,
     batches: int | None = None,
-    first: int = 0,
     **options: Any,
 ) -> Iterator[ModelObjective]:
     """Yield the objectives of one epoch: batches drawn without replacement.
@@ -420,17 +406,14 @@ def epoch_objectives(
         Draws the order of the samples, on the CPU; left out: torch's global one.
     batches
         Batches in the epoch; left out: as many as it takes to see every sample once.
-    first
-        Number of the batch to begin with, from 0: for an epoch that was interrupted. The
-        generator must be as it was at the start of that epoch.
     **options
         ``micro_batch``, ``ranks`` and others of `ModelObjective`.
     """
     require_count("batch_size", batch_size)
     order = torch.randperm(len(inputs), generator=generator)
     groups = order.split(batch_size)[:batches]
-    for index in range(first, len(groups)):
-        place = {"samples": groups[index], "batches": groups, "batch_index": index}
+    for index, samples in enumerate(groups):
+        place = {"samples": samples, "batches": groups, "batch_index": index}
         yield ModelObjective(model, loss, inputs, targets, **place, **options)
 
 

@@ -36,8 +36,6 @@ SUFFICIENT_DECREASE, BACKTRACK, MAX_REDUCTIONS = 1e-4, 0.5, 10
 
 TAKEN, STATIONARY, NOT_FINITE = "taken", "stationary", "not_finite"
 NO_DESCENT, FAILED = "no_descent", "failed"
-# What says nothing against the model: the damping need not rise.
-UNOBJECTIONABLE = (TAKEN, STATIONARY, NO_DESCENT)
 REPORTED = (
     "status",
     "damping",
@@ -132,22 +130,21 @@ class SGN(ObjectiveOptimizer):
     seed
         Of the generator that draws T; its state is part of the optimizer's.
     weight_decay
-        c of a penalty ½ c w² on each weight, exact
-        in gradients, products and the losses that are compared.
-        The loss that is returned is without it.
+        c of a penalty ½ c w² on each weight, exact in gradients, products and the losses that
+        are compared; the loss that is returned is without it.
 
     Attributes
     ----------
     report
         Of the last step. ``status``: ``taken``, ``stationary`` (no gradient, or one that
         promises less than the loss can show), ``not_finite``,
-        ``breakdown`` (no curvature along the gradient), ``no_descent`` or
-        ``failed`` (line search). ``damping``: its ρ. ``cg_status cg_iterations cg_residual``: see
-        `seistomo.optim.cg.CGResult`. ``cg_bound``: the most iterations that were allowed.
-        ``predicted_reduction``: of the whole step, and ``ratio``: the actual one over it; both
-        None where nothing asks for them, the ratio also where it would say nothing.
-        ``step_length``: the part of the step that was taken. ``loss_evaluations``: beyond the
-        gradient's.
+        ``breakdown`` (no curvature along the gradient), ``no_descent`` (uphill, by momentum or by
+        groups with another ``lr``) or ``failed`` (line search). ``damping``: its ρ. ``cg_status
+        cg_iterations cg_residual``: see `seistomo.optim.cg.CGResult`. ``cg_bound``: the most
+        iterations that were allowed. ``predicted_reduction``: of the whole step, and ``ratio``:
+        the actual one over it; both None where nothing asks for them, the ratio also where it
+        would say nothing. ``step_length``: the part of the step that was taken.
+        ``loss_evaluations``: beyond the gradient's.
 
     Raises
     ------
@@ -318,7 +315,9 @@ class SGN(ObjectiveOptimizer):
                 "cg_iterations": found.iterations,
                 "cg_residual": found.residual_norm,
             }
-        failed = outcome.status not in UNOBJECTIONABLE
+        # Momentum that leads uphill says nothing against the model: the damping need not rise.
+        sound = (TAKEN, STATIONARY, *([NO_DESCENT] if options.momentum else []))
+        failed = outcome.status not in sound
         memory["damping"] = {
             "step": memory["damping"]["step"] + 1,
             "scale": next_scale(options, memory["damping"]["scale"], outcome.ratio, failed),

@@ -107,9 +107,8 @@ class SQGN(ObjectiveOptimizer):
     seed
         Of the generator that draws T; its state is part of the optimizer's.
     weight_decay
-        c of a penalty ½ c w² on each weight, exact
-        in gradients, pairs and the losses that steps are judged by.
-        The loss that is returned is without it.
+        c of a penalty ½ c w² on each weight, exact in gradients, pairs and the losses that steps
+        are judged by; the loss that is returned is without it.
 
     Attributes
     ----------
@@ -125,8 +124,7 @@ class SQGN(ObjectiveOptimizer):
     ------
     OptimizerError
         At construction, for an option that cannot be; in `step`, for an interval that does not
-        divide the epoch, an objective that does not reach the whole training set, and a batch
-        other than the last full gradient was taken with.
+        divide the epoch, and a batch other than the last full gradient was taken with.
 
     Examples
     --------

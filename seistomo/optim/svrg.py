@@ -58,8 +58,7 @@ class SVRG(ObjectiveOptimizer):
     ------
     OptimizerError
         At construction, for an option that cannot be; in `step`, for an interval that does not
-        divide the epoch, an objective that does not reach the whole training set, and a batch
-        other than the last full gradient was taken with.
+        divide the epoch, and a batch other than the last full gradient was taken with.
     """
 
     def __init__(
@@ -123,7 +122,7 @@ def reduced_gradient(
     ∇f(w̃), that of the snapshot before, and two of a gradient at work); K from there on, and one
     less with each step, which uses up its batch's.
     """
-    steps, index = _steps(interval, objective.batches_per_epoch), objective.batch_index
+    steps, index = steps_between(interval, objective.batches_per_epoch), objective.batch_index
     batches = memory[SNAPSHOT]["batches"] if SNAPSHOT in memory else {}
     if index % steps == 0 or index not in batches:
         loss, here, memory[SNAPSHOT] = _take(objective, parameters, steps)
@@ -134,7 +133,7 @@ def reduced_gradient(
     return ReducedGradient(loss, here - there + memory[SNAPSHOT]["gradient"], here)
 
 
-def _steps(interval: int | Literal["epoch"], batches_per_epoch: int) -> int:
+def steps_between(interval: int | Literal["epoch"], batches_per_epoch: int) -> int:
     """Return K in steps; refuse one that does not divide the epoch."""
     if interval == EPOCH:
         return batches_per_epoch

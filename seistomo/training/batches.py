@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 
 from seistomo.config import LoopConfig
 from seistomo.errors import InputError
-from seistomo.optim import options_in_effect
+from seistomo.optim import OptimizerError, options_in_effect
+from seistomo.optim.svrg import steps_between
 
 
 def batch_size(settings: LoopConfig, epoch: int, samples: int) -> int:
@@ -46,21 +47,19 @@ def epoch_groups(settings: LoopConfig, epoch: int, samples: int) -> list[NDArray
 def check_interval(
     settings: LoopConfig, optimizer: torch.optim.Optimizer, options: dict, samples: int
 ) -> None:
-    """Refuse a ``full_gradient_interval`` that epochs of larger batches are too short for.
+    """Refuse a ``full_gradient_interval`` that does not divide an epoch, be it a later one.
 
     Its optimizer would refuse it too, but not before that epoch.
     """
-    name = "full_gradient_interval"
-    interval = options_in_effect(optimizer, options).get(name)
-    if not settings.batch_doublings or not isinstance(interval, int):
+    interval = options_in_effect(optimizer, options).get("full_gradient_interval")
+    if not isinstance(interval, int):
         return
-    counts = [batch_count(settings, epoch, samples) for epoch in range(settings.epochs)]
-    for epoch, count in enumerate(counts):
-        # Where it does not divide the first epoch either, that is the optimizer's to say.
-        if count % interval and not counts[0] % interval:
-            batches = "1 batch" if count == 1 else f"{count} batches"
+    for epoch in range(settings.epochs if settings.batch_doublings else 1):
+        try:
+            steps_between(interval, batch_count(settings, epoch, samples))
+        except OptimizerError as error:
+            size = batch_size(settings, epoch, samples)
             raise InputError(
-                f"optimizer.options.{name} = {interval}: with training.batch_doublings ="
-                f" {settings.batch_doublings} epoch {epoch + 1} has {batches},"
-                ' which it does not divide; use "epoch" or fewer doublings'
-            )
+                f"optimizer.options.{error}; epoch {epoch + 1} has {samples} samples in batches of"
+                f" {size} (training.batch_size, batch_doublings)"
+            ) from None

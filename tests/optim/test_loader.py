@@ -68,6 +68,7 @@ def test_what_cannot_be_read_again_is_refused():
             return iter(DATA)
 
     model = network()
+    ModelObjective(model, functional.mse_loss, INPUTS, TARGETS).full_gradient()  # Can be.
     for kind in (SVRG, SQGN):
         optimizer = kind(model.parameters(), full_gradient_interval="epoch")
         with pytest.raises(OptimizerError, match="samples: are others when they are read again"):

@@ -378,6 +378,18 @@ def test_breakdown_at_the_first_iteration_takes_no_step_and_raises_the_damping()
     assert optimizer.report["damping"] == pytest.approx(0.015)
 
 
+def test_a_group_that_stands_still_does_not_stop_the_others():
+    model = network()
+    groups = [{"params": model[0].parameters(), "lr": 0.0}, {"params": model[2].parameters()}]
+    optimizer, before = SGN(groups), model[0].weight.clone()
+    objective = ModelObjective(model, mean_squared, INPUTS, TARGETS)
+    for _ in range(60):
+        optimizer.step(objective)
+    assert torch.equal(model[0].weight, before)
+    slope = flatten(objective.gradient(list(model[2].parameters())))
+    assert slope.norm() < 1e-3
+
+
 def test_a_flat_loss_is_stationary():
     model = nn.Linear(3, 2).double()
     optimizer, before, met = SGN(model.parameters()), weights(model), model(INPUTS).detach()
