@@ -383,11 +383,9 @@ def test_a_group_that_stands_still_does_not_stop_the_others():
     groups = [{"params": model[0].parameters(), "lr": 0.0}, {"params": model[2].parameters()}]
     optimizer, before = SGN(groups), model[0].weight.clone()
     objective = ModelObjective(model, mean_squared, INPUTS, TARGETS)
-    for _ in range(60):
-        optimizer.step(objective)
+    losses = [float(optimizer.step(objective)) for _ in range(30)]
     assert torch.equal(model[0].weight, before)
-    slope = flatten(objective.gradient(list(model[2].parameters())))
-    assert slope.norm() < 1e-3
+    assert losses[-1] < 0.9 * losses[0]
 
 
 def test_a_flat_loss_is_stationary():
