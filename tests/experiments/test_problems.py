@@ -209,7 +209,8 @@ def test_methods_of_the_sgn_papers_studies_run(name, image_folder, cifar_folder,
         changes["problem.data"] = str(folders[problem])
     study = load_study(name, changes, smoke=True)
     if not SMOKE[name]:
-        check_methods(Work(study, tmp_path), study.methods)
+        fixed = [entry for entry in study.methods if not study.tuned(entry)]
+        check_methods(Work(study, tmp_path), fixed)
         return
     run_study(chosen(study, [e.name for e in study.trained if e.name in QUICK]), tmp_path / "out")
     rows = json.loads((tmp_path / "out/table.json").read_text())["rows"]
