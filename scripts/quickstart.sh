@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing to a scored prediction: simulate, train, evaluate. Usage: bash scripts/quickstart.sh [FOLDER]
+# From nothing to a scored prediction and some refined ones: simulate, train, evaluate, invert. Usage: bash scripts/quickstart.sh [FOLDER]
 out="${1:-quickstart}"
 # A folder that was named is the caller's; the default one is in the project's folder.
 [[ $# -eq 0 || "$out" == /* ]] || out="$PWD/$out"
@@ -11,11 +11,15 @@ started=$SECONDS
 seistomo simulate quickstart --out "$out/data.h5" --resume
 seistomo train quickstart --data "$out/data.h5" --out "$out/run" --resume
 seistomo evaluate "$out/run" --data "$out/data.h5" --out "$out/evaluation" --overwrite
+seistomo benchmark refinement "$out/run" --data "$out/data.h5" --out "$out/refinement" \
+  --methods prediction-lbfgs,mean-lbfgs --set samples=3
 seistomo plot "$out/data.h5" --out "$out/data.png" --overwrite
 
 echo
 echo "Done in $((SECONDS - started)) s. Look at:"
 echo "  $out/evaluation/report.html    scores, figures, configuration; open it in a browser"
 echo "  $out/evaluation/metrics.json   the scores as numbers"
+echo "  $out/refinement/models.png     reference, network, and what waveform inversion makes of it"
+echo "  $out/refinement/index.md       scores of both"
 echo "  $out/data.png                  velocity models with the survey, and gathers"
 echo "  seistomo info $out/data.h5     what the data set holds (activate .venv first)"

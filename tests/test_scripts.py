@@ -64,7 +64,7 @@ def test_quickstart_installs_once_and_writes_where_it_was_called(call, tmp_path)
     lines = call("quickstart.sh", "first try")
     assert lines[0].endswith("--editable .")
     commands = [line.split()[1] for line in lines if line.startswith("seistomo")]
-    assert commands == ["simulate", "train", "evaluate", "plot"]
+    assert commands == ["simulate", "train", "evaluate", "benchmark", "plot"]
     assert f"--out {tmp_path}/first try/data.h5" in "\n".join(lines)
     assert not any("--editable" in line for line in call("quickstart.sh"))
     assert (tmp_path / "my project" / "quickstart").is_dir(), "without a name: in the project"
