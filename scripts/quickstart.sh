@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing to a scored prediction and some refined ones: simulate, train, evaluate, invert. Usage: bash scripts/quickstart.sh [FOLDER]
+# From nothing to scored predictions, some of them refined. Usage: bash scripts/quickstart.sh [FOLDER]
 out="${1:-quickstart}"
 # A folder that was named is the caller's; the default one is in the project's folder.
 [[ $# -eq 0 || "$out" == /* ]] || out="$PWD/$out"

@@ -61,11 +61,12 @@ def predictions_figure(
         for case in cases
     ]
     size = fit_titles([text for row in scores for text in row], 72 * panel_width)[1]
+    label_size = fit_titles([case.label for case in cases], 72 * panel_width)[1]
     differences = [case.predictions[last] - case.reference for case in cases]
     reach = max(float(np.percentile(np.abs(differences), 99)), 1.0)
     for number, (row, case, error) in enumerate(zip(grid, cases, differences, strict=True)):
         image = draw_section(row[0], case.reference, depth, x, limits)
-        row[0].set_title(case.label)
+        row[0].set_title(case.label, fontsize=label_size)
         for axes, name, title in zip(row[1:], methods, scores[number], strict=False):
             draw_section(axes, case.predictions[name], depth, x, limits)
             axes.set_title(title, fontsize=size)
