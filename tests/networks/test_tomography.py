@@ -172,7 +172,7 @@ def test_products_in_forward_mode_are_those_in_reverse_mode(monkeypatch):
     target = torch.rand(6, 5, 7).double()
     forward, reverse = (
         ModelObjective(network, squared_error, data, target, jacobian_mode=mode).linearize()
-        for mode in ("forward", "reverse")
+        for mode in ("auto", "reverse")
     )
     for _ in range(4):  # The third and fourth are replayed.
         vector = [torch.randn_like(weight) for weight in network.parameters()]
@@ -191,7 +191,7 @@ def test_forward_mode_takes_part_of_the_weights(frozen):
         ModelObjective(network, squared_error, data, target, jacobian_mode=mode)
         .linearize()
         .product(vector)
-        for mode in ("forward", "reverse")
+        for mode in ("auto", "reverse")
     )
     torch.testing.assert_close(one, other)
 
@@ -250,8 +250,8 @@ def test_bfloat16_convolutions_are_near_float32(name):
     vector = [torch.randn(p.shape, generator=generator) for p in network.parameters()]
     found = {}
     for kind, mode in (
-        (None, "forward"),
-        (torch.bfloat16, "forward"),
+        (None, "auto"),
+        (torch.bfloat16, "auto"),
         (torch.bfloat16, "reverse"),
     ):
         network.convolution_type = kind
