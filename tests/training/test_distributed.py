@@ -105,7 +105,7 @@ def test_a_killed_rank_ends_all_and_others_finish(
     # Slow, so that it can be killed on the way.
     slow = "import time; from seistomo.training.fit import Training\n"
     slow += "step = Training._step\n"
-    slow += "Training._step = lambda *a: (time.sleep(0.02), step(*a))[1]\n"
+    slow += "Training._step = lambda *a: (time.sleep(0.2), step(*a))[1]\n"
     ranks = start_ranks(3, *arguments, "--resume", prepare=slow)
     wait_until(lambda: iterations(run) >= 2, *ranks)
     ranks[1].send(signal.SIGKILL)
