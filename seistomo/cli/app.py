@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -118,9 +118,9 @@ ConfigArgument = Annotated[
     str, typer.Argument(metavar="CONFIG", help="TOML file, or the name of a preset.")
 ]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")]
-DataOption = Annotated[
-    Path, typer.Option("--data", help="Data set (HDF5 file or folder of parts).")
-]
+_DATA = typer.Option("--data", help="Data set (HDF5 file or folder of parts).")
+DataOption = Annotated[Path, _DATA]
+OptionalDataOption = Annotated[Path | None, _DATA]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -132,9 +132,6 @@ SeedOption = Annotated[int | None, typer.Option(help="Override the seed.")]
 ResumeFlag = Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped.")]
 OverwriteFlag = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
-OptionalDataOption = Annotated[
-    Path | None, typer.Option("--data", help="Data set (HDF5 file or folder of parts).")
-]
 SegyOption = Annotated[
     list[Path] | None,
     typer.Option("--segy", help="Shot gathers of your own: SEG-Y files, or a folder of them."),
@@ -145,6 +142,14 @@ SegyArgument = Annotated[
 ]
 CheckpointOption = Annotated[str, typer.Option(help="Which weights: best or last.")]
 SplitOption = Annotated[str, typer.Option(help="train, validation, test or all.")]
+NoiseOption = Annotated[
+    float | None, typer.Option(help="Add white noise at this signal-to-noise ratio, dB.")
+]
+
+
+def shard_option(help_: str) -> Any:
+    """Return the type of `--shard`: what part I of N is differs from command to command."""
+    return Annotated[str | None, typer.Option("--shard", metavar="I/N", help=help_)]
 
 
 def overrides(settings: list[str] | None, **named: object) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seistomo.cli.app import OverwriteFlag, QuietFlag, app
+from seistomo.cli.app import OverwriteFlag, QuietFlag, app, shard_option
 from seistomo.config.keys import field_help
 from seistomo.errors import InputError
 from seistomo.progress import set_quiet
@@ -55,9 +55,7 @@ def benchmark(
     ] = None,
     device: Annotated[str | None, typer.Option(help=field_help("training.device"))] = None,
     threads: Annotated[int | None, typer.Option(help=field_help("training.threads"))] = None,
-    shard: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Make the I-th of N parts of the runs.")
-    ] = None,
+    shard: shard_option("Make the I-th of N parts of the runs.") = None,
     data: Annotated[
         Path | None,
         typer.Option(help="Folder with the images' files (or mnist-5k), or tomography's data set."),

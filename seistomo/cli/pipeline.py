@@ -10,6 +10,7 @@ from seistomo.cli.app import (
     ConfigArgument,
     DataOption,
     DeviceOption,
+    NoiseOption,
     OptionalDataOption,
     OverwriteFlag,
     QuietFlag,
@@ -25,8 +26,10 @@ from seistomo.cli.app import (
     own_gathers,
     rank,
     require_one_of,
+    shard_option,
 )
 from seistomo.config.keys import field_help, keys_text
+from seistomo.config.survey import NEAR_OFFSET
 from seistomo.errors import InputError
 from seistomo.progress import counted, set_quiet
 
@@ -43,14 +46,7 @@ def train(
         int | None,
         typer.Option(min=2, help="Train an ensemble of so many runs that differ in their seed."),
     ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            "--shard",
-            metavar="I/N",
-            help="Train every N-th member only, from the I-th on, for a job array.",
-        ),
-    ] = None,
+    shard: shard_option("Train every N-th member only, from the I-th on, for a job array.") = None,
     device: DeviceOption = None,
     memory_limit: Annotated[
         float | None, typer.Option(metavar="GIB", help=field_help("training.memory_limit"))
@@ -124,9 +120,7 @@ def evaluate(
     out: Annotated[Path, typer.Option("--out", help="Directory for scores, figures, report.")],
     split: SplitOption = "test",
     checkpoint: CheckpointOption = "best",
-    noise_snr: Annotated[
-        float | None, typer.Option(help="Add white noise at this signal-to-noise ratio, dB.")
-    ] = None,
+    noise_snr: NoiseOption = None,
     dead_traces: Annotated[
         float | None, typer.Option(help="Silence this share of the traces, 0 to 1.")
     ] = None,
@@ -141,7 +135,7 @@ def evaluate(
         typer.Option(
             metavar="M", help="With --resimulate: leave traces nearer than this out of the misfit."
         ),
-    ] = 75.0,
+    ] = NEAR_OFFSET,
     device: DeviceOption = None,
     overwrite: OverwriteFlag = False,
     quiet: QuietFlag = False,

@@ -8,6 +8,7 @@ import typer
 from seistomo.cli.app import (
     CheckpointOption,
     DeviceOption,
+    NoiseOption,
     OptionalDataOption,
     OverwriteFlag,
     QuietFlag,
@@ -20,6 +21,7 @@ from seistomo.cli.app import (
     overrides,
     own_gathers,
     require_one_of,
+    shard_option,
 )
 from seistomo.config.keys import field_help
 from seistomo.errors import InputError
@@ -47,18 +49,11 @@ def refine(
         typer.Option(help="Only these samples of the split: 0,3,7 or 0:36 (Python's slice)."),
     ] = None,
     checkpoint: CheckpointOption = "best",
-    noise_snr: Annotated[
-        float | None, typer.Option(help="Add white noise at this signal-to-noise ratio, dB.")
-    ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            "--shard",
-            metavar="I/N",
-            help="Only part I of N of the samples, for a job array, with one --out for all; the"
-            " last to end writes it.",
-        ),
-    ] = None,
+    noise_snr: NoiseOption = None,
+    shard: shard_option(
+        "Only part I of N of the samples, for a job array, with one --out for all; the last to end"
+        " writes it."
+    ) = None,
     device: DeviceOption = None,
     set_: SetOption = None,
     resume: ResumeFlag = False,

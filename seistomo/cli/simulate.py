@@ -17,6 +17,7 @@ from seistomo.cli.app import (
     overrides,
     rank,
     require_one_of,
+    shard_option,
 )
 from seistomo.config.keys import field_help
 from seistomo.progress import counted, set_quiet
@@ -36,14 +37,9 @@ def simulate(
             help="Shoot over the models of this velocity file or data set instead of drawn ones.",
         ),
     ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            "--shard",
-            metavar="I/N",
-            help="Make part I of N only, for a job array; `seistomo merge` joins the parts.",
-        ),
-    ] = None,
+    shard: shard_option(
+        "Make part I of N only, for a job array; `seistomo merge` joins the parts."
+    ) = None,
     dry_run: Annotated[
         bool,
         typer.Option(

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from seistomo.config.section import Section, chosen, setting
+from seistomo.config.survey import NEAR_OFFSET
 
 Frequency = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
@@ -40,7 +41,7 @@ class RefinementConfig(Section):
         None, "Spacing of the modelling grid, m; left out: half the models' spacing.", gt=0, le=1e4
     )
     near_offset: float = setting(
-        75.0,
+        NEAR_OFFSET,
         "Traces nearer to their source than this do not count, those twice as far count in full,"
         " m: near a source they depend on the modelling grid.",
         ge=0,

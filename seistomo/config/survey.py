@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 
 from seistomo.config.section import Section, chosen, setting
 
+# Traces nearer to their source than this, m, do not count in a misfit.
+NEAR_OFFSET = 75.0
 Hertz = Annotated[float, Field(ge=0, le=1e6)]
 
 

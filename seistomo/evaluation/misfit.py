@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seistomo.config.survey import offsets
+from seistomo.config.survey import NEAR_OFFSET, offsets
 from seistomo.dataset import DatasetReader, VelocityReader
 from seistomo.errors import InputError
 from seistomo.evaluation.metrics import MISFITS
@@ -21,8 +21,6 @@ from seistomo.evaluation.prediction import read_gathers
 from seistomo.progress import bar
 from seistomo.simulation import Simulator
 
-NEAR_OFFSET = 75.0
-"""Traces nearer to their source than this, m, are left out of ``data_misfit_far``."""
 BINS = 20
 """Ranges of offset that the misfit is told for."""
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seistomo import files
+from seistomo.config.survey import NEAR_OFFSET
 from seistomo.dataset import DatasetReader, open_dataset, open_velocity, write_predictions
 from seistomo.evaluation.info import run_histories
 from seistomo.evaluation.metrics import (
@@ -16,12 +17,7 @@ from seistomo.evaluation.metrics import (
     mean_training_model,
     rank_correlation,
 )
-from seistomo.evaluation.misfit import (
-    NEAR_OFFSET,
-    Resimulation,
-    offset_taper,
-    resimulate_models,
-)
+from seistomo.evaluation.misfit import Resimulation, offset_taper, resimulate_models
 from seistomo.evaluation.prediction import (
     Models,
     check_corruption,
