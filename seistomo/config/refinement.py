@@ -38,7 +38,11 @@ class RefinementConfig(Section):
     )
     iterations: int = setting(20, "Most iterations of a stage.", ge=1, le=10**6)
     grid_spacing: float | None = setting(
-        None, "Spacing of the modelling grid, m; left out: half the models' spacing.", gt=0, le=1e4
+        None,
+        "Spacing of the last stage's modelling grid, m; left out: half the models' spacing. Earlier"
+        " stages have as many cells a wavelength, on grids as coarse as the models at most.",
+        gt=0,
+        le=1e4,
     )
     near_offset: float = setting(
         NEAR_OFFSET,

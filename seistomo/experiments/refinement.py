@@ -144,8 +144,8 @@ def compare_inversions(
                 resume=True,
             )
             rows = _rows(study, cases, out)
-            _draw(scoring, rows, cases)
             write_text(out / "index.md", _page(scoring, rows, skipped, foot))
+        _draw(scoring, _rows(study, cases, out), cases)
     return (out / "index.md").read_text(encoding="utf-8")
 
 

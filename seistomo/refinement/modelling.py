@@ -25,10 +25,12 @@ HALF_LENGTH, KAISER_BETA = 4, 5.65
 SAMPLING = 3.0
 
 
-def modelling_config(config: Config, settings: RefinementConfig) -> Config:
+def modelling_config(config: Config, settings: RefinementConfig, coarser: float = 1.0) -> Config:
     """Return a data set's configuration with the modelling grid of its inversion.
 
-    The absorbing edges are as wide in metres as those that the data were simulated with.
+    It is ``coarser`` than the finest by this factor, but no coarser than the models', nor than
+    sources and receivers are deep below a free surface. The absorbing edges are as wide in metres
+    as those that the data were simulated with.
     """
     spacing = settings.grid_spacing or config.velocity.spacing / 2
     if spacing > config.velocity.spacing:
@@ -36,7 +38,11 @@ def modelling_config(config: Config, settings: RefinementConfig) -> Config:
             f"refinement.grid_spacing = {spacing:g}: must be at most the models' spacing,"
             f" {config.velocity.spacing:g} m"
         )
-    own = config.simulation
+    own, survey = config.simulation, config.survey
+    most = config.velocity.spacing
+    if own.free_surface:
+        most = min(most, survey.source_depth, survey.receiver_depth)
+    spacing = max(spacing, min(coarser * spacing, most))
     width = own.pml_width * (own.grid_spacing or config.velocity.spacing) / spacing
     change = {
         "grid_spacing": spacing,

@@ -153,10 +153,18 @@ def refine(
         if ranks.leads:
             for difference in () if segy else unlike_training(run, data, rows):
                 warn(difference)
+            simulated = data.config.simulation.grid_spacing or data.spacing
+            if not segy and simulated == inverter.config.simulation.grid_spacing:
+                warn(
+                    f"inverse crime: the data were simulated on the inversion's grid, {simulated:g}"
+                    " m; results will be better than on recorded data"
+                )
             for line in inverter.notes:
                 say(line)
+            spacings = (grid.simulation.grid_spacing for grid in inverter.grids)
             say(
-                f"stages: {', '.join(f'{f:g}' for f in inverter.stages)} Hz; traces count from"
+                f"stages: {', '.join(f'{f:g}' for f in inverter.stages)} Hz on grids of"
+                f" {', '.join(f'{spacing:.4g}' for spacing in spacings)} m; traces count from"
                 f" {settings.near_offset:g} m of their source on, in full from twice as far"
             )
         mine = [row for place, row in enumerate(rows) if place % count == number - 1]

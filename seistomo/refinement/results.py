@@ -42,6 +42,8 @@ START_WORDS = {
 CSV = {"index": False, "float_format": "%.9g", "lineterminator": "\n"}
 # Of gathers of one's own so many samples are drawn.
 MOST_SHOWN = 4
+# A figure, its title and what it shows.
+Drawing = tuple[Any, str, str]
 CONTENT = ("metrics.json", "refined.h5", "iterations.csv")
 """What tells a refinement from any other folder."""
 
@@ -170,90 +172,30 @@ def _write_report(
     """Write ``figures/`` and ``report.html``; without ``tables`` nobody knows the true models."""
     (folder / "figures").mkdir()
     settings, start = metrics["request"]["refinement"], metrics["start"]
-    words = START_WORDS.get(settings["start"], f"starting from {settings['start']}")
-    scores, drawn = {}, {}
+    candidates, scores = {"Refined": metrics, "Start": start}, {}
     if tables:
         before, after = (
             {score: tables[name].column(score) for score in ("rmse", "ssim", "mse", "salt_iou")}
             for name in ("start", "velocity")
         )
-        scores = {
-            "RMSE (m/s)": (before["rmse"], after["rmse"]),
-            "SSIM": (before["ssim"], after["ssim"]),
-        }
+        names = {"rmse": "RMSE (m/s)", "ssim": "SSIM"}
+        scores = {name: (before[score], after[score]) for score, name in names.items()}
+        candidates["Mean training model"] = metrics["baseline"]
+        candidates["Own lateral mean (oracle)"] = metrics["oracle_1d"]
         examples = choose_examples(after["ssim"], after["salt_iou"])
         shown = list(examples.values())
-        models = {"Start": means["start"][shown], "Refined": means["velocity"][shown]}
         threshold = run.config.evaluation.salt_threshold
-        cases = build_cases(data, list(examples), rows[shown], models, threshold)
-        drawn["models"] = (
-            figures.predictions_figure(cases, data.depth, data.x, difference=True),
-            "Reference, start, refined and difference",
-            "Best, median and worst refined sample by SSIM, and one with salt. All models share"
-            " one colour scale; in the differences red is too fast, blue too slow. The outline"
-            " is the true salt.",
-        )
+        drawn = {"models": _models_beside_truth(data, rows, means, examples, threshold)}
         kind, headline = _judged(before, after)
     else:
         shown = list(range(len(rows)))[:MOST_SHOWN]
-        models = [means[name][place] for place in shown for name in ("start", "velocity")]
-        names = [f"{rows[place]}: {name}" for place in shown for name in ("start", "refined")]
-        surveys = [data.read_survey(rows[place]) for place in shown for _ in range(2)]
-        drawn["models"] = (
-            figures.models_figure(np.stack(models), data.depth, data.x, names, surveys),
-            "Start and refined",
-            "On one colour scale.",
-        )
+        drawn = {"models": _models_alone(data, rows, means, shown)}
         draw_beside_training(run, data, folder / "figures" / "gathers.png")
         fell = metrics["data_misfit_far"] < start["data_misfit_far"]
         kind = "unclear" if fell else "bad"
         headline = f"The refined models explain the gathers {'better' if fell else 'no better'}."
-    misfit_cases = []
-    for place in shown:
-        row, record = rows[place], records[place]
-        gathers = read_gathers(data, rows[place : place + 1], metrics["request"]["noise_snr"])[0]
-        source, survey = len(gathers) // 2, data.read_survey(row)
-        # As they count: near traces depend on the grid.
-        taper = offset_taper(survey, settings["near_offset"])[source, :, None]
-        begun, ended = record["shot"][0] * taper
-        ends = " to ".join(f"{misfit:.3g}" for misfit in record["data_misfit_far"])
-        ends += ", the first member's gathers" * (len(record["shot"]) > 1)
-        example = Example(row, source, survey, gathers[source] * taper, ended, begun)
-        misfit_cases.append((f"Sample {row}: misfit {ends}", example))
-    drawn["misfit_gathers"] = (
-        figures.misfit_gathers_figure(misfit_cases, data.time, "start"),
-        "A shot: recorded, over the refined model, and what is left unexplained",
-        "The middle shot of the samples above, each on one grey scale; traces near the source left"
-        " out, as in the inversion.",
-    )
-    grouped = [pd.DataFrame(record["history"]).groupby("member") for record in records]
-    histories = [history for members in grouped for _, history in members]
-    columns = [{name: history[name].to_numpy() for name in history} for history in histories]
-    drawn["inversion"] = (
-        figures.inversion_figure(columns, scores),
-        "Misfit, and scores before and after" if scores else "Misfit",
-        "Each stage begins anew: its band holds more frequencies."
-        + " On the dashed line nothing has changed." * bool(scores),
-    )
-    details = [
-        f"Misfit of far traces {start['data_misfit_far']:.3g} to {metrics['data_misfit_far']:.3g}:"
-        " it proves nothing alone, for a model that skipped cycles has a small one, too.",
-        f"{metrics['solves']:.0f} solves of the wave equation for the whole survey and"
-        f" {metrics['seconds']:.1f} s a sample.",
-        *metrics["said"],
-    ]
-    candidates = {"Refined": metrics, "Start": start}
-    if tables:
-        details.insert(
-            0,
-            f"RMSE {start['rmse']:.0f} to {metrics['rmse']:.0f} m/s, SSIM {start['ssim']:.3f} to"
-            f" {metrics['ssim']:.3f}.",
-        )
-        candidates["Mean training model"] = metrics["baseline"]
-        candidates["Own lateral mean (oracle)"] = metrics["oracle_1d"]
-    if metrics["notices"]:
-        count = counted(len(metrics["notices"]), "sample")
-        details.append(f"Of {count} the gathers speak against the result: see below.")
+    drawn["misfit_gathers"] = _shots(data, rows, records, shown, metrics["request"])
+    drawn["inversion"] = _histories(records, scores)
     saved = [
         ReportFigure(
             figures.save(figure, folder / "figures" / f"{name}.png"), title, title, caption
@@ -269,10 +211,10 @@ def _write_report(
         title=f"Refinement of {run.path.name} on {data.path.name}",
         metrics=metrics,
         settings=settings,
-        start_words=words,
+        start_words=START_WORDS.get(settings["start"], f"starting from {settings['start']}"),
         kind=kind,
         headline=headline,
-        details=details,
+        details=_details(metrics),
         candidates=list(candidates.items()),
         score_rows=[row for row in SCORE_ROWS if row[0] in metrics],
         figures=saved,
@@ -283,6 +225,98 @@ def _write_report(
         ],
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def _models_beside_truth(
+    data: DatasetReader,
+    rows: np.ndarray,
+    means: dict[str, np.ndarray],
+    examples: dict[str, int],
+    threshold: float,
+) -> Drawing:
+    shown = list(examples.values())
+    models = {"Start": means["start"][shown], "Refined": means["velocity"][shown]}
+    cases = build_cases(data, list(examples), rows[shown], models, threshold)
+    return (
+        figures.predictions_figure(cases, data.depth, data.x, difference=True),
+        "Reference, start, refined and difference",
+        "Best, median and worst refined sample by SSIM, and one with salt. All models share one"
+        " colour scale; in the differences red is too fast, blue too slow. The outline is the true"
+        " salt.",
+    )
+
+
+def _models_alone(
+    data: RecordedShots, rows: np.ndarray, means: dict[str, np.ndarray], shown: list[int]
+) -> Drawing:
+    models = [means[name][place] for place in shown for name in ("start", "velocity")]
+    names = [f"{rows[place]}: {name}" for place in shown for name in ("start", "refined")]
+    surveys = [data.read_survey(rows[place]) for place in shown for _ in range(2)]
+    return (
+        figures.models_figure(np.stack(models), data.depth, data.x, names, surveys),
+        "Start and refined",
+        "On one colour scale.",
+    )
+
+
+def _shots(
+    data: DatasetReader | RecordedShots,
+    rows: np.ndarray,
+    records: Sequence[dict[str, Any]],
+    shown: list[int],
+    request: dict[str, Any],
+) -> Drawing:
+    cases = []
+    for place in shown:
+        row, record = rows[place], records[place]
+        gathers = read_gathers(data, rows[place : place + 1], request["noise_snr"])[0]
+        source, survey = len(gathers) // 2, data.read_survey(row)
+        # As they count: near traces depend on the grid.
+        near = request["refinement"]["near_offset"]
+        taper = offset_taper(survey, near)[source, :, None]
+        begun, ended = record["shot"][0] * taper
+        ends = " to ".join(f"{misfit:.3g}" for misfit in record["data_misfit_far"])
+        ends += ", the first member's gathers" * (len(record["shot"]) > 1)
+        example = Example(row, source, survey, gathers[source] * taper, ended, begun)
+        cases.append((f"Sample {row}: misfit {ends}", example))
+    return (
+        figures.misfit_gathers_figure(cases, data.time, "start"),
+        "A shot: recorded, over the refined model, and what is left unexplained",
+        "The middle shot of the samples above, each on one grey scale; traces near the source left"
+        " out, as in the inversion.",
+    )
+
+
+def _histories(records: Sequence[dict[str, Any]], scores: dict[str, Any]) -> Drawing:
+    grouped = [pd.DataFrame(record["history"]).groupby("member") for record in records]
+    histories = [history for members in grouped for _, history in members]
+    columns = [{name: history[name].to_numpy() for name in history} for history in histories]
+    return (
+        figures.inversion_figure(columns, scores),
+        "Misfit, and scores before and after" if scores else "Misfit",
+        "Each stage begins anew: its band holds more frequencies."
+        + " On the dashed line nothing has changed." * bool(scores),
+    )
+
+
+def _details(metrics: dict[str, Any]) -> list[str]:
+    start, details = metrics["start"], []
+    if "rmse" in metrics:
+        details.append(
+            f"RMSE {start['rmse']:.0f} to {metrics['rmse']:.0f} m/s, SSIM {start['ssim']:.3f} to"
+            f" {metrics['ssim']:.3f}."
+        )
+    details += [
+        f"Misfit of far traces {start['data_misfit_far']:.3g} to {metrics['data_misfit_far']:.3g}:"
+        " it proves nothing alone, for a model that skipped cycles has a small one, too.",
+        f"{metrics['solves']:.0f} solves of the wave equation for the whole survey and"
+        f" {metrics['seconds']:.1f} s a sample.",
+        *metrics["said"],
+    ]
+    if metrics["notices"]:
+        count = counted(len(metrics["notices"]), "sample")
+        details.append(f"Of {count} the gathers speak against the result: see below.")
+    return details
 
 
 def _judged(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> tuple[str, str]:

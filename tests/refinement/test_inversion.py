@@ -63,6 +63,19 @@ def test_stages_and_stops(invert):
     assert len(early.history) == 2
 
 
+def test_low_frequencies_have_coarser_grids(sample):
+    def spacings(*settings):
+        config = with_overrides(sample.config, settings)
+        grids = Inverter(config, config.refinement, torch.device("cpu")).grids
+        return [grid.simulation.grid_spacing for grid in grids]
+
+    stages = "refinement.frequencies=[5.0, 8.0, 12.0]"
+    assert spacings(stages) == [20, 15, 10]
+    assert spacings(stages, "refinement.grid_spacing=4.0") == pytest.approx([9.6, 6, 4])
+    free = [f"survey.{point}_depth=12.0" for point in ("source", "receiver")]
+    assert spacings(stages, "simulation.free_surface=true", *free) == [12, 12, 10]
+
+
 def test_bounds_hold(invert, sample):
     own = sample.config.velocity
     update = {"velocity": own.model_copy(update={"minimum": float(sample.start.min())})}
@@ -75,7 +88,7 @@ def test_bounds_hold(invert, sample):
 def test_the_wavelet_is_found(sample, invert):
     """Gathers of twice the amplitude and opposite sign."""
     wrong = invert(gathers=-2 * sample.gathers)
-    assert any("did not fall" in text or "not explained" in text for text in wrong.notices)
+    assert any("not explained" in text for text in wrong.notices)
     found = invert("wavelet=estimated", gathers=-2 * sample.gathers)
     assert found.data_misfit_far[1] < 0.5 * found.data_misfit_far[0] < 1
 
