@@ -69,9 +69,6 @@ def benchmark(
     minutes: Annotated[
         float | None, typer.Option(help="Stop after so many; the next call goes on.")
     ] = None,
-    run_option: Annotated[
-        Path | None, typer.Option("--run", metavar="RUN", help="The same as RUN.")
-    ] = None,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="As small as it goes: does it run?")
     ] = False,
@@ -92,7 +89,7 @@ def benchmark(
             typer.echo(f"{name:20} {load_study(name).about}")
         return
     given = {
-        "RUN": run or run_option,
+        "RUN": run,
         "--repeats": repeats,
         "--epochs": epochs,
         "--seed": seed,

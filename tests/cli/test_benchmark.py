@@ -85,7 +85,7 @@ def test_study_that_misses_what_it_expects_ends_with_status_1_and_keeps_nothing(
         (["generalization", "nowhere"], "nowhere"),
         (["refinement", "nowhere"], "nowhere"),
         # What has no effect is refused.
-        (["sqgn-table-1", "--run", "run"], "RUN"),
+        (["sqgn-table-1", "run"], "RUN"),
         (["optimizer-cost", "--epochs", "3"], "--epochs"),
         (["simulation-speed", "--data", "x.h5"], "--data"),
         (["race-tomography", "--shard", "1/2"], "--shard"),

@@ -14,9 +14,6 @@ from seistomo.dataset.store import schema
 if TYPE_CHECKING:
     from seistomo.dataset.store.reader import VelocityReader
 
-# What only the store needs.
-INNER = ("crc32", "gathers_scale")
-
 
 class _Samples(BackendArray):
     """An array [sample, ...] of which those samples are read that are asked for."""
@@ -47,14 +44,15 @@ def labelled(reader: "VelocityReader") -> xarray.Dataset:
         lengths[name] = len(values)
     content = {}
     for name, variable in reader.variables.items():
-        if name in INNER:
+        if name in schema.INNER:
             continue
-        read, dtype, meaning = partial(reader.column, name), variable.dtype, variable.long_name
+        dtype, meaning = variable.dtype, variable.long_name
         if name == "gathers":
-            read, dtype, meaning = reader.read_gathers, "f4", "recorded pressure"
+            dtype, meaning = "f4", "recorded pressure"
         elif dtype == "str":
             dtype = object
         shape = tuple(lengths[axis] for axis in variable.dimensions)
+        read = partial(reader.column, name)
         values = indexing.LazilyIndexedArray(_Samples(read, shape, dtype))
         about = {"units": variable.units, "long_name": meaning}
         content[name] = xarray.Variable(variable.dimensions, values, about)

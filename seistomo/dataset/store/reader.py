@@ -220,7 +220,7 @@ class VelocityReader:
         return schema.variables_of(self.config) | (schema.STD_VARIABLES if self.has_std else {})
 
     def column(self, name: str, indices: Iterable[int]) -> np.ndarray:
-        """Return any variable of some samples, [sample, ...], texts as str."""
+        """Return any variable of some samples, [sample, ...], gathers as pressure, texts as str."""
         values = self._read(name, indices)
         if values.dtype.kind == "S":
             with reading(self.path, REMEDY):
@@ -374,6 +374,9 @@ class DatasetReader(VelocityReader):
         if split not in schema.SPLITS:
             raise InputError(f"split = {split!r}: must be one of {', '.join(schema.SPLITS)}, all")
         return np.flatnonzero(self.splits == schema.SPLITS.index(split))
+
+    def column(self, name: str, indices: Iterable[int]) -> np.ndarray:
+        return self.read_gathers(indices) if name == "gathers" else super().column(name, indices)
 
     def read_gathers(self, indices: Iterable[int]) -> np.ndarray:
         """Return gathers, float32 [sample, source, receiver, time]."""

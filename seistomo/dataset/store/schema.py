@@ -70,6 +70,8 @@ SURVEY_VARIABLES = {
 }
 _TRACES = ("sample", "source", "receiver", "time")
 WAVELET = Variable("f8", ("time",), "1", "source wavelet")
+# What only the store needs.
+INNER = ("crc32", "gathers_scale")
 # What a virtual data set leaves in the files it refers to.
 LARGE = ("velocity", "gathers", "salt_mask", "dead_trace")
 
