@@ -166,14 +166,37 @@ class TrainingConfig(LoopConfig):
         "Silence a share of each training sample's traces, drawn anew each epoch from this"
         " range; left out: none.",
     )
-    loss: Literal["mse", "mse+ssim"] = setting(
+    amplitude_jitter: float = setting(
+        0.0,
+        "Standard deviation, dB, of random factors on each shot (strength and coupling of the"
+        " source) and on each receiver (its coupling, the same in all shots of a sample), drawn"
+        " anew each epoch; 0: none.",
+        ge=0,
+        le=20,
+    )
+    wavelet_jitter: float = setting(
+        0.0,
+        "Range r of the source wavelet: all its frequencies are multiplied by a factor between"
+        " 1/(1+r) and 1+r, drawn anew each epoch for each training sample; 0: none.",
+        ge=0,
+        le=0.5,
+    )
+    loss: Literal["mse", "pseudo-huber"] = setting(
         "mse",
-        "What the optimizer minimizes: squared error (published), or with structural"
-        " dissimilarity added; the latter is not convex, hence not for SQGN and SGN.",
+        "What the optimizer minimizes, beside what ssim_weight adds: squared error (published), or"
+        " pseudo-Huber, which is linear in large errors.",
+    )
+    huber_delta: float = setting(
+        100.0,
+        "Error where pseudo-Huber turns from squared to linear, m/s.",
+        needs=chosen("training.loss", "pseudo-huber"),
+        gt=0,
+        le=1e6,
     )
     ssim_weight: float = setting(
-        0.05,
-        "Weight of 1 - SSIM beside the mean squared error in scaled units.",
-        needs=chosen("training.loss", "mse+ssim"),
-        gt=0,
+        0.0,
+        "Weight of 1 - SSIM beside the loss as a mean over pixels in scaled units; 0: none. It is"
+        " not convex, hence not for SQGN and SGN.",
+        ge=0,
+        le=1e6,
     )

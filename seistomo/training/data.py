@@ -23,7 +23,13 @@ from seistomo.device import upload
 from seistomo.optim import Ranks
 from seistomo.progress import bar, say
 from seistomo.ranks import Processes
-from seistomo.training.augmentation import Corruption, corrupts, mirror, mirrored_rows
+from seistomo.training.augmentation import (
+    Corruption,
+    WaveletFilter,
+    corrupts,
+    mirror,
+    mirrored_rows,
+)
 from seistomo.training.mute import Positions, own_positions
 from seistomo.training.scaling import Normalization
 
@@ -59,6 +65,7 @@ class GatherSamples:
         self.data, self.indices, self.normalization = data, indices, normalization
         self.processes, self.settings, self._memory = processes, settings, memory
         self.late = settings is not None and corrupts(settings)
+        self._filter = settings and WaveletFilter.of(data, settings)
         self.waited = 0.0  # seconds that batches were waited for so far
         self.place = "file"  # where samples are kept: "device" or "host", "file" where they are not
         # Whether each process keeps every `count`-th sample alone, for good; else the samples of
@@ -108,8 +115,7 @@ class GatherSamples:
         if settings is not None and settings.mirror:
             mirrored = torch.from_numpy(mirrored_rows(settings.seed, number, len(self)))
         if self.late:
-            wanted = settings.noise_snr, settings.dead_traces
-            corruption = Corruption(*wanted, settings.seed, number)
+            corruption = Corruption(settings, number, self._filter)
         return GatherEpoch(self, groups, mirrored, corruption)
 
     def inputs(self, size: int) -> Iterator[tuple[Rows, Tensor]]:

@@ -180,7 +180,7 @@ def require_convex(loss: Loss, optimizer: str = "this optimizer") -> None:
     """Refuse a loss that says it is not convex in the outputs."""
     if not getattr(loss, "convex", True):
         raise InputError(
-            f"training.loss: is not convex in the outputs, and {optimizer} needs"
+            f"loss: is not convex in the outputs (training.ssim_weight), and {optimizer} needs"
             " curvature; use a first-order optimizer (adam, sgd, svrg), or another loss"
         )
 

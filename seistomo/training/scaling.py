@@ -160,7 +160,8 @@ class Normalization:
 
 # Settings that make a difference here.
 _MATTER = {"gather_scaling", "asinh_scale", "gain_power", "gather_type", "mute", "mute_speed"}
-_MATTER |= {"mirror", "noise_snr", "dead_traces", "velocity_scaling"}
+_MATTER |= {"mirror", "noise_snr", "dead_traces", "amplitude_jitter", "wavelet_jitter"}
+_MATTER |= {"velocity_scaling"}
 _learnt: dict[tuple, Normalization] = {}
 
 

@@ -22,7 +22,7 @@ from seistomo.training.data import GatherSamples, sample_bytes
 from seistomo.training.fit import Stop, fit
 from seistomo.training.gather_statistics import gather_statistics
 from seistomo.training.history import RunResult
-from seistomo.training.losses import StructuralLoss, squared_error
+from seistomo.training.losses import make_loss, squared_error
 from seistomo.training.memory import GIB, memory_for_samples, optimizer_vectors, step_memory
 from seistomo.training.objective import micro_batch_size
 from seistomo.training.problem import Method, Problem
@@ -120,11 +120,8 @@ class TomographyProblem(Problem):
         """Take up how gathers and velocity are scaled, and what follows for the loss."""
         self.normalization = normalization
         self.unit = normalization.velocity.span**2
-        self.loss, self.reported = squared_error, None
-        if self.settings.loss == "mse+ssim":
-            scaling, weight = normalization.velocity, self.settings.ssim_weight
-            self.loss = StructuralLoss(weight, scaling, self._velocity_range)
-            self.reported = squared_error
+        self.loss = make_loss(self.settings, normalization.velocity, self._velocity_range)
+        self.reported = None if self.loss is squared_error else squared_error
 
     @property
     def _velocity_range(self) -> float:

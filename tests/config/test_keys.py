@@ -77,7 +77,7 @@ def test_words_that_no_key_holds_are_refused():
         (["network.name=unet", "network.channels=[1, 2, 3, 4]"], 'network.name = "tomography"'),
         (["training.gather_scaling=gain", "training.asinh_scale=0.1"], "gather_scaling = "),
         (["training.mute_speed=2000"], 'training.mute = "direct" or "top"'),
-        (["training.ssim_weight=0.1"], r'training.loss = "mse\+ssim"'),
+        (["training.huber_delta=50"], 'training.loss = "pseudo-huber"'),
         (["training.averaging=tail", "training.averaging_decay=0.9"], '"ema"'),
         (["training.final_learning_rate=0.1"], '"linear" or "cosine" or "plateau"'),
     ],

@@ -1,5 +1,7 @@
 """Gauss–Newton products against the dense matrix, another library, each other, and replayed."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -9,6 +11,7 @@ from seistomo.optim import ModelObjective, OptimizerError, replay
 from seistomo.optim.curvature import NetworkAt
 from seistomo.optim.objective import flatten
 from seistomo.optim.replay import _TRACES, MOST_TRACES, find_replay
+from seistomo.training.losses import pseudo_huber
 
 SAMPLES = 7
 
@@ -17,6 +20,7 @@ LOSSES = {
     "mean squared": nn.functional.mse_loss,
     "cross-entropy": nn.functional.cross_entropy,
     "huber": lambda outputs, targets: nn.functional.huber_loss(outputs, targets, delta=0.4),
+    "pseudo-huber": partial(pseudo_huber, delta=0.4),
     "own": lambda outputs, targets: (outputs - targets).cosh().log().sum() / len(outputs),
 }
 

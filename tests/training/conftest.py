@@ -6,6 +6,7 @@ from scipy.ndimage import gaussian_filter
 
 from seistomo.config import parse_config
 from seistomo.dataset import write_dataset
+from seistomo.simulation import make_wavelet
 
 CONFIG = """
 [velocity]
@@ -59,7 +60,9 @@ def make_dataset(tmp_path_factory, arrays, make_config):
 
     def make(*overrides, velocity=arrays[0], gathers=arrays[1]):
         path = tmp_path_factory.mktemp("data") / "data.h5"
-        write_dataset(path, make_config(*overrides), velocity, gathers)
+        config = make_config(*overrides)
+        wavelet = make_wavelet(config.survey)
+        write_dataset(path, config, velocity, gathers, wavelet=wavelet)
         return path
 
     return make

@@ -1,6 +1,7 @@
 """Losses and scores: Eq. 9, scikit-image's similarity, its gradient, and who may minimize it."""
 
 import csv
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,14 +12,14 @@ from torch import nn
 
 from seistomo.errors import InputError
 from seistomo.training import train
-from seistomo.training.losses import StructuralLoss, squared_error
+from seistomo.training.losses import StructuralLoss, pseudo_huber, squared_error
 from seistomo.training.objective import BatchObjective
 from seistomo.training.problem import TensorSamples
 from seistomo.training.scaling import VelocityScaling
 from seistomo.training.scores import mean_squared_error, structural_similarity
 
 SCALING = VelocityScaling(1450.0, 4650.0)
-SSIM = "training.loss=mse+ssim"
+SSIM, HUBER = "training.ssim_weight=5.0", "training.loss=pseudo-huber"
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +67,25 @@ def test_squared_errors_are_as_defined(models):
     np.testing.assert_allclose(found, (difference**2).mean(axis=(1, 2)), rtol=1e-14)
 
 
-def test_loss_is_the_published_one_and_the_evaluated_similarity(models, expected):
+def test_pseudo_huber_is_squared_for_small_errors_and_linear_for_large_ones():
+    zero, errors = torch.zeros(2, 5), torch.tensor([[0.0, 1e-6, 1e-3, 0.2, 50.0]]).expand(2, 5)
+    exact = errors[0].double().numpy()
+    wanted = (2 * 0.3**2 * (np.hypot(1, exact / 0.3) - 1)).sum()
+    assert float(pseudo_huber(errors, zero, 0.3)) == pytest.approx(wanted, rel=1e-6)
+    small, large = errors[:, :3], errors[:, 4:]
+    same = squared_error(small, zero[:, :3])
+    assert float(pseudo_huber(small, zero[:, :3], 0.3)) == pytest.approx(float(same), rel=1e-5)
+    assert float(pseudo_huber(small[:, 1:2], zero[:, :1], 0.3)) == pytest.approx(1e-12)
+    assert float(pseudo_huber(large, zero[:, 4:], 0.3)) == pytest.approx(2 * 0.3 * 50, rel=0.01)
+
+
+@pytest.mark.parametrize("base", [squared_error, partial(pseudo_huber, delta=0.02)])
+def test_loss_is_the_published_one_and_the_evaluated_similarity(models, expected, base):
     weight, scaling = 0.3, VelocityScaling(1400.0, 4000.0)
-    prediction, truth = models
     outputs, targets = (torch.from_numpy((m - 1400) / 2600 + 0.1) for m in models)
-    loss = StructuralLoss(weight, scaling, 3200.0)
-    published = np.square(prediction - truth).sum(axis=(1, 2)).mean() / 2600**2
-    wanted = published + weight * prediction[0].size * (1 - np.mean(expected))
+    loss = StructuralLoss(base, weight, scaling, 3200.0)
+    dissimilarity = weight * models[0][0].size * (1 - np.mean(expected))
+    wanted = float(base(outputs, targets)) + dissimilarity
     assert float(loss(outputs, targets)) == pytest.approx(wanted, rel=1e-9)
     parts = [float(loss(outputs[row : row + 1], targets[row : row + 1])) for row in range(4)]
     assert float(loss(outputs, targets)) == pytest.approx(np.mean(parts))
@@ -99,7 +112,7 @@ def objectives():
     torch.manual_seed(2)
     model = Plain()
     epoch = TensorSamples(torch.randn(7, 2, 3, 4), torch.rand(7, 12, 14)).epoch(0, [np.arange(7)])
-    structural = StructuralLoss(0.05, SCALING, 3200.0)
+    structural = StructuralLoss(squared_error, 0.05, SCALING, 3200.0)
     return (
         BatchObjective(model, structural, epoch, micro_batch=3, reported=squared_error),
         BatchObjective(model, squared_error, epoch, micro_batch=3),
@@ -111,7 +124,9 @@ def test_optimizers_with_curvature_are_refused_before_anything_is_written(
     dataset, make_config, tmp_path, name
 ):
     config = make_config(SSIM, f"optimizer.name={name}")
-    with pytest.raises(InputError, match=rf"training.loss: is not convex .* {name} needs"):
+    with pytest.raises(
+        InputError, match=rf"loss: is not convex.*training.ssim_weight .* {name} needs"
+    ):
         train(config, dataset, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -121,16 +136,27 @@ def rows(run):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("name", ["adam", "svrg"])
-def test_history_holds_the_published_loss(dataset, make_config, tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("adam", SSIM),
+        ("svrg", SSIM),
+        ("adam", HUBER),
+        ("sgn", HUBER),
+        ("seistomo.optim.SQGN", HUBER),
+    ],
+)
+def test_history_holds_the_published_loss(dataset, make_config, tmp_path, name, other):
     """The first batch is measured at the same weights, whatever is minimized."""
     settings = [f"optimizer.name={name}", "training.epochs=1", "training.batch_size=30"]
-    if name == "svrg":
+    if name not in ("adam", "sgn"):
         settings.append("optimizer.options={full_gradient_interval = 1}")
     losses = []
-    for number, extra in enumerate([[], [SSIM, "training.ssim_weight=5.0"]]):
+    if name != "sgn":
+        settings.append("optimizer.learning_rate=1e-4")
+    for number, extra in enumerate([[], [other]]):
         run = tmp_path / str(number)
-        train(make_config(*settings, *extra, "optimizer.learning_rate=1e-4"), dataset, run)
+        train(make_config(*settings, *extra), dataset, run)
         losses.append([float(rows(run)[0][key]) for key in ("train_loss", "validation_loss")])
     assert losses[1][0] == pytest.approx(losses[0][0], rel=1e-5)
     assert losses[1][1] != losses[0][1]

@@ -42,7 +42,13 @@ def assert_same_runs(one, other):
     "overrides",
     [
         ["training.cache_memory=0.0", "training.micro_batch=3"],
-        ["training.averaging=ema", "training.noise_snr=[5.0, 20.0]", "training.mirror=true"],
+        [
+            "training.averaging=ema",
+            "training.noise_snr=[5.0, 20.0]",
+            "training.mirror=true",
+            "training.amplitude_jitter=3.0",
+            "training.wavelet_jitter=0.2",
+        ],
         ["optimizer.name=sqgn", "optimizer.learning_rate=0.1", EPOCH],
     ],
 )

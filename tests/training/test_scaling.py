@@ -187,14 +187,15 @@ def test_wave_along_the_surface_goes_and_the_reflection_stays(two_layers, kind):
     assert np.abs(kept).max() > 0
 
 
-def test_a_mute_that_cannot_be_is_refused(dataset, make_config, arrays, tmp_path):
-    config = make_config("training.mute=top")
-    with pytest.raises(InputError, match=r"training.mute = 'top': .* holds no wavelet"):
-        train(config, dataset, tmp_path / "run")
+def test_what_needs_a_wavelet_is_refused_without(dataset, make_config, arrays, tmp_path):
+    bare = write_dataset(tmp_path / "data.h5", make_config(), *arrays)
+    for setting in ("training.mute=top", "training.wavelet_jitter=0.2"):
+        words = setting.replace("=", " = .?")
+        with pytest.raises(InputError, match=f"{words}.* holds no wavelet"):
+            train(make_config(setting), bare, tmp_path / "run")
     # A record that ends before the wavelet does.
-    path = write_dataset(tmp_path / "data.h5", config, *arrays, wavelet=make_wavelet(config.survey))
     with pytest.raises(InputError, match=r"training.mute_speed = 1480: .* leaves nothing"):
-        train(config, path, tmp_path / "run")
+        train(make_config("training.mute=top"), dataset, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
