@@ -125,7 +125,7 @@ def test_optimizers_with_curvature_are_refused_before_anything_is_written(
 ):
     config = make_config(SSIM, f"optimizer.name={name}")
     with pytest.raises(
-        InputError, match=rf"loss: is not convex.*training.ssim_weight .* {name} needs"
+        InputError, match=rf"loss: is not convex.*training.ssim_weight.* {name} needs"
     ):
         train(config, dataset, tmp_path / "run")
     assert not (tmp_path / "run").exists()
