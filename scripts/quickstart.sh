@@ -12,7 +12,7 @@ seistomo simulate quickstart --out "$out/data.h5" --resume
 seistomo train quickstart --data "$out/data.h5" --out "$out/run" --resume
 seistomo evaluate "$out/run" --data "$out/data.h5" --out "$out/evaluation" --overwrite
 seistomo benchmark refinement "$out/run" --data "$out/data.h5" --out "$out/refinement" \
-  --methods prediction-lbfgs,mean --set samples=3
+  --methods prediction-adam,mean --set samples=3
 seistomo plot "$out/data.h5" --out "$out/data.png" --overwrite
 
 echo

@@ -13,9 +13,9 @@ Frequency = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 class RefinementConfig(Section):
     """Waveform inversion from a prediction."""
 
-    method: Literal["lbfgs", "adam", "sgn"] = setting(
-        "lbfgs",
-        "lbfgs: L-BFGS-B; adam: Adam, projected onto the bounds; sgn: Gauss-Newton steps by"
+    method: Literal["adam", "lbfgs", "sgn"] = setting(
+        "adam",
+        "adam: Adam, projected onto the bounds; lbfgs: L-BFGS-B; sgn: Gauss-Newton steps by"
         " conjugate gradients (SGN), projected onto the bounds.",
     )
     start: str = setting(

@@ -51,7 +51,7 @@ class Inversion:
         for the whole survey, so far, on whichever grid) and ``seconds``.
     data_misfit, data_misfit_far
         Of the start and of the result, see `seistomo.evaluation.misfit`; gathers are shot on the
-        inversion's grid.
+        last stage's grid.
     shot
         The middle source's gathers of the start and of the result, [2, receiver, time].
     solves, seconds
@@ -207,7 +207,7 @@ class Inverter:
                 progress.solves += 1
                 correction = wavelet_filter(last, observed, traces, frequency, step)
             misfit = Misfit(observed, traces, frequency, step, correction, settings.misfit)
-            scale = self._scale(modelling, frequency).to(self.device)
+            scale = self._scale(frequency).to(self.device)
             regularization = Regularization(
                 settings.regularization, settings.weight, velocity.spacing
             )
@@ -243,7 +243,7 @@ class Inverter:
             notices=_notices(misfits[1], late),
         )
 
-    def _scale(self, modelling: Modelling, frequency: float) -> Tensor:
+    def _scale(self, frequency: float) -> Tensor:
         """Return m/s a unit of the parameter [depth, x]; the mean is the range of the bounds."""
         velocity = self.config.velocity
         depth = torch.arange(velocity.shape[0], dtype=torch.float64) * velocity.spacing

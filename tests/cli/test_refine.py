@@ -11,7 +11,7 @@ from seistomo import refinement
 from seistomo.dataset import open_dataset, open_velocity, read_predictions
 
 SETTINGS = [
-    *("refinement.iterations=1", "refinement.frequencies=[8.0]"),
+    *("refinement.method=lbfgs", "refinement.iterations=1", "refinement.frequencies=[8.0]"),
     *("refinement.grid_spacing=15.0", "refinement.near_offset=30.0"),
 ]
 QUICK = "".join(f" --set {setting}" for setting in SETTINGS)
@@ -34,8 +34,8 @@ def expected(made, tmp_path_factory):
 
 
 def test_what_it_writes(refine, run, tmp_path):
-    said = refine("--out refined --samples 2").out
-    assert said.startswith("refined: 2 samples, RMSE ")
+    said = refine("--out refined --samples 2")
+    assert said.out.startswith("refined: 2 samples, RMSE ")
     metrics = json.loads((tmp_path / "refined/metrics.json").read_text())
     assert metrics["data_misfit_far"] < metrics["start"]["data_misfit_far"]
     assert metrics["samples"] == 2
@@ -52,8 +52,10 @@ def test_what_it_writes(refine, run, tmp_path):
     assert not (tmp_path / "refined.unfinished").exists()
     assert "refined" in run("info refined").out
     run("plot refined --out models.png -q")
-    # From what it wrote, it starts again.
-    refine("--out again --indices 1,0 --start refined/refined.h5")
+    # From what it wrote, it starts again, now on another grid than the data's.
+    assert "inverse crime" in said.err
+    line = "--out again --indices 1,0 --start refined/refined.h5"
+    assert "inverse crime" not in refine(f"{line} --set refinement.grid_spacing=12.0").err
     assert (tmp_path / "again/refined.h5").is_file()
 
 

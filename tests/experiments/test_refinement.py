@@ -14,7 +14,7 @@ CONDITIONS = [
     {"name": "clean", "label": "clean", "grid": 0.5},
     {"name": "noise", "label": "noise", "grid": 0.5, "noise_snr": 10.0},
 ]
-QUICK = {"iterations": 2, "frequencies": [6.0], "grid_spacing": 20.0}
+QUICK = {"method": "lbfgs", "iterations": 2, "frequencies": [6.0], "grid_spacing": 20.0}
 
 
 def row(name, condition, **options):

@@ -20,6 +20,7 @@ SMALL = [
     "survey.time_step=0.015",
     "survey.time_samples=40",
     "refinement.near_offset=40.0",
+    "refinement.method=lbfgs",
     "refinement.iterations=2",
     "refinement.frequencies=[8.0]",
 ]
