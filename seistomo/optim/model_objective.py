@@ -332,8 +332,8 @@ class ModelObjective(PartwiseObjective):
     inputs, targets
         The training set, [sample, ...], on the model's device; where an optimizer needs no more
         than the batch, the batch alone.
-    samples
-        The batch's rows of them, int64 [sample]; left out: all.
+    samples, training_samples
+        Rows of them, int64 [sample], that are the batch and the training set; left out: all.
     micro_batch
         Samples forwarded at once; left out: a batch is forwarded whole, and the rest of the
         training set in pieces of four batches up to 1,000 samples, or of a larger batch.
@@ -358,6 +358,7 @@ class ModelObjective(PartwiseObjective):
         targets: Tensor,
         *,
         samples: Tensor | None = None,
+        training_samples: Tensor | None = None,
         micro_batch: int | None = None,
         **options: Any,
     ):
@@ -365,9 +366,10 @@ class ModelObjective(PartwiseObjective):
             raise OptimizerError(f"{len(inputs)} inputs for {len(targets)} targets")
         if micro_batch is not None:
             require_count("micro_batch", micro_batch)
-        rows = torch.arange(len(inputs))
-        samples = rows if samples is None else samples
-        super().__init__(model, loss, samples, training_samples=rows, **options)
+        if training_samples is None:
+            training_samples = torch.arange(len(inputs))
+        samples = training_samples if samples is None else samples
+        super().__init__(model, loss, samples, training_samples=training_samples, **options)
         self.inputs, self.targets = inputs, targets
         self._at_once = micro_batch or samples_at_once(self.batch_size)
 
@@ -412,8 +414,9 @@ def epoch_objectives(
     require_count("batch_size", batch_size)
     order = torch.randperm(len(inputs), generator=generator)
     groups = order.split(batch_size)[:batches]
+    place = {"batches": groups, "training_samples": torch.arange(len(inputs))}
     for index, samples in enumerate(groups):
-        place = {"samples": samples, "batches": groups, "batch_index": index}
+        place |= {"samples": samples, "batch_index": index}
         yield ModelObjective(model, loss, inputs, targets, **place, **options)
 
 

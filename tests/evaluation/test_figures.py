@@ -134,17 +134,32 @@ def test_the_accuracy_axis_is_zoomed_and_stuck_runs_are_counted():
     ]
     stuck = history(score="accuracy") | {"accuracy": np.full(5, 0.1)}
     methods = {"adam": good, "sgd": [stuck]}
-    figure = figures.curves_figure(methods, "epoch", target={"accuracy": 0.9}, split="test")
-    accuracy = figure.axes[1]
+    accuracy = figures.curves_figure(methods, "epoch", split="test").axes[1]
     assert accuracy.get_ylabel() == "Accuracy (%), test"
     assert accuracy.get_ylim()[0] > 80
     assert [text.get_text() for text in accuracy.texts] == ["1 run below"]
+
+
+def test_a_race_shows_each_runs_best_so_far_and_where_it_meets_the_target():
+    leaps = history() | {"error": np.array([5.0, 2.0, 7.0, 1.0, 3.0]) * 1e-5}
+    good, late = (
+        history(score="accuracy") | {"accuracy": np.linspace(0.8, end, 5)} for end in (1, 0.9)
+    )
+    figure = figures.curves_figure(
+        {"adam": [leaps], "sgn": [leaps]}, "seconds", target={"error": 2e-5}
+    )
+    (error,) = figure.axes
+    np.testing.assert_allclose(points(error.lines[0])[1], np.array([5, 2, 2, 1, 1]) * 1e-5)
+    figure = figures.curves_figure(
+        {"adam": [good], "sgd": [late]}, "epoch", target={"accuracy": 0.9}
+    )
+    (accuracy,) = figure.axes
     met = [
         points(line)
         for line in accuracy.lines
         if line.get_marker() == "o" and len(line.get_xdata())
     ]
-    assert [at.tolist() for at, _ in met] == [[4.0], [4.0]]
+    assert [at.tolist() for at, _ in met] == [[3.0], [5.0]]
     assert "target" in legend(figure)
 
 

@@ -50,16 +50,18 @@ def curves_figure(
     the first run of each is drawn, those beyond dashed or dash-dotted.
 
     ``methods`` are histories of the runs by the method's name; ``against`` is "epoch", "seconds" or
-    both. Dashed are the mean training model's ``loss`` and ``ssim``, and by column the levels of
-    ``target``; a dot is where a run meets its level first. Labels say the ``split``.
+    both. Dashed are the mean training model's ``loss`` and ``ssim``. With a ``target``, a level by
+    column, that column alone is drawn, each run's best so far; a dot is where it meets the level.
+    Labels say the ``split``.
     """
     against = (against,) if isinstance(against, str) else against
     if len(methods) > len(RUNS):
         methods = {name: repeats[:1] for name, repeats in methods.items()}
     runs = [run for repeats in methods.values() for run in repeats]
     score = next((name for name in SCORES if all(name in run for run in runs)), None)
-    rows = [LOSS] if score is None else [LOSS, score]
-    legend_rows = 1 + (len(methods) + 1) // 4
+    rows = list(target) if target else [LOSS] if score is None else [LOSS, score]
+    columns = max(1, min(4, int(WIDTH / (0.5 + 0.06 * max(map(len, methods))))))
+    legend_rows = 1 + (len(methods) + 1) // columns
     figure = new_figure(WIDTH, 0.3 + 2.2 * len(rows) + 0.2 * legend_rows)
     grid = figure.subplots(len(rows), len(against), squeeze=False, sharex="col", sharey="row")
     for panels, row in zip(grid, rows, strict=True):
@@ -74,23 +76,23 @@ def curves_figure(
                     axes.axhline(level / unit, label=label, zorder=1, **dashed)
             axes.grid(visible=True)
         lines = [level / unit for level in levels if level is not None]
-        if row == LOSS:
-            _scale_loss(panels[0], lines)
-            velocity = f"Loss, Eq. 9 ({SCORE_NAMES[known].unit})"
-            panels[0].set_ylabel(velocity if score == "ssim" else f"Loss, {split}")
-        else:
+        if row in SCORES:
             _scale_score(panels[0], [np.asarray(run[row], float) / unit for run in runs], lines)
-            panels[0].set_ylabel(f"{SCORE_NAMES[row].label}, {split}")
+        else:
+            _scale_loss(panels[0], lines)
+        velocity = f"Loss, Eq. 9 ({SCORE_NAMES[known].unit})"
+        usual = f"{SCORE_NAMES[known].label}, {split}{', best' if target else ''}"
+        panels[0].set_ylabel(velocity if known == "tomography.loss" else usual)
     for axes, axis in zip(grid[-1], against, strict=True):
         _scale_time(axes, [np.asarray(run[axis], float) for run in runs], axis)
     entries: dict[str, Artist] = {}
     for axes in grid[:, 0]:
         lines, names = axes.get_legend_handles_labels()
         entries |= dict(zip(names, lines, strict=True))
-    if 1 < len(methods) == len(runs) <= len(RUNS):
+    if 1 < len(methods) == len(runs) <= len(RUNS) and not target:
         dotted = Line2D([], [], color=BASELINE, linestyle=(0, (1, 1)))
         entries["dotted: training"] = dotted
-    place = {"loc": "outside upper center", "ncols": min(len(entries), 4)}
+    place = {"loc": "outside upper center", "ncols": min(len(entries), columns)}
     figure.legend(entries.values(), entries, **place)
     return figure
 
@@ -113,7 +115,9 @@ def _draw_runs(
             line = {"linewidth": 1.0 if repeated else 1.5, "markersize": 3}
             line["linestyle"] = DASHES[number // len(RUNS) % len(DASHES)]
             line["marker"] = "o" if np.isfinite(values).sum() < 3 else None
-            if row == LOSS and not repeated and len(methods) <= len(RUNS):
+            if target is not None:
+                values = (np.fmax if row in SCORES else np.fmin).accumulate(values)
+            if row == LOSS and not (repeated or target or len(methods) > len(RUNS)):
                 look = {"color": color, "linestyle": (0, (1, 1))}
                 if single:
                     look = {"color": PREDICTION, "label": "training"}
@@ -122,7 +126,7 @@ def _draw_runs(
             axes.plot(at, values / unit, color=color, label=None if repeat else label, **line)
             dot = {"marker": "o", "linestyle": "none", "color": color, "zorder": 4}
             if target is not None:
-                met = np.flatnonzero(values <= target if row == LOSS else values >= target)[:1]
+                met = np.flatnonzero(values >= target if row in SCORES else values <= target)[:1]
                 axes.plot(at[met], values[met] / unit, markersize=5, **dot)
             if single and row == LOSS and np.isfinite(values).any():
                 # The epoch that best.pt keeps.
