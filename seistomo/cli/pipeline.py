@@ -47,6 +47,9 @@ def train(
         typer.Option(min=2, help="Train an ensemble of so many runs that differ in their seed."),
     ] = None,
     shard: shard_option("Train every N-th member only, from the I-th on, for a job array.") = None,
+    stream: Annotated[
+        int | None, typer.Option(metavar="USES", help=field_help("training.stream_uses"))
+    ] = None,
     device: DeviceOption = None,
     memory_limit: Annotated[
         float | None, typer.Option(metavar="GIB", help=field_help("training.memory_limit"))
@@ -82,6 +85,7 @@ def train(
         "training__seed": seed,
         "training__device": device,
         "training__memory_limit": memory_limit,
+        "training__stream_uses": stream,
     }
     if dry_run:
         from seistomo.training.rehearsal import dry_run as look

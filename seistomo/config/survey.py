@@ -141,6 +141,11 @@ class SurveyConfig(Section):
             return f"Ormsby wavelet, {'-'.join(f'{f:g}' for f in self.corner_frequencies)} Hz"
         return f"wavelet from {self.wavelet_file}"
 
+    @property
+    def jittered(self) -> bool:
+        """Whether positions differ from sample to sample."""
+        return self.source_jitter > 0 or self.receiver_jitter > 0
+
     def positions(self, width: float) -> dict[str, np.ndarray]:
         """Return the positions of sources and receivers before jitter, m.
 

@@ -146,6 +146,13 @@ class TrainingConfig(LoopConfig):
         ge=0,
         le=1e6,
     )
+    stream_uses: int | None = setting(
+        None,
+        "Train on new models, drawn and shot as the data set's while it trains, each used in so"
+        " many epochs; left out: on the data set's own.",
+        ge=1,
+        le=10**6,
+    )
     velocity_scaling: Literal["bounds", "extremes"] = setting(
         "bounds",
         "Speeds scaled to the unit interval by velocity.minimum and maximum, or by the training"

@@ -137,7 +137,7 @@ def resimulate_models(
     simulator, config = _noiseless(data, device), data.config
     bounds = config.velocity.minimum, config.velocity.maximum
     numbers = data.sample_indices.astype(int)
-    alike = not (config.survey.source_jitter or config.survey.receiver_jitter)
+    alike = not config.survey.jittered
     mean_model = np.clip(mean_model, *bounds)[None]
     if alike:
         shared = simulator(mean_model, numbers[indices[:1]])

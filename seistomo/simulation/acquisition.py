@@ -70,10 +70,9 @@ class AcquisitionPlan:
             self.recorded_nodes = row_nodes(rows, grid.to_cells(np.zeros(2), ends)[1], grid.surface)
         else:
             self.recorded_nodes, _ = interpolation_matrix(rows, columns, grid.surface)
-        alike = not (survey.source_jitter or survey.receiver_jitter)
         placed = self._place(first)
         self.taps = placed.source_weights.shape[1]
-        self._shared = placed if alike else None
+        self._shared = None if survey.jittered else placed
 
     def of(self, index: int) -> Acquisition:
         """Return the acquisition of sample ``index``."""

@@ -71,6 +71,8 @@ class GatherSamples:
         # Whether each process keeps every `count`-th sample alone, for good; else the samples of
         # each batch are dealt out anew, and any may fall to any process.
         self.owned = False
+        # What may be chosen of it, the first first.
+        self.ways = (False, True) if processes.count > 1 else (False,)
         self.kept: tuple[Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
@@ -83,17 +85,19 @@ class GatherSamples:
         if device.type == "cuda":
             cores = (os.cpu_count() or 1) // self.processes.local_count
             self._readers = max(1, min(MOST_READERS, cores))
-        self.place, self.owned, kept = self._choose_place()
-        if kept is not None:
+        self.place, self.owned, self.kept = self._choose_place()
+        if self.kept is not None:
             self._memory[self.place] -= self.needed_bytes(self.owned)
-            rows = self.processes.share(len(self)) if self.owned else np.arange(len(self))
-            with readers(self._readers) as pool:
-                done = pool.map(self._read, rows.tolist(), *kept)
-                for _ in bar(done, total=len(rows), description="scaling data", leave=False):
-                    pass
-            self.kept = kept
+            self._fill()
         self._say_where()
         return self
+
+    def _fill(self) -> None:
+        rows = self.processes.share(len(self)) if self.owned else np.arange(len(self))
+        with readers(self._readers) as pool:
+            done = pool.map(self._read, rows.tolist(), *self.kept)
+            for _ in bar(done, total=len(rows), description="scaling data", leave=False):
+                pass
 
     def _say_where(self) -> None:
         if self.settings is None:
@@ -105,9 +109,12 @@ class GatherSamples:
 
     def needed_bytes(self, owned: bool = False) -> int:
         """Return the bytes that keeping all samples takes, or this process's share of them."""
-        count = len(self.processes.share(len(self))) if owned else len(self)
         shapes = self.data.gather_shape, self.data.velocity_shape
-        return count * sample_bytes(*shapes, self.normalization.gathers.dtype)
+        return self.slots(owned) * sample_bytes(*shapes, self.normalization.gathers.dtype)
+
+    def slots(self, owned: bool) -> int:
+        """Return how many samples this process keeps: all, or its share of them."""
+        return len(self.processes.share(len(self))) if owned else len(self)
 
     def epoch(self, number: int, groups: Sequence[Rows]) -> "GatherEpoch":
         """Return an epoch as (seed, number) has it, of batches of these rows of the split."""
@@ -132,6 +139,11 @@ class GatherSamples:
         if self.normalization.gathers.mute is None:
             return None
         return [own_positions(self.data, sample) for sample in samples]
+
+    @property
+    def owners(self) -> Rows:
+        """The process that keeps each row of the split, where each keeps its own alone."""
+        return np.arange(len(self)) % self.processes.count
 
     def places(self, rows: Rows) -> Rows:
         """Return where rows of the split are among those kept, -1: another process keeps them."""
@@ -176,14 +188,25 @@ class GatherSamples:
         velocity.copy_(self.kept[1][place])
 
     def _read(self, row: int, gathers: Tensor, velocity: Tensor) -> None:
-        sample, scaling = int(self.indices[row]), self.normalization
-        recorded = torch.from_numpy(self.data.read_gathers([sample])).to(gathers.device)
+        sample = [int(self.indices[row])]
+        recorded, model = self.data.read_gathers(sample), self.data.read_velocity(sample)
+        self._put(sample, recorded, model[0], gathers, velocity)
+
+    def _put(
+        self,
+        sample: Sequence[int],
+        recorded: NDArray,
+        model: NDArray,
+        gathers: Tensor,
+        velocity: Tensor,
+    ) -> None:
+        """Scale the recorded gathers [1, source, receiver, time] and the model of one sample."""
+        scaling, recorded = self.normalization, torch.from_numpy(recorded).to(gathers.device)
         if self.late:
             gathers.copy_(recorded[0] * (1 / scaling.gathers.level))
         else:
-            gathers.copy_(scaling.gathers.scaled(recorded, self.positions([sample]))[0])
-        model = scaling.velocity.scale(self.data.read_velocity([sample])[0])
-        velocity.copy_(torch.from_numpy(model))
+            gathers.copy_(scaling.gathers.scaled(recorded, self.positions(sample))[0])
+        velocity.copy_(torch.from_numpy(scaling.velocity.scale(model)))
 
     def _choose_place(self) -> tuple[str, bool, tuple[Tensor, Tensor] | None]:
         """Return where samples are kept, whether each process keeps its share alone, and tensors.
@@ -191,7 +214,7 @@ class GatherSamples:
         All processes choose alike: they must deal samples out by one rule.
         """
         for place in ("device", "host"):
-            for owned in (False, True) if self.processes.count > 1 else (False,):
+            for owned in self.ways:
                 kept = self._allocated(place, owned)
                 if self.processes.agree(kept is not None):
                     return place, owned, kept
@@ -202,9 +225,10 @@ class GatherSamples:
         """Return tensors for the samples to keep; None where memory is too small, or not whole."""
         if self.needed_bytes(owned) > self._memory.get(place, 0):
             return None
-        count = len(self.processes.share(len(self))) if owned else len(self)
         try:
-            return self.empty(count, self.device if place == "device" else torch.device("cpu"))
+            return self.empty(
+                self.slots(owned), self.device if place == "device" else torch.device("cpu")
+            )
         except torch.OutOfMemoryError:
             return None
 
@@ -227,7 +251,7 @@ class GatherEpoch:
         self._mirrored, self._corruption = mirrored, corruption
         self.samples = torch.from_numpy(held.indices)
         self.batches = [self.samples[rows] for rows in groups]
-        self.owners = np.arange(len(held)) % held.processes.count
+        self.owners = held.owners
         if not held.owned:
             for rows in groups:
                 self.owners[rows] = np.arange(len(rows)) % held.processes.count

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -129,7 +129,8 @@ def fit(
     with nullcontext() if processes.leads else quietly():
         device = prepared_device(problem, method, settings, processes)
         directory = RunDirectory(run_dir, resume=resume, overwrite=overwrite, leads=processes.leads)
-        with directory, torch_settings(device, settings.threads, seed, settings.precision):
+        settled = torch_settings(device, settings.threads, seed, settings.precision)
+        with directory, settled, closing(problem):
             saved = None
             if resume:
                 started = {"config": config_text, "data_identity": problem.identity}
@@ -301,12 +302,12 @@ class Training:
         problem, progress, settings = self.problem, self.progress, self.settings
         count = len(self.train)
         groups = epoch_groups(settings, progress.epoch, count)
+        mark, waited = time.perf_counter(), self.train.waited
         epoch = self.train.epoch(progress.epoch, groups)
         ranks = Ranks() if epoch.owners is None else SharedRanks(epoch.samples, epoch.owners)
         # Batches of the first epoch's size that make one of this epoch's.
         drawn, first = (samples_drawn(settings, number, count) for number in (progress.epoch, 0))
         growth = drawn / first * batch_count(settings, 0, count) / len(groups)
-        mark, waited = time.perf_counter(), self.train.waited
         for batch in epoch.from_batch(progress.batch):
             self._heed_interrupts()
             objective = BatchObjective(
@@ -483,7 +484,7 @@ class Training:
             self._warned = True
             warn(
                 f"{share:.0%} of the optimizer's time is spent waiting for data (see"
-                " training.cache_memory and training.gather_type)"
+                " training.cache_memory, training.gather_type and training.stream_uses)"
             )
         if self.settings.tensorboard:
             if self._events is None:

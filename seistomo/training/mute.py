@@ -81,9 +81,7 @@ def mute_of(data: DatasetReader, config: TrainingConfig) -> Mute | None:
 
 def own_positions(data: DatasetReader, sample: int) -> Positions | None:
     """Return a sample's own positions, or None where all samples share the survey's."""
-    survey = data.config.survey
-    jittered = survey.source_jitter > 0 or survey.receiver_jitter > 0
-    return data.read_survey(sample) if jittered else None
+    return data.read_survey(sample) if data.config.survey.jittered else None
 
 
 def _ramp(x: np.ndarray) -> np.ndarray:

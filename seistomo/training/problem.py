@@ -153,6 +153,9 @@ class Problem(Protocol):
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up what `state` returned, before the network is built."""
 
+    def close(self) -> None:
+        """End what runs beside the training, which has ended."""
+
     def scores_in_words(self, row: Mapping[str, Any]) -> str:
         """Return a row's scores, for people."""
         return ", ".join(f"{name} {row[name]:.4g}" for name in self.score_names)

@@ -41,7 +41,7 @@ def dry_run(
         settings = effective_settings(problem, method, config.training.seed)
         cached = settings.cache_memory
         # What these steps need is read anew; the rest is not read at all.
-        settings = settings.model_copy(update={"cache_memory": 0.0})
+        settings = settings.model_copy(update={"cache_memory": 0.0, "stream_uses": None})
         directory = RunDirectory(run_dir, resume=False, overwrite=overwrite)
         device = prepared_device(problem, method, settings, processes)
         with torch_settings(device, settings.threads, settings.seed, settings.precision):

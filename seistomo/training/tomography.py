@@ -28,6 +28,7 @@ from seistomo.training.objective import micro_batch_size
 from seistomo.training.problem import Method, Problem
 from seistomo.training.scaling import Normalization, learn_normalization
 from seistomo.training.scores import mean_squared_error, structural_similarity
+from seistomo.training.stream import StreamedSamples, window_length
 
 # A configuration may differ from the data set's here: how many samples, which, and how stored.
 FREE_KEYS = {("dataset", "samples"), ("dataset", "seed"), ("dataset", "storage"), *PERFORMANCE_KEYS}
@@ -84,6 +85,7 @@ class TomographyProblem(Problem):
         self.identity = data.identity
         self.normalization: Normalization | None = None
         self._memory: dict[str, int] = {}
+        self._stream: StreamedSamples | None = None
         self._warned = False
 
     def method(self) -> Method:
@@ -186,14 +188,17 @@ class TomographyProblem(Problem):
 
     def split(self, name: str) -> GatherSamples:
         """Return the samples of a split; those that are trained on may change each epoch."""
-        return GatherSamples(
-            self.data,
-            self.data.indices(name),
-            self.normalization,
-            self._processes,
-            self._memory,
-            self.settings if name == "train" else None,
-        )
+        held = self.normalization, self._processes, self._memory
+        if name == "train" and self.settings.stream_uses is not None:
+            self._stream = StreamedSamples(self.data, *held, self.settings)
+            return self._stream
+        settings = self.settings if name == "train" else None
+        return GatherSamples(self.data, self.data.indices(name), *held, settings)
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
 
     @torch.no_grad()
     def scores(self, network: TomographyNetwork, samples: GatherSamples) -> dict[str, float]:
@@ -260,6 +265,13 @@ def check_count(settings: TrainingConfig, data: DatasetReader) -> None:
     count = len(data.indices("train"))
     if count == 0:
         raise InputError(f"{data.path}: holds no training samples; see dataset.split")
+    if settings.stream_uses is not None:
+        if not len(data.indices("validation")):
+            raise InputError(
+                f"training.stream_uses = {settings.stream_uses}: {data.path} holds no validation"
+                " samples, which tell how well a run does; see dataset.split"
+            )
+        count = window_length(settings, count)
     if settings.batch_size > count:
         raise InputError(
             f"training.batch_size = {settings.batch_size}: the training split of {data.path} holds"
