@@ -19,14 +19,13 @@ from seistomo.config import Config
 from seistomo.dataset.models import ModelSource
 from seistomo.dataset.store import schema
 from seistomo.dataset.store.parts import (
-    Part,
     copy_rows,
     runs,
     same_wavelet,
     warn_of_versions,
     widest,
 )
-from seistomo.dataset.store.reader import file_format, unfinished_path
+from seistomo.dataset.store.reader import DatasetReader, file_format, unfinished_path
 from seistomo.dataset.store.writer import RowWriter, create_dataset, finish
 from seistomo.errors import InputError
 from seistomo.files import link_target, remove_quietly, require_space, written_whole
@@ -102,10 +101,10 @@ class Unfinished:
         if source is not None:
             _require_same_settings(plan, source)
             warn_of_versions(source, json.loads(schema.software_versions()), "this run is to go on")
-            done = source.start + np.flatnonzero(source.checksums)
+            done = source.span.start + np.flatnonzero(source.checksums)
             _require_wanted(plan, source, done)
         same = source is not None and source.shard == plan.shard
-        same = same and range(source.start, source.stop) == plan.samples
+        same = same and source.span == plan.samples
         self.finished = same and source.path == self.out
         missing = np.setdiff1d(np.asarray(plan.samples), done)
         if not self.finished:
@@ -118,22 +117,22 @@ class Unfinished:
 
     def complete(self) -> None:
         """Move the file, whose rows are all written, into its place."""
-        if not Part(self.path, finished=False).checksums.all():
+        if not DatasetReader(self.path, finished=False).checksums.all():
             raise InputError(f"{self.path}: lacks samples; go on with --resume")
         finish(self.path, schema.data_settings(self._plan.config))
         os.fsync(self._handle)
         os.replace(self.path, self.out)
 
-    def _source(self) -> Part | None:
+    def _source(self) -> DatasetReader | None:
         if self._overwrite:
             return None
         if file_format(self.path):
-            return Part(self.path, finished=False)
+            return DatasetReader(self.path, finished=False)
         if os.path.getsize(self.path):
             warn(f"{self.path}: cannot be read; what it held is made again")
-        return Part(self.out) if self.out.exists() else None
+        return DatasetReader(self.out) if self.out.exists() else None
 
-    def _lay_out(self, models: ModelSource, source: Part | None, done: np.ndarray) -> None:
+    def _lay_out(self, models: ModelSource, source: DatasetReader | None, done: np.ndarray) -> None:
         """Put a new file with the rows of the old one into the place of the unfinished one."""
         plan = self._plan
         with written_whole(self.path) as temporary:
@@ -143,7 +142,7 @@ class Unfinished:
             with RowWriter(temporary) as writer:
                 writer.write_columns(0, {"index": np.asarray(plan.samples)})
                 for run in runs(done):
-                    rows = (run - source.start).tolist()
+                    rows = (run - source.span.start).tolist()
                     for _ in copy_rows(source, rows, writer, int(run[0]) - plan.samples.start):
                         raise_if_interrupted()
                 writer.flush()
@@ -206,12 +205,14 @@ def _is_at(handle: int, path: Path) -> bool:
 def _has_rows(path: Path) -> bool:
     """Tell whether a file has rows; where it is damaged, it may have."""
     try:
-        return file_format(path) is not None and bool(Part(path, finished=False).checksums.any())
+        return file_format(path) is not None and bool(
+            DatasetReader(path, finished=False).checksums.any()
+        )
     except InputError:
         return True
 
 
-def _require_same_settings(plan: Plan, source: Part) -> None:
+def _require_same_settings(plan: Plan, source: DatasetReader) -> None:
     difference = schema.data_difference(plan.config, source.config)
     if difference:
         key, ours, theirs = difference
@@ -227,7 +228,7 @@ def _require_same_settings(plan: Plan, source: Part) -> None:
         )
 
 
-def _require_wanted(plan: Plan, source: Part, done: np.ndarray) -> None:
+def _require_wanted(plan: Plan, source: DatasetReader, done: np.ndarray) -> None:
     wanted = plan.samples
     if not len(done) or (wanted.start <= done[0] and done[-1] < wanted.stop):
         return

@@ -22,21 +22,6 @@ WAVELET_TOLERANCE = 1e-9
 BLOCK_BYTES = 2**23
 
 
-class Part(DatasetReader):
-    """One file of a data set: its samples are start, start + 1, ... stop - 1."""
-
-    def __init__(self, path: str | Path, files: Sequence[Path] = (), *, finished: bool = True):
-        super().__init__(path, files, finished=finished)
-        self.start = int(self.sample_indices[0])
-        self.stop = self.start + self.samples
-        if not np.array_equal(self.sample_indices, np.arange(self.start, self.stop)):
-            raise InputError(
-                f"{path}: holds chosen samples of a data set (an export?); a part's samples follow"
-                " each other"
-            )
-        self.close()
-
-
 def open_dataset(path: str | Path) -> DatasetReader:
     """Open a data set: a file, or a folder of parts that hold one together.
 
@@ -186,10 +171,15 @@ def widest(parts: Iterable[VelocityReader]) -> dict[str, int]:
     return {name: max(width[name] for width in widths) for name in widths[0]}
 
 
-def parts_at(paths: Sequence[Path]) -> list[Part]:
+def parts_at(paths: Sequence[Path]) -> list[DatasetReader]:
     """Return what data set files hold, in the order of their samples."""
+    spans = {}
     with bar(paths, description="open", unit="part", leave=False) as shown:
-        return sorted(map(Part, shown), key=lambda part: (part.start, part.stop))
+        for part in map(DatasetReader, shown):
+            spans[part] = part.span.start, part.span.stop
+            # Systems allow a process few open files.
+            part.close()
+    return sorted(spans, key=spans.get)
 
 
 def files_of(paths: Iterable[str | Path], out: Path | None = None) -> list[Path]:
@@ -216,13 +206,13 @@ def files_of(paths: Iterable[str | Path], out: Path | None = None) -> list[Path]
 def _holds_some(path: Path) -> bool:
     """Tell whether a file holds some samples of a data set, not all."""
     try:
-        part = Part(path)
+        part = DatasetReader(path)
     except InputError:
         return False
     return part.samples < part.config.dataset.samples
 
 
-def require_alike(parts: Sequence[Part]) -> None:
+def require_alike(parts: Sequence[DatasetReader]) -> None:
     """Refuse parts of different data sets, naming the two files and what differs."""
     first, *others = parts
     for part in others:
@@ -261,15 +251,15 @@ def same_wavelet(one: np.ndarray, other: np.ndarray) -> bool:
     )
 
 
-def require_whole(parts: Sequence[Part], *, partial: bool = False) -> int:
+def require_whole(parts: Sequence[DatasetReader], *, partial: bool = False) -> int:
     """Return the number of samples that parts, sorted by start, hold together.
 
     Refuses parts that lack samples or have some twice in one line that says which, all of them, and
     what would make the missing ones; ``partial``: the last ones may be missing.
     """
-    held = max(part.stop for part in parts)
+    held = max(part.span.stop for part in parts)
     wanted = max(part.config.dataset.samples for part in parts)
-    there = np.concatenate([np.arange(part.start, part.stop) for part in parts])
+    there = np.concatenate([part.span for part in parts])
     missing = np.setdiff1d(np.arange(held if partial else wanted), there)
     problems = []
     if len(missing):
@@ -280,16 +270,17 @@ def require_whole(parts: Sequence[Part], *, partial: bool = False) -> int:
         )
     furthest = parts[0]
     for part in parts[1:]:
-        if part.start < furthest.stop:
-            (span,) = spans(np.arange(part.start, min(part.stop, furthest.stop)))
+        if part.span.start < furthest.span.stop:
+            last = min(part.span.stop, furthest.span.stop)
+            (span,) = spans(np.arange(part.span.start, last))
             problems.append(f"{furthest.path} and {part.path} both hold samples {span}")
-        furthest = max(furthest, part, key=lambda part: part.stop)
+        furthest = max(furthest, part, key=lambda part: part.span.stop)
     if problems:
         raise InputError(_listed(problems, "; "))
     return held
 
 
-def _remedy(parts: Sequence[Part]) -> str:
+def _remedy(parts: Sequence[DatasetReader]) -> str:
     """Say which --shard i/n would make what is missing, where the parts say so themselves."""
     counts = {part.shard[1] if part.shard else None for part in parts}
     if len(counts) != 1 or None in counts:

@@ -367,6 +367,17 @@ class DatasetReader(VelocityReader):
         """Index that each sample was drawn with, uint64 [sample]."""
         return self._read("index", range(self.samples))
 
+    @cached_property
+    def span(self) -> range:
+        """The samples of a part by their numbers, which follow each other."""
+        first = int(self.sample_indices[0])
+        if not np.array_equal(self.sample_indices, np.arange(first, first + self.samples)):
+            raise InputError(
+                f"{self.path}: holds chosen samples of a data set (an export?); a part's samples"
+                " follow each other"
+            )
+        return range(first, first + self.samples)
+
     def indices(self, split: str = "all") -> np.ndarray:
         """Return the rows of a split ("train", "validation", "test" or "all"), int64 [sample]."""
         if split == "all":
