@@ -1,41 +1,27 @@
 """How well predicted models explain the gathers: shots side by side, misfit by error and offset."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from seistomo.evaluation.figures.gathers import ROW_HEIGHT, draw_shot, reach_of
-from seistomo.evaluation.figures.models import Survey
 from seistomo.evaluation.figures.scores import LOOKS
-from seistomo.evaluation.figures.style import (
-    BASELINE,
-    PLAIN,
-    WIDTH,
-    new_figure,
-    styled,
-)
+from seistomo.evaluation.figures.style import BASELINE, PLAIN, WIDTH, new_figure, styled
+
+if TYPE_CHECKING:
+    from seistomo.evaluation.misfit import Example
 
 LEAST = 1e-6
 """What is smaller is drawn as this: axes are logarithmic."""
 Pair = tuple[NDArray, NDArray]
 
 
-class Shots(Protocol):
-    """One shot as recorded and as models give it, [receiver, time]."""
-
-    source: int
-    survey: Survey
-    observed: NDArray[np.float32]
-    predicted: NDArray[np.float32]
-    baseline: NDArray[np.float32]
-
-
 @styled
 def misfit_gathers_figure(
-    cases: Sequence[tuple[str, Shots]],
+    cases: Sequence[tuple[str, "Example"]],
     time: NDArray,
     baseline: str = "mean model",
     clip: float = 98.0,

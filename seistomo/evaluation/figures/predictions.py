@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -45,62 +46,77 @@ def predictions_figure(
     """
     methods = list(cases[0].predictions)
     single, last = len(methods) == 1, methods[-1]
-    difference = difference or single
-    count = 1 + len(methods) + difference
-    panel_width = min(0.86 / count, 0.24) * WIDTH
-    panel_height = panel_width * len(depth) / len(x)
-    height = 1.2 + len(cases) * (panel_height + 0.3)
-    figure = new_figure(WIDTH, height, layout="compressed")
-    grid = figure.subplots(len(cases), count, squeeze=False, sharex=True, sharey=True)
-    references = np.stack([case.reference for case in cases])
-    predicted = np.stack([model for case in cases for model in case.predictions.values()])
-    low, high = np.percentile(predicted, (1, 99))
-    limits = (min(references.min(), low), max(references.max(), high))
-    scores = [
-        [f"SSIM {case.ssim[name]:.2f}, RMSE {case.rmse[name]:.0f} m/s" for name in methods]
+    headings = ["Reference", *(["Prediction"] if single else methods)]
+    rows = [
+        [
+            (case.label, case.reference),
+            *(
+                (f"SSIM {case.ssim[name]:.2f}, RMSE {case.rmse[name]:.0f} m/s", model)
+                for name, model in case.predictions.items()
+            ),
+        ]
         for case in cases
     ]
-    size = fit_titles([text for row in scores for text in row], 72 * panel_width)[1]
-    label_size = fit_titles([case.label for case in cases], 72 * panel_width)[1]
-    differences = [case.predictions[last] - case.reference for case in cases]
-    reach = max(float(np.percentile(np.abs(differences), 99)), 1.0)
-    for number, (row, case, error) in enumerate(zip(grid, cases, differences, strict=True)):
-        image = draw_section(row[0], case.reference, depth, x, limits)
-        row[0].set_title(case.label, fontsize=label_size)
-        for axes, name, title in zip(row[1:], methods, scores[number], strict=False):
-            draw_section(axes, case.predictions[name], depth, x, limits)
-            axes.set_title(title, fontsize=size)
-        if difference:
-            shown = draw_section(row[-1], error, depth, x, (-reach, reach), DIFFERENCE_MAP)
+    errors = [case.predictions[last] - case.reference for case in cases]
+    if single or difference:
+        headings.append("Difference")
+        for row, error in zip(rows, errors, strict=True):
             mean = f"{float(error.mean()):+.0f}".replace("-", "\N{MINUS SIGN}")
-            row[-1].set_title(f"mean {mean} m/s")
-        for axes in row:
-            is_difference = difference and axes is row[-1]
-            outline(axes, case.salt, depth, x, TEXT if is_difference else SALT_OUTLINE)
-            label_axes(axes, x=number == len(cases) - 1, depth=axes is row[0])
-    headings = ["Reference", *(["Prediction"] if single else methods)]
-    headings = [*headings, "Difference"] if difference else headings
-    head_columns(grid[0], *fit_titles(headings, 72 * panel_width))
-    bar = {"location": "bottom", "aspect": 40, "pad": 0.01, "shrink": 0.9}
-    extend = extend_of(predicted, limits)
-    models = grid[:, :-1] if difference else grid
-    figure.colorbar(image, ax=models, label=SPEED, extend=extend, **bar)
-    if difference:
-        name = "prediction" if single else last.lower()
-        bar |= {"aspect": 20, "label": f"{name} minus reference (m/s)"}
-        extend = extend_of(np.asarray(differences), (-reach, reach))
-        figure.colorbar(shown, ax=grid[:, -1], extend=extend, **bar)
+            row.append((f"mean {mean} m/s", error))
+    reach = max(float(np.percentile(np.abs(errors), 99)), 1.0)
+    label = f"{'prediction' if single else last.lower()} minus reference (m/s)"
+    scale = (DIFFERENCE_MAP, (-reach, reach), label)
+    return draw_cases(cases, rows, headings, 1 + len(methods), depth, x, scale)
+
+
+def draw_cases(
+    cases: Sequence[Case],
+    rows: Sequence[Sequence[tuple[str, NDArray]]],
+    headings: Sequence[str],
+    speeds: int,
+    depth: NDArray,
+    x: NDArray,
+    scale: tuple[Colormap, tuple[float, float], str],
+) -> Figure:
+    """Draw a row of titled sections [depth, x] a case, under headings.
+
+    The first is the reference. It and the others of the first ``speeds`` share the scale of speeds;
+    those after them have colour map, limits and label of ``scale``.
+    """
+    count = len(headings)
+    width = min(0.86 / count, 0.24) * WIDTH
+    height = 1.2 + len(rows) * (width * len(depth) / len(x) + 0.3)
+    figure = new_figure(WIDTH, height, layout="compressed")
+    grid = figure.subplots(len(rows), count, squeeze=False, sharex=True, sharey=True)
+    predicted = np.stack([section for row in rows for _, section in row[1:speeds]])
+    low, high = np.percentile(predicted, (1, 99))
+    references = [case.reference for case in cases]
+    limits = (min(np.min(references), low), max(np.max(references), high))
+    sizes = [
+        fit_titles([title for title, _ in column], 72 * width)[1]
+        for column in zip(*rows, strict=True)
+    ]
+    for number, (axes_row, row, case) in enumerate(zip(grid, rows, cases, strict=True)):
+        for place, (axes, (title, section)) in enumerate(zip(axes_row, row, strict=True)):
+            if place < speeds:
+                image = draw_section(axes, section, depth, x, limits)
+            else:
+                other = draw_section(axes, section, depth, x, scale[1], scale[0])
+            axes.set_title(title, fontsize=sizes[place])
+            outline(axes, case.salt, depth, x, SALT_OUTLINE if place < speeds else TEXT)
+            label_axes(axes, x=number == len(rows) - 1, depth=place == 0)
+    names, size = fit_titles(headings, 72 * width)
+    for axes, name in zip(grid[0], names, strict=True):
+        # Above the titles of the topmost row.
+        offset = {"xytext": (0, 18), "xycoords": "axes fraction", "textcoords": "offset points"}
+        axes.annotate(name, (0.5, 1.0), ha="center", weight="bold", size=size, **offset)
+    bars = [(grid[:, :speeds], image, SPEED, predicted, limits)]
+    if count > speeds:
+        others = np.stack([section for row in rows for _, section in row[speeds:]])
+        bars.append((grid[:, speeds:], other, scale[2], others, scale[1]))
+    for panels, mesh, label, values, ends in bars:
+        beyond = bool(values.min() < ends[0]), bool(values.max() > ends[1])
+        extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[beyond]
+        look = {"location": "bottom", "pad": 0.01, "shrink": 0.9, "extend": extend}
+        figure.colorbar(mesh, ax=panels, label=label, aspect=20 * min(2, panels.shape[1]), **look)
     return figure
-
-
-def extend_of(values: NDArray, limits: tuple[float, float]) -> str:
-    """Tell at which ends of a colour bar values lie beyond."""
-    beyond = (bool(values.min() < limits[0]), bool(values.max() > limits[1]))
-    return {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[beyond]
-
-
-def head_columns(row: NDArray, headings: Sequence[str], size: float) -> None:
-    """Write a heading over each of the axes of the topmost row, above their own titles."""
-    for axes, heading in zip(row, headings, strict=True):
-        place = {"xytext": (0, 18), "xycoords": "axes fraction", "textcoords": "offset points"}
-        axes.annotate(heading, (0.5, 1.0), ha="center", weight="bold", size=size, **place)

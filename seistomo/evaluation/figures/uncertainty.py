@@ -6,15 +6,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from seistomo.evaluation.figures.models import draw_section, fit_titles, label_axes, outline
-from seistomo.evaluation.figures.predictions import Case, extend_of, head_columns
+from seistomo.evaluation.figures.predictions import Case, draw_cases
 from seistomo.evaluation.figures.style import (
     BASELINE,
     ERROR_MAP,
     PREDICTION,
-    SALT_OUTLINE,
-    SPEED,
-    TEXT,
     VALIDATION,
     WIDTH,
     new_figure,
@@ -37,41 +33,23 @@ def uncertainty_figure(
     heading says, on one colour scale with the errors, from zero to what 99 percent of both stay
     below. The outline is the true salt.
     """
-    panel_width = 0.215 * WIDTH
-    height = 1.2 + len(cases) * (panel_width * len(depth) / len(x) + 0.3)
-    figure = new_figure(WIDTH, height, layout="compressed")
-    grid = figure.subplots(len(cases), 4, squeeze=False, sharex=True, sharey=True)
-    references = np.stack([case.reference for case in cases])
-    means = np.stack([next(iter(case.predictions.values())) for case in cases])
-    errors = np.abs(means - references)
-    low, high = np.percentile(means, (1, 99))
-    limits = (min(references.min(), low), max(references.max(), high))
     scaled, name = (std, "σ") if factor is None else (factor * std, f"σ × {factor:.1f}")
-    both = np.stack([errors, scaled])
-    reach = (0.0, max(float(np.percentile(both, 99)), 1.0))
-    size = fit_titles([case.label for case in cases], 72 * panel_width)[1]
-    for number, (row, case) in enumerate(zip(grid, cases, strict=True)):
-        titles = [
-            case.label,
-            f"RMSE {next(iter(case.rmse.values())):.0f} m/s",
-            f"mean {errors[number].mean():.0f} m/s",
-            f"σ: mean {std[number].mean():.0f} m/s",
-        ]
-        image = draw_section(row[0], references[number], depth, x, limits)
-        draw_section(row[1], means[number], depth, x, limits)
-        draw_section(row[2], errors[number], depth, x, reach, ERROR_MAP)
-        shown = draw_section(row[3], scaled[number], depth, x, reach, ERROR_MAP)
-        for place, (axes, title) in enumerate(zip(row, titles, strict=True)):
-            axes.set_title(title, fontsize=size)
-            outline(axes, case.salt, depth, x, SALT_OUTLINE if place < 2 else TEXT)
-            label_axes(axes, x=number == len(cases) - 1, depth=place == 0)
+    rows, errors = [], []
+    for case, own, drawn in zip(cases, std, scaled, strict=True):
+        mean, rmse = next(iter(case.predictions.values())), next(iter(case.rmse.values()))
+        errors.append(np.abs(mean - case.reference))
+        rows.append(
+            [
+                (case.label, case.reference),
+                (f"RMSE {rmse:.0f} m/s", mean),
+                (f"mean {errors[-1].mean():.0f} m/s", errors[-1]),
+                (f"σ: mean {own.mean():.0f} m/s", drawn),
+            ]
+        )
+    reach = max(float(np.percentile([errors, scaled], 99)), 1.0)
+    scale = (ERROR_MAP, (0.0, reach), f"absolute error and {name} (m/s)")
     headings = ["Reference", "Mean of members", "Absolute error", name]
-    head_columns(grid[0], *fit_titles(headings, 72 * panel_width))
-    bar = {"location": "bottom", "aspect": 30, "pad": 0.01, "shrink": 0.9}
-    figure.colorbar(image, ax=grid[:, :2], label=SPEED, extend=extend_of(means, limits), **bar)
-    label = f"absolute error and {name} (m/s)"
-    figure.colorbar(shown, ax=grid[:, 2:], label=label, extend=extend_of(both, reach), **bar)
-    return figure
+    return draw_cases(cases, rows, headings, 2, depth, x, scale)
 
 
 @styled
