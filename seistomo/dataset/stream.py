@@ -1,7 +1,6 @@
 """New samples of a data set's kind, made in a process of their own while training goes on."""
 
 import multiprocessing
-import os
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
@@ -18,8 +17,6 @@ from seistomo.errors import InputError
 SEED_SAMPLES = 2**40
 # Seeds further apart than this have the same numbers: all are to fit into 63 bits.
 SEEDS = 2**22
-# Added to the process's niceness: training has the cores first.
-NICE = 10
 # Most that a sample made anew may differ from the stored one, as a share of its norm: between a CPU
 # and a GPU 1e-4 at most, between other models or wavelets everything.
 TOLERANCE = 1e-2
@@ -112,7 +109,6 @@ def _simulate(
     from seistomo.dataset.pipeline import Pipeline, Work
 
     end_with_parent()
-    os.nice(NICE)
     torch.set_num_threads(max(1, torch.get_num_threads() // neighbours))
     # On a CPU small calls cost little, and all workers are busy at once.
     size = config.simulation.models_per_call if device.startswith("cuda") else 1

@@ -20,6 +20,7 @@ from seistomo.training.fit import Training, effective_settings, prepared_device
 from seistomo.training.history import BEST, CHECKPOINT, CONFIG, FIGURES, HISTORY, METRICS
 from seistomo.training.memory import memory_for_samples
 from seistomo.training.scaling import learn_normalization
+from seistomo.training.stream import window_length
 from seistomo.training.tomography import TomographyProblem
 
 # Steps are taken until so many seconds have passed; at least, and at most, so many of them.
@@ -40,6 +41,7 @@ def dry_run(
         method, processes = problem.method(), Processes()
         settings = effective_settings(problem, method, config.training.seed)
         cached = settings.cache_memory
+        uses = settings.stream_uses
         # What these steps need is read anew; the rest is not read at all.
         settings = settings.model_copy(update={"cache_memory": 0.0, "stream_uses": None})
         directory = RunDirectory(run_dir, resume=False, overwrite=overwrite)
@@ -49,7 +51,11 @@ def dry_run(
             problem.load_state({"normalization": scaling.state()})
             training = Training(problem, method, settings, device, processes, directory, None)
             count, validation = len(training.train), len(training.validation)
-            samples = training.train.needed_bytes() + training.validation.needed_bytes()
+            samples = training.train.needed_bytes()
+            if uses is not None:
+                stored, count = count, window_length(settings, count)
+                samples = samples * (count + -(-count // uses)) // stored
+            samples += training.validation.needed_bytes()
             with quietly():
                 training.train = training.train.to(device)
             seconds, waited = _take_steps(training)
@@ -67,14 +73,17 @@ def dry_run(
     epoch = batches * step + renewals * max(0.0, seconds[0] - step) + scoring
     weights, epochs = parameter_count(training.network), settings.epochs
     rate = training.optimizer.param_groups[0]["lr"]
+    new = ""
+    if uses is not None:
+        new = f", {count / uses:,.0f} new ones an epoch (simulating them is not in the time)"
     where = f"and {samples / 1e9:.3g} GB for samples" if kept else "with samples read anew"
     whole, best = (content.bytes() / 1e6 for content in (checkpoint, checkpoint.trimmed()))
     return "\n".join(
         [
             f"network: {problem.config.network.name}, {weights:,} weights",
             f"optimizer: {method.optimizer}, learning rate {rate:g}",
-            f"samples: {count:,} for training, {validation:,} for validation; in batches of at most"
-            f" {size}, {min(training.micro_batch or size, size)} at once",
+            f"samples: {count:,} for training{new}, {validation:,} for validation; in batches of at"
+            f" most {size}, {min(training.micro_batch or size, size)} at once",
             f"time: about {duration(epoch)} an epoch ({counted(batches, 'step')}, {each}, measured"
             f" over {len(seconds)}; {duration(scoring)} to score), {duration(epochs * epoch)} for"
             f" {counted(epochs, 'epoch')}, on {device}{threads}",

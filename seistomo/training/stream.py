@@ -18,7 +18,7 @@ from seistomo.dataset import DatasetReader
 from seistomo.dataset.store.schema import SURVEY_VARIABLES
 from seistomo.dataset.stream import SampleStream, first_number
 from seistomo.errors import InputError
-from seistomo.progress import bar, say
+from seistomo.progress import bar, counted, say
 from seistomo.ranks import Processes
 from seistomo.training.data import GatherEpoch, GatherSamples, Rows
 from seistomo.training.mute import Positions
@@ -88,7 +88,7 @@ class StreamedSamples(GatherSamples):
 
     def _say_where(self) -> None:
         super()._say_where()
-        say(f"each of them is a new one, used in {self.settings.stream_uses} epochs")
+        say(f"each of them is a new one, used in {counted(self.settings.stream_uses, 'epoch')}")
 
     @property
     def owners(self) -> Rows:

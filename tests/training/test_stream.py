@@ -16,6 +16,7 @@ from seistomo.training import load_run, train
 from seistomo.training.averaging import WeightAverage
 from seistomo.training.batches import epoch_groups
 from seistomo.training.checkpoint import load_checkpoint
+from seistomo.training.rehearsal import dry_run
 from seistomo.training.scaling import learn_normalization
 from seistomo.training.stream import StreamedSamples
 from seistomo.velocity import draw_model
@@ -189,6 +190,10 @@ def test_refused(config, path, tmp_path, overrides, words):
     with pytest.raises(InputError, match=words):
         train(config(*overrides), path, tmp_path / "run")
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_a_dry_run_counts_new_models(config, path, tmp_path):
+    assert "10 for training, 5 new ones an epoch" in dry_run(config(), path, tmp_path / "run")
 
 
 def test_models_of_ones_own_cannot_be_streamed(config, dataset, make_config, tmp_path):
