@@ -95,7 +95,7 @@ class SampleStream:
 def _not_drawn(data: DatasetReader) -> InputError:
     return InputError(
         f"training.stream_uses: the samples of {data.path} are not what its configuration draws and"
-        " shoots (models or gathers of your own, or another wavelet file), so that there are no new"
+        " shoots (models or gathers of your own, another wavelet file or version): there are no new"
         " ones; leave it out"
     )
 
