@@ -21,8 +21,7 @@ class NetworkConfig(Section):
 
     name: Literal["tomography", "unet"] = setting(
         "tomography",
-        "The published 3D CNN with its dense layer, or an encoder-decoder in the manner of"
-        " InversionNet.",
+        "The published 3D CNN with its dense layer, or a 2D U-Net, sources as channels.",
     )
     channels: tuple[Count, ...] = setting(
         (10, 20, 30, 40), "Output channels of each 3D convolution.", needs=_TOMOGRAPHY

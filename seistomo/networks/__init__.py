@@ -2,16 +2,16 @@
 
 from seistomo.networks.build import build_network, parameter_count
 from seistomo.networks.classifiers import MLP, SmallVGG, build_classifier
-from seistomo.networks.encoder_decoder import EncoderDecoder
 from seistomo.networks.mnist import MnistCNN
 from seistomo.networks.tomography import TomographyNetwork
+from seistomo.networks.unet import UNet
 
 __all__ = [
     "MLP",
-    "EncoderDecoder",
     "MnistCNN",
     "SmallVGG",
     "TomographyNetwork",
+    "UNet",
     "build_classifier",
     "build_network",
     "parameter_count",

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from seistomo.config import NetworkConfig
-from seistomo.networks.encoder_decoder import EncoderDecoder
 from seistomo.networks.tomography import TomographyNetwork
+from seistomo.networks.unet import UNet
 
 
 def build_network(
@@ -13,7 +13,7 @@ def build_network(
     gather_shape: tuple[int, int, int],
     velocity_shape: tuple[int, int],
     generator: torch.Generator | None = None,
-) -> TomographyNetwork | EncoderDecoder:
+) -> TomographyNetwork | UNet:
     """Build a network for one size of survey and model.
 
     Parameters
@@ -29,7 +29,7 @@ def build_network(
 
     Returns
     -------
-    TomographyNetwork or EncoderDecoder
+    TomographyNetwork or UNet
         Maps gathers [batch, 1, source, receiver, time] to velocity [batch, depth, x], both
         scaled. ``set_output_bias(mean_velocity)`` starts it at a model, and
         ``largest_activation`` is the number of values a sample in its largest layer.
@@ -43,7 +43,7 @@ def build_network(
     with torch.random.fork_rng(devices=[], enabled=generator is not None):
         if config.name == "unet":
             channels = config.encoder_channels, config.latent, config.decoder_channels
-            return EncoderDecoder(gather_shape, velocity_shape, *channels, **output)
+            return UNet(gather_shape, velocity_shape, *channels, **output)
         layers = config.channels, config.kernels, config.pools
         return TomographyNetwork(gather_shape, velocity_shape, *layers, **output)
 

@@ -1,4 +1,4 @@
-"""An encoder-decoder network: gathers to a latent vector, latent vector to a velocity model."""
+"""A U-Net from gathers [receiver, time] to velocity [depth, x]."""
 
 import math
 from collections.abc import Sequence
@@ -15,20 +15,23 @@ SLOPE = 0.2
 DENSE_AXIS = 10
 
 
-class EncoderDecoder(nn.Module):
-    """2D convolutional encoder over the shot gathers, dense latent vector, 2D decoder.
-
-    After InversionNet (Wu and Lin 2019), without its BatchNorm: the samples of a batch do not
-    mix, as curvature asks for. Weights drawn for the activation (He et al. 2015) and residual
-    branches scaled by the inverse root of their number keep signals as strong as they come in.
+class UNet(nn.Module):
+    """2D convolutional encoder over the shot gathers, 2D decoder, and what joins them.
 
     Sources are channels of images [receiver, time]. Each encoder level is a 5×5 convolution
-    with stride 2 (3×3 after the first level) and a residual block; then a dense layer to the
-    latent vector. Another one gives the decoder's smallest image; each of its levels doubles the
-    image (to the next size of a chain of halves that ends at the model's) by bilinear
-    interpolation, followed by a 3×3 convolution and a residual block. A last 3×3 convolution
-    and a bias a node give the model; there is no ReLU after it, hence no dead pixels. Nothing
-    skips the latent vector, unlike in a U-Net: time and depth are not the same picture.
+    with stride 2 (3×3 after the first level) and a residual block. Two ways lead to the decoder:
+    dense layers through a latent vector give its smallest image, as in InversionNet (Wu and Lin
+    2019), so that every trace can tell of every place; and as in a U-Net (Ronneberger et al. 2015)
+    each decoder level takes the encoder's image of about as many receivers as it has columns. A
+    matrix, learnt and the same for all channels and columns, turns that image's times into depths.
+    Each decoder level doubles the image (to the next size of a chain of halves that ends at the
+    model's) by bilinear interpolation, followed by a 3×3 convolution and a residual block. A last
+    3×3 convolution and a bias a node give the model; there is no ReLU after it, hence no dead
+    pixels.
+
+    There is no BatchNorm: the samples of a batch do not mix, as curvature asks for. Weights drawn
+    for the activation (He et al. 2015) and residual branches scaled by the inverse root of their
+    number keep signals about as strong as they come in.
 
     Any size of survey and model works. Where an axis is still longer than 10 at the dense layers,
     levels as wide as their neighbours are put in, which halve the long axes alone; an axis of 1
@@ -89,31 +92,32 @@ class EncoderDecoder(nn.Module):
         for number, width in enumerate(encoder):
             kernel = 3 if number else 5
             stride = [1 + (after < n) for n, after in zip(*sizes[number : number + 2], strict=True)]
-            levels += [
-                Convolution2d(channels, width, kernel, stride, padding=kernel // 2),
-                nn.LeakyReLU(SLOPE),
-                ResidualBlock(width, residual_scale, generator),
-            ]
+            convolution = Convolution2d(channels, width, kernel, stride, padding=kernel // 2)
+            block = ResidualBlock(width, residual_scale, generator)
+            levels.append(nn.Sequential(convolution, nn.LeakyReLU(SLOPE), block))
             channels = width
         smallest = math.prod(self._images[0])
-        self.encoder = nn.Sequential(*levels)
+        self.encoder = nn.ModuleList(levels)
         self.latent = nn.Sequential(
             nn.Linear(channels * math.prod(sizes[-1]), latent),
             nn.LeakyReLU(SLOPE),
             nn.Linear(latent, decoder[0] * smallest),
             nn.LeakyReLU(SLOPE),
         )
-        self.decoder, before = nn.ModuleList(), decoder[0]
-        for width in decoder:
-            convolution = Convolution2d(before, width, 3, padding=1)
+        self.decoder, self.times, before = nn.ModuleList(), nn.ModuleList(), decoder[0]
+        self._joined = [_nearest(image, sizes[1:]) for image in self._images]
+        for level, image, width in zip(self._joined, self._images, decoder, strict=True):
+            times = nn.Linear(sizes[level + 1][1], image[0])
+            glorot_uniform_(times, generator)
+            self.times.append(times)
+            convolution = Convolution2d(before + encoder[level], width, 3, padding=1)
             block = ResidualBlock(width, residual_scale, generator)
             self.decoder.append(nn.Sequential(convolution, nn.LeakyReLU(SLOPE), block))
             before = width
         self.output = Convolution2d(before, 1, 3, padding=1, bias=False)
         self.bias = nn.Parameter(torch.zeros(self.velocity_shape))
-        for layer in [*self.encoder, *self.latent, *(level[0] for level in self.decoder)]:
-            if isinstance(layer, Convolution2d | nn.Linear):
-                he_uniform_(layer, generator)
+        for layer in [*self.latent[::2], *(level[0] for level in [*self.encoder, *self.decoder])]:
+            he_uniform_(layer, generator)
         glorot_uniform_(self.output, generator, output_scale)
         self.largest_activation = max(
             *(c * math.prod(n) for c, n in zip(encoder, sizes[1:], strict=True)),
@@ -125,10 +129,17 @@ class EncoderDecoder(nn.Module):
         """Map scaled gathers [batch, 1, source, receiver, time] to velocity [batch, depth, x]."""
         kind = self.convolution_type or gathers.dtype
         images = gathers.to(kind).squeeze(1).contiguous(memory_format=torch.channels_last)
-        latent = self.latent(self.encoder(images).flatten(1).to(self.bias.dtype)).to(kind)
-        images = latent.unflatten(1, (-1, *self._images[0]))
-        for size, level in zip(self._images, self.decoder, strict=True):
-            images = level(_resized(images, size, align_corners=False))
+        encoded = []
+        for level in self.encoder:
+            images = level(images)
+            encoded.append(images.to(self.bias.dtype))
+        images = self.latent(encoded[-1].flatten(1)).unflatten(1, (-1, *self._images[0]))
+        for size, level, times, joined in zip(
+            self._images, self.decoder, self.times, self._joined, strict=True
+        ):
+            joined = _resized(times(encoded[joined]).transpose(2, 3), size, align_corners=True)
+            images = _resized(images, size, align_corners=False)
+            images = level(torch.cat([images.to(kind), joined.to(kind)], dim=1))
         images = self.output(images.to(self.bias.dtype))
         images = _resized(images, self.velocity_shape, align_corners=True)
         return images.squeeze(1) + self.bias
@@ -177,6 +188,17 @@ def _halved(size: tuple[int, int], count: int) -> list[tuple[int, int]]:
     while max(sizes[-1]) > DENSE_AXIS:
         sizes.append(tuple(-(-n // 2) if n > DENSE_AXIS else n for n in sizes[-1]))
     return sizes
+
+
+def _nearest(image: tuple[int, int], sizes: Sequence[tuple[int, int]]) -> int:
+    """Return which image [receiver, time] is nearest to one [depth, x] in receivers and times."""
+    depth, x = image
+
+    def distance(level: int) -> tuple[float, float]:
+        receivers, times = sizes[level]
+        return abs(math.log(receivers / x)), abs(math.log(times / depth))
+
+    return min(range(len(sizes)), key=distance)
 
 
 def _resized(images: torch.Tensor, size: tuple[int, int], align_corners: bool) -> torch.Tensor:
