@@ -29,9 +29,10 @@ class UNet(nn.Module):
     3×3 convolution and a bias a node give the model; there is no ReLU after it, hence no dead
     pixels.
 
-    There is no BatchNorm: the samples of a batch do not mix, as curvature asks for. Weights drawn
-    for the activation (He et al. 2015) and residual branches scaled by the inverse root of their
-    number keep signals about as strong as they come in.
+    Norms are of each sample by itself (GroupNorm of one group; Wu and He 2018): unlike with
+    BatchNorm the samples of a batch do not mix, as curvature asks for. Weights drawn for the
+    activation (He et al. 2015) and residual branches scaled by the inverse root of their number
+    keep signals about as strong as they come in.
 
     Any size of survey and model works. Where an axis is still longer than 10 at the dense layers,
     levels as wide as their neighbours are put in, which halve the long axes alone; an axis of 1
@@ -151,32 +152,49 @@ class UNet(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x ↦ σ(x + conv(σ(conv(x)))), 3×3 convolutions that keep size and channels.
+    """x ↦ x + norm(conv(σ(conv(norm(x))))), 3×3 convolutions that keep size and channels.
 
-    ``scale`` is the branch's factor at the start: a part of the second convolution's weights.
+    ``scale`` is the branch's strength at the start.
     """
 
     def __init__(self, channels: int, scale: float, generator: torch.Generator | None = None):
         super().__init__()
+        self.before, self.after = SampleNorm(channels), SampleNorm(channels)
         self.first = Convolution2d(channels, channels, 3, padding=1)
         self.second = Convolution2d(channels, channels, 3, padding=1)
         he_uniform_(self.first, generator)
-        he_uniform_(self.second, generator, scale)
+        he_uniform_(self.second, generator)
+        nn.init.constant_(self.after.weight, scale)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map [batch, channel, row, column] to the same shape."""
-        branch = self.second(functional.leaky_relu(self.first(images), SLOPE))
-        return functional.leaky_relu(images + branch, SLOPE)
+        branch = functional.leaky_relu(self.first(self.before(images)), SLOPE)
+        return images + self.after(self.second(branch))
 
 
-def he_uniform_(layer: nn.Module, generator: torch.Generator | None, scale: float = 1) -> None:
-    """Draw weights of variance scale² · 2 / ((1 + slope²) fan_in), uniform; zero the bias.
+class SampleNorm(nn.Module):
+    """Each sample by its own mean and deviation over all channels, in the inputs' type."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Map [batch, channel, row, column] to the same shape."""
+        # Channels last, as they lie in memory: torch's group norm has no forward mode for that.
+        values = images.permute(0, 2, 3, 1)
+        values = functional.layer_norm(values, values.shape[1:])
+        values = torch.addcmul(self.bias.to(values.dtype), values, self.weight.to(values.dtype))
+        return values.permute(0, 3, 1, 2)
+
+
+def he_uniform_(layer: nn.Module, generator: torch.Generator | None) -> None:
+    """Draw weights of variance 2 / ((1 + slope²) fan_in), uniform; zero the bias.
 
     He et al. (2015), for leaky ReLUs: outputs vary as much as inputs.
     """
     nn.init.kaiming_uniform_(layer.weight, SLOPE, nonlinearity="leaky_relu", generator=generator)
-    with torch.no_grad():
-        layer.weight.mul_(scale)
     nn.init.zeros_(layer.bias)
 
 
