@@ -21,7 +21,8 @@ class NetworkConfig(Section):
 
     name: Literal["tomography", "unet"] = setting(
         "tomography",
-        "The published 3D CNN with its dense layer, or a 2D U-Net, sources as channels.",
+        "The published 3D CNN with its dense layer, or a 2D U-Net that fuses what it sees in each"
+        " shot.",
     )
     channels: tuple[Count, ...] = setting(
         (10, 20, 30, 40), "Output channels of each 3D convolution.", needs=_TOMOGRAPHY

@@ -13,6 +13,7 @@ def build_network(
     gather_shape: tuple[int, int, int],
     velocity_shape: tuple[int, int],
     generator: torch.Generator | None = None,
+    positions: tuple[torch.Tensor, torch.Tensor] | None = None,
 ) -> TomographyNetwork | UNet:
     """Build a network for one size of survey and model.
 
@@ -26,6 +27,8 @@ def build_network(
         (depth, x).
     generator
         Source of the random start weights; left out: torch's global one.
+    positions
+        x of sources and receivers, which the U-Net sees; see `UNet`.
 
     Returns
     -------
@@ -43,7 +46,7 @@ def build_network(
     with torch.random.fork_rng(devices=[], enabled=generator is not None):
         if config.name == "unet":
             channels = config.encoder_channels, config.latent, config.decoder_channels
-            return UNet(gather_shape, velocity_shape, *channels, **output)
+            return UNet(gather_shape, velocity_shape, *channels, **output, positions=positions)
         layers = config.channels, config.kernels, config.pools
         return TomographyNetwork(gather_shape, velocity_shape, *layers, **output)
 

@@ -16,18 +16,20 @@ DENSE_AXIS = 10
 
 
 class UNet(nn.Module):
-    """2D convolutional encoder over the shot gathers, 2D decoder, and what joins them.
+    """2D convolutional encoder of each shot gather, 2D decoder, and what joins them.
 
-    Sources are channels of images [receiver, time]. Each encoder level is a 5×5 convolution
-    with stride 2 (3×3 after the first level) and a residual block. Two ways lead to the decoder:
-    dense layers through a latent vector give its smallest image, as in InversionNet (Wu and Lin
-    2019), so that every trace can tell of every place; and as in a U-Net (Ronneberger et al. 2015)
-    each decoder level takes the encoder's image of about as many receivers as it has columns. A
-    matrix, learnt and the same for all channels and columns, turns that image's times into depths.
-    Each decoder level doubles the image (to the next size of a chain of halves that ends at the
-    model's) by bilinear interpolation, followed by a 3×3 convolution and a residual block. A last
-    3×3 convolution and a bias a node give the model; there is no ReLU after it, hence no dead
-    pixels.
+    The encoder sees shot by shot, with the same weights: an image [receiver, time], and beside it
+    the offset and the source's position as two more channels. Each level is a 5×5 convolution
+    with stride 2 (3×3 after the first level) and a residual block. At each level the shots are
+    fused: a mean over them, weighted by the softmax of a score that each place of each image gets
+    (attention). Two ways lead on to the decoder: dense layers through a latent vector give its
+    smallest image, as in InversionNet (Wu and Lin 2019), so that every trace can tell of every
+    place; and as in a U-Net (Ronneberger et al. 2015) each decoder level takes the fused image
+    of about as many receivers as it has columns. A matrix, learnt and the same for all channels and
+    columns, turns that image's times into depths. Each decoder level doubles the image (to the
+    next size of a chain of halves that ends at the model's) by bilinear interpolation, followed by
+    a 3×3 convolution and a residual block. A last 3×3 convolution and a bias a node give the model;
+    there is no ReLU after it, hence no dead pixels.
 
     Norms are of each sample by itself (GroupNorm of one group; Wu and He 2018): unlike with
     BatchNorm the samples of a batch do not mix, as curvature asks for. Weights drawn for the
@@ -57,6 +59,9 @@ class UNet(nn.Module):
         interpolation between.
     generator
         Source of the start weights; left out: torch's global one.
+    positions
+        x of sources and of receivers, in widths of the model from its middle; left out: both evenly
+        from end to end. They are saved with the weights.
 
     Attributes
     ----------
@@ -79,17 +84,22 @@ class UNet(nn.Module):
         output_scale: float = 1.0,
         output_coarsening: int = 1,
         generator: torch.Generator | None = None,
+        positions: tuple[torch.Tensor, torch.Tensor] | None = None,
     ):
         super().__init__()
         self.gather_shape, self.velocity_shape = tuple(gather_shape), tuple(velocity_shape)
         sources, *size = self.gather_shape
+        evenly = (torch.linspace(-0.5, 0.5, n) for n in self.gather_shape[:2])
+        source_x, receiver_x = positions or evenly
+        offset, source = torch.broadcast_tensors(receiver_x - source_x[:, None], source_x[:, None])
+        self.register_buffer("positions", torch.stack([offset, source], 1)[..., None].float())
         sizes = _halved(tuple(size), len(encoder) + 1)
         encoder = [*encoder, *[encoder[-1]] * (len(sizes) - 1 - len(encoder))]
         coarse = tuple(-(-(n - 1) // output_coarsening) + 1 for n in self.velocity_shape)
         self._images = _halved(coarse, len(decoder))[::-1]
         decoder = [*[decoder[0]] * (len(self._images) - len(decoder)), *decoder]
         residual_scale = (len(encoder) + len(decoder)) ** -0.5
-        levels, channels = [], sources
+        levels, channels = [], 3
         for number, width in enumerate(encoder):
             kernel = 3 if number else 5
             stride = [1 + (after < n) for n, after in zip(*sizes[number : number + 2], strict=True)]
@@ -107,6 +117,10 @@ class UNet(nn.Module):
         )
         self.decoder, self.times, before = nn.ModuleList(), nn.ModuleList(), decoder[0]
         self._joined = [_nearest(image, sizes[1:]) for image in self._images]
+        fused = sorted({*self._joined, len(encoder) - 1})
+        self.scores = nn.ModuleDict(
+            {str(level): Convolution2d(encoder[level], 1, 1, bias=False) for level in fused}
+        )
         for level, image, width in zip(self._joined, self._images, decoder, strict=True):
             times = nn.Linear(sizes[level + 1][1], image[0])
             glorot_uniform_(times, generator)
@@ -117,11 +131,13 @@ class UNet(nn.Module):
             before = width
         self.output = Convolution2d(before, 1, 3, padding=1, bias=False)
         self.bias = nn.Parameter(torch.zeros(self.velocity_shape))
+        for layer in self.scores.values():
+            glorot_uniform_(layer, generator)
         for layer in [*self.latent[::2], *(level[0] for level in [*self.encoder, *self.decoder])]:
             he_uniform_(layer, generator)
         glorot_uniform_(self.output, generator, output_scale)
         self.largest_activation = max(
-            *(c * math.prod(n) for c, n in zip(encoder, sizes[1:], strict=True)),
+            *(sources * c * math.prod(n) for c, n in zip(encoder, sizes[1:], strict=True)),
             *(c * math.prod(n) for c, n in zip(decoder, self._images, strict=True)),
         )
         self.to(memory_format=torch.channels_last)
@@ -129,16 +145,20 @@ class UNet(nn.Module):
     def forward(self, gathers: torch.Tensor) -> torch.Tensor:
         """Map scaled gathers [batch, 1, source, receiver, time] to velocity [batch, depth, x]."""
         kind = self.convolution_type or gathers.dtype
-        images = gathers.to(kind).squeeze(1).contiguous(memory_format=torch.channels_last)
-        encoded = []
-        for level in self.encoder:
+        positions = self.positions.to(kind).expand(len(gathers), -1, -1, -1, gathers.shape[-1])
+        images = torch.cat([gathers.to(kind).transpose(1, 2), positions], dim=2).flatten(0, 1)
+        images, fused = images.contiguous(memory_format=torch.channels_last), {}
+        for number, level in enumerate(self.encoder):
             images = level(images)
-            encoded.append(images.to(self.bias.dtype))
-        images = self.latent(encoded[-1].flatten(1)).unflatten(1, (-1, *self._images[0]))
+            if str(number) in self.scores:
+                scores = self.scores[str(number)](images)
+                shots, scores = (v.unflatten(0, (len(gathers), -1)) for v in (images, scores))
+                fused[number] = (scores.softmax(dim=1) * shots).sum(dim=1).to(self.bias.dtype)
+        images = self.latent(fused[number].flatten(1)).unflatten(1, (-1, *self._images[0]))
         for size, level, times, joined in zip(
             self._images, self.decoder, self.times, self._joined, strict=True
         ):
-            joined = _resized(times(encoded[joined]).transpose(2, 3), size, align_corners=True)
+            joined = _resized(times(fused[joined]).transpose(2, 3), size, align_corners=True)
             images = _resized(images, size, align_corners=False)
             images = level(torch.cat([images.to(kind), joined.to(kind)], dim=1))
         images = self.output(images.to(self.bias.dtype))

@@ -111,7 +111,9 @@ class TomographyProblem(Problem):
                 self._processes.shared(lambda: learn_normalization(self.data, self.settings))
             )
         shapes = self.data.gather_shape, self.data.velocity_shape
-        network = build_network(self.config.network, *shapes, generator)
+        survey, width = self.data.read_survey(0), float(self.data.x[-1])
+        x = (torch.from_numpy(survey[f"{kind}_x"] / width - 0.5) for kind in ("source", "receiver"))
+        network = build_network(self.config.network, *shapes, generator, tuple(x))
         network.convolution_type = convolution_type(self.settings.precision)
         if self.config.network.output_bias == "mean":
             mean = self.normalization.velocity.scale(self.normalization.mean_velocity)
