@@ -83,7 +83,7 @@ def test_largest_activation_is_the_largest_convolution_output(name):
         if isinstance(module, nn.Conv2d | nn.Conv3d) and module is not getattr(
             network, "output", None
         ):
-            module.register_forward_hook(lambda _m, _i, output: sizes.append(output[0].numel()))
+            module.register_forward_hook(lambda _m, _i, output: sizes.append(output.numel()))
     network(torch.zeros(1, 1, 4, 40, 30))
     assert network.largest_activation == max(sizes)
 
