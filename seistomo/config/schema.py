@@ -12,6 +12,7 @@ from seistomo.config.section import Section, setting
 from seistomo.config.survey import SimulationConfig, SurveyConfig
 from seistomo.config.training import TrainingConfig
 from seistomo.config.velocity import VelocityConfig
+from seistomo.errors import InputError
 
 _Share = Annotated[int, Field(ge=0, le=1000)]
 
@@ -148,6 +149,20 @@ def first_difference(
         if found:
             return prefix + found[0], *found[1:]
     return None
+
+
+def require_same(
+    made: str,
+    ours: Mapping[str, Any],
+    theirs: Mapping[str, Any],
+    remedy: str,
+    free: Collection[str] = (),
+) -> None:
+    """Refuse settings by the first that differs from those that something was ``made`` with."""
+    difference = first_difference(ours, theirs, free)
+    if difference:
+        key, now, before = (str(value)[:60] for value in difference)
+        raise InputError(f"{key} = {now}: {made} with {before}; {remedy}")
 
 
 def _stated(values: Mapping[str, Any]) -> dict[str, Any]:

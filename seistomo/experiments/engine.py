@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from seistomo.config.schema import first_difference
+from seistomo.config.schema import require_same
 from seistomo.errors import InputError
 from seistomo.experiments import problems, records
 from seistomo.experiments.page import write_page
@@ -162,13 +162,8 @@ def _prepare(study: Study, out: Path, anew: Collection[str]) -> None:
             if entry.name not in known or entry.runs_of or not any(runs):
                 continue
             made = (_made_by(content, entry.name) for content in (now, before))
-            found = first_difference(*made, FREE_KEYS)
-            if found:
-                key, ours, theirs = found
-                raise InputError(
-                    f"{key} = {ours}: the runs of {entry.name} in {out} were made with {theirs};"
-                    " choose another folder, or --overwrite"
-                )
+            runs = f"the runs of {entry.name} in {out} were made"
+            require_same(runs, *made, "choose another folder, or --overwrite", FREE_KEYS)
     elif out.is_dir() and any(out.iterdir()):
         raise InputError(f"--out {out}: exists and holds no study; choose another name")
     write_text(path, study.to_toml())

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seistomo.config import Config, parse_config
-from seistomo.config.schema import first_difference
+from seistomo.config.schema import require_same
 from seistomo.config.velocity import FAMILIES
 from seistomo.dataset import open_dataset, open_velocity, write_velocity
 from seistomo.dataset.generate import simulate
@@ -279,13 +279,9 @@ def prepare(scoring: Scoring, overwrite: bool) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is no folder")
     if path.is_file() and not overwrite:
-        difference = first_difference(json.loads(json.dumps(settings)), records.read_json(path))
-        if difference:
-            name, now, before = difference
-            raise InputError(
-                f"--out {out}: was made with {name} = {str(before)[:60]}, now it is"
-                f" {str(now)[:60]}; go on with the same, another folder, or --overwrite"
-            )
+        ours, theirs = json.loads(json.dumps(settings)), records.read_json(path)
+        remedy = "go on with the same, another folder, or --overwrite"
+        require_same(f"--out {out} was made", ours, theirs, remedy)
         return
     if out.is_dir() and any(out.iterdir()) and not path.is_file():
         raise InputError(f"--out {out}: holds something else than this benchmark")

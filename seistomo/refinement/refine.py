@@ -19,7 +19,7 @@ from scipy.ndimage import gaussian_filter
 from seistomo import files
 from seistomo.config import RefinementConfig, with_overrides
 from seistomo.config.keys import idle_keys
-from seistomo.config.schema import first_difference
+from seistomo.config.schema import require_same
 from seistomo.dataset import (
     DatasetReader,
     file_format,
@@ -258,13 +258,8 @@ def _prepare(
 
 
 def _require_same(place: Path, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
-    difference = first_difference(json.loads(json.dumps(ours)), theirs)
-    if difference:
-        key, one, other = difference
-        raise InputError(
-            f"{place}: was made with {key} = {other}, now it is {one}; resume with the same"
-            " settings or use --overwrite"
-        )
+    remedy = "resume with the same settings or use --overwrite"
+    require_same(f"{place} was made", json.loads(json.dumps(ours)), theirs, remedy)
 
 
 def _record(folder: Path, row: int) -> Path:

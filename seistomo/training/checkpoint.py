@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from seistomo.config import LoopConfig
-from seistomo.config.schema import first_difference
+from seistomo.config.schema import require_same
 from seistomo.errors import InputError
 from seistomo.files import reading, written_whole
 from seistomo.progress import say, warn
@@ -125,13 +125,8 @@ def checkpoint_to_resume(
             f" {data_identity}); use that one, or --overwrite"
         )
     theirs = tomllib.loads(saved.config)
-    difference = first_difference(tomllib.loads(config), theirs, FREE_KEYS)
-    if difference:
-        key, now, before = difference
-        raise InputError(
-            f"{key} = {_plain(now)}: the run {run} was started with {_plain(before)}; resume with"
-            " that, or start anew with --overwrite"
-        )
+    made, remedy = f"the run {run} was started", "resume with that, or start anew with --overwrite"
+    require_same(made, tomllib.loads(config), theirs, remedy, FREE_KEYS)
     _require_unbegun(run, settings, theirs["training"], saved.progress)
     if processes.shared(lambda: saved.progress.iteration) != saved.progress.iteration:
         raise InputError(f"{path}: is not the file that rank 0 sees")
@@ -177,7 +172,3 @@ def _tensors(content: Any) -> Iterator[torch.Tensor]:
     elif isinstance(content, list | tuple):
         for value in content:
             yield from _tensors(value)
-
-
-def _plain(value: Any) -> str:
-    return "none" if value is None else repr(value)

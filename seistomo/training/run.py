@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from seistomo.config import Config, parse_config
-from seistomo.config.schema import first_difference
+from seistomo.config.schema import require_same
 from seistomo.device import (
     check_precision,
     choose_device,
@@ -226,13 +226,9 @@ def _require_members(folder: Path, runs: Sequence[Run]) -> None:
                 f" {first.data_identity}; members share one"
             )
         dumps = (one.config.model_dump() for one in (run, first))
-        found = first_difference(*dumps, (FREE_KEYS - {"evaluation"}) | {"training.seed"})
-        if found:
-            key, own, theirs = found
-            raise InputError(
-                f"{key} = {own} in {names}: {first.path.name} has {theirs}; members differ in"
-                " training.seed alone"
-            )
+        remedy = f"{names} may differ in training.seed alone"
+        free = (FREE_KEYS - {"evaluation"}) | {"training.seed"}
+        require_same(f"{first.path.name} was trained", *dumps, remedy, free)
         seed = run.config.training.seed
         if seed in seeds:
             raise InputError(
