@@ -71,11 +71,7 @@ def test_data_set_holds_what_was_asked_for(tiny, reference):
 
 
 @pytest.mark.parametrize(
-    ("change", "threads"),
-    [
-        ("simulation.models_per_call=3", 5),
-        ("training.device=cpu", 1),
-    ],
+    ("change", "threads"), [("simulation.models_per_call=3", 5), ("training.device=cpu", 1)]
 )
 def test_bytes_do_not_depend_on_how_the_work_is_divided(tiny, reference, tmp_path, change, threads):
     before = torch.get_num_threads()
@@ -149,12 +145,11 @@ def test_a_failure_midway_keeps_whole_shards_and_the_old_file(tiny, reference, t
 
 
 def test_an_interrupted_run_may_end_with_another_number_of_samples(tiny, tmp_path, break_off):
-    samples = 12
-    path, settings = tmp_path / "data.h5", f"dataset.samples={samples}"
+    path, more = tmp_path / "data.h5", tiny("dataset.samples=12")
     with break_off(5), pytest.raises(KeyboardInterrupt):
         simulate(tiny(), path)
-    assert simulate(tiny(settings), path, resume=True).simulated == samples - 4
-    simulate(tiny(settings), tmp_path / "whole.h5")
+    assert simulate(more, path, resume=True).simulated == 8
+    simulate(more, tmp_path / "whole.h5")
     assert path.read_bytes() == (tmp_path / "whole.h5").read_bytes()
 
 
@@ -183,15 +178,9 @@ def test_nothing_is_left_where_nothing_was_made(tiny, tmp_path, break_off):
     with break_off(0, InputError("no model today")), pytest.raises(InputError, match="today"):
         simulate(tiny(), tmp_path / "data.h5")
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(InputError, match="is a folder"):
-        simulate(tiny(), tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written: "):
         simulate(tiny(), tmp_path / "file" / "data.h5")
-    loop = tmp_path / "loop.h5"
-    loop.symlink_to(loop)
-    with pytest.raises(InputError, match="is a link to itself"):
-        simulate(tiny(), loop, overwrite=True)
 
 
 def test_full_disk_is_foreseen(tiny, tmp_path, monkeypatch):

@@ -121,11 +121,11 @@ def on_gpu(monkeypatch):
     monkeypatch.setattr(module, "on_gpu", lambda simulator: True)
 
 
-def test_the_way_of_a_gpu_gives_the_same_samples(tiny, workers, monkeypatch):
+def test_the_way_of_a_gpu_gives_the_same_samples(tiny, workers, request, monkeypatch):
     config = tiny("velocity.families={salt = 1.0, faults = 1.0}")
     with Pipeline(config, "cpu", DrawnModels(config)) as pipeline:
         expected = made_by(pipeline)
-    monkeypatch.setattr(module, "on_gpu", lambda simulator: True)
+    request.getfixturevalue("on_gpu")
     monkeypatch.setattr(module, "GPU_WORKERS", 2)
     with Pipeline(config, "cpu", DrawnModels(config)) as pipeline:
         assert pipeline.workers == 2

@@ -1,5 +1,7 @@
 """A look before the shooting: checks, cost and a sheet of what would be made, nothing else."""
 
+import re
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -7,6 +9,7 @@ from typer.testing import CliRunner
 from seistomo.cli import app
 from seistomo.config import load_config
 from seistomo.dataset import open_dataset
+from seistomo.dataset.estimate import Rehearsal, estimate_lines
 from seistomo.dataset.generate import simulate
 from seistomo.errors import InputError
 from seistomo.evaluation import dry_run as module
@@ -97,6 +100,19 @@ def test_what_is_there_is_kept_and_what_cannot_be_made_is_refused(config, drawn,
     dry_run(config, out, device="cpu")
     assert "takes --resume or --overwrite" in capsys.readouterr().err
     assert out.read_bytes() == b"mine"
+
+
+def test_what_is_wanted_is_counted_and_the_disk_space_is_that_of_the_file(tmp_path):
+    config = load_config("", [*SMALL, "survey.receivers=64", "survey.time_samples=160"])
+    path, rehearsal = tmp_path / "data.h5", Rehearsal(None, 8, 0.5, 10**9, None, "cpu")
+    samples, time, _, disk = estimate_lines(config, path, range(20), rehearsal)
+    assert samples == "samples: 20 (14 train, 3 validation, 3 test)"
+    assert time.startswith("time: about 10 s on cpu in one process (0.5 s a model")
+    simulate(config, path, device="cpu")
+    said = float(re.match(r"disk: (\S+) GB in float16", disk)[1])
+    assert said * 1e9 == pytest.approx(path.stat().st_size, rel=0.15)
+    part = estimate_lines(config, path, range(7, 14), rehearsal)
+    assert part[0] == "samples: 7 to 13 of 20, 7 (5 train, 1 validation, 1 test)"
 
 
 def simulate_command(*words):

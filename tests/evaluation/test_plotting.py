@@ -232,19 +232,9 @@ def test_bad_paths_are_told_in_one_line(data_path, run_dir, tmp_path):
         plot([data_path], tmp_path / "a.jpeg")
 
 
-@pytest.mark.parametrize(
-    ("wanted", "numbers"),
-    [
-        ("0:3", [0, 1, 2]),
-        ("::4, 1", [0, 4, 1]),
-        ("-2:", [6, 7]),
-    ],
-)
-def test_numbers_and_slices(wanted, numbers):
-    assert select(wanted, 8, "samples") == numbers
-
-
-@pytest.mark.parametrize("wanted", ["x", "8", "-1", [9], "5:2"])
-def test_numbers_that_do_not_exist_are_refused(wanted):
-    with pytest.raises(InputError, match="samples = "):
-        select(wanted, 8, "samples")
+def test_numbers_and_slices():
+    for wanted, numbers in (("0:3", [0, 1, 2]), ("::4, 1", [0, 4, 1]), ("-2:", [6, 7])):
+        assert select(wanted, 8, "samples") == numbers
+    for wanted in ("x", "8", "-1", [9], "5:2"):
+        with pytest.raises(InputError, match="samples = "):
+            select(wanted, 8, "samples")

@@ -1,13 +1,11 @@
 """Free surface and variable density against exact solutions, and against constant density."""
 
-import deepwave
 import numpy as np
 import pytest
-import torch
 
 from seistomo.config import load_config
 from seistomo.errors import InputError
-from seistomo.simulation import Simulator, Survey, check_simulation, make_wavelet
+from seistomo.simulation import Simulator, Survey, check_simulation
 from seistomo.simulation.grid import COURANT, courant_number, density_of
 
 ON_NODE = [
@@ -65,38 +63,6 @@ def test_surface_is_the_top_of_the_model_on_a_finer_grid_too(simulate, green, di
     expected = green(config, 2000, distances(config))
     expected -= green(config, 2000, distances(config, mirror=0.0))
     assert error(simulate(config, np.full((50, 100), 2000)), expected) < 0.0009
-
-
-@pytest.mark.filterwarnings("ignore::deepwave.MigrationWarning")
-def test_points_near_the_surface_equal_deepwave_interpolation():
-    """Windows that reach over the surface: folded by us, and by deepwave itself."""
-    config = at_depths(OFF_NODE, 17.3, 40.0, "survey.time_samples=100")
-    simulator = Simulator(config, "cpu")
-    grid, survey = simulator.grid, Survey.draw(config, 0, 0)
-    velocity = np.random.default_rng(0).uniform(1500, 4000, (1, 50, 100)).astype(np.float32)
-
-    def locations(depth, x):
-        return torch.from_numpy(np.stack(grid.to_cells(depth, x), axis=-1))[None]
-
-    steps = grid.inner_steps
-    wavelet = make_wavelet(config.survey, config.survey.time_step / steps, 100 * steps)
-    expected = deepwave.scalar(
-        torch.from_numpy(grid.carry(velocity)[0]),
-        grid.spacing,
-        config.survey.time_step / steps,
-        source_amplitudes=torch.from_numpy(-wavelet / grid.spacing**2).float()[None, None],
-        source_locations=locations(survey.source_depth, survey.source_x),
-        receiver_locations=locations(survey.receiver_depth, survey.receiver_x),
-        accuracy=config.simulation.accuracy,
-        pml_width=[0, 10, 10, 10],
-        boundary=["free", "pml", "pml", "pml"],
-        pml_freq=config.survey.frequency,
-        max_vel=config.velocity.maximum,
-        courant_number=0.71,
-    ).receiver_amplitudes[..., ::steps]
-    gathers = simulator(velocity, [0])[0]
-    # Measured: 1.1e-6 of the peak.
-    assert np.abs(gathers - expected.numpy()).max() < 3e-6 * np.abs(gathers).max()
 
 
 @pytest.mark.parametrize("density", ["constant", "gardner"])

@@ -56,15 +56,6 @@ def test_water_lies_flat_on_top():
     assert velocity[25:].min() > 1500
 
 
-def test_there_is_no_water_on_land():
-    config = VelocityConfig(families={"layers": 1}, water_probability=0)
-    for index in range(5):
-        _, earth, parameters = draw_earth(config, 0, index)
-        velocity, _ = earth.sample((100, 100), 15.0)
-        assert parameters["water"] is None
-        assert np.abs(velocity[0] - velocity[1]).max() < 25
-
-
 def families(config, count, seed=0):
     return [draw_earth(config, seed, index) for index in range(count)]
 

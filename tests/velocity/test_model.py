@@ -75,14 +75,6 @@ def test_salt_has_no_specks(models):
             assert count == 0 or np.bincount(labels.ravel())[1:].min() >= 6
 
 
-def test_salt_area_is_within_the_range(models):
-    areas = [model.salt_mask.mean() for model in models if model.salt_mask.any()]
-    assert len(areas) > 25
-    assert min(areas) >= 0.04
-    assert max(areas) <= 0.20
-    assert np.ptp(areas) > 0.1
-
-
 def neighbours(values, fill):
     padded = np.pad(values, 1, constant_values=fill)
     rows, columns = values.shape

@@ -197,15 +197,6 @@ def test_style_b_is_sharper_than_style_a(models):
     assert np.median(b) > 2 * np.median(a)
 
 
-def test_families_can_be_weighted_listed_and_named():
-    weighted = one({"flatvel_a": 3, "style_b": 1})
-    drawn = [draw_model(weighted, 0, index).family for index in range(120)]
-    assert 75 < drawn.count("flatvel_a") < 105  # mean 90, standard deviation 4.7
-    assert set(drawn) == {"flatvel_a", "style_b"}
-    assert one("curvefault_b").families == {"curvefault_b": 1.0}
-    assert one(["flatvel_a", "style_b"]).families == {"flatvel_a": 1.0, "style_b": 1.0}
-
-
 def test_the_preset_draws_the_families_with_equal_odds():
     config = load_config("openfwi").velocity
     assert config.families == dict.fromkeys(OPENFWI_FAMILIES, 1.0)

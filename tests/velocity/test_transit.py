@@ -42,17 +42,11 @@ def test_other_families_are_hardly_slower_than_promised(config):
     assert max(times) > 0.7 * config.slowest_transit
 
 
-def test_one_speed_has_one_transit():
+def test_one_speed_imported_models_and_several_families():
     config = VelocityConfig(families="flatvel_a", openfwi_velocity=(2000, 2000))
     assert config.slowest_transit == pytest.approx(99 * 15 / 2000)
-
-
-def test_the_slowest_family_counts():
+    config = VelocityConfig(imported="0123", minimum=1500)
+    assert config.slowest_transit == pytest.approx(99 * 15 / 1500)
     slow = VelocityConfig(families="flatfault_a").slowest_transit
     fast = VelocityConfig(families="style_b").slowest_transit
     assert VelocityConfig(families=["flatfault_a", "style_b"]).slowest_transit == slow > fast
-
-
-def test_imported_models_may_be_slow_throughout():
-    config = VelocityConfig(imported="0123", minimum=1500)
-    assert config.slowest_transit == pytest.approx(99 * 15 / 1500)
