@@ -56,12 +56,11 @@ def as_in_training(run: Run, segy: Sequence[str | Path]) -> RecordedShots:
     return shots
 
 
-def draw_beside_training(run: Run, shots: RecordedShots, picture: Path) -> None:
+def drawn_beside_training(run: Run, shots: RecordedShots) -> figures.Figure:
     """Draw the mean training gathers beside those of the first sample."""
     view, typical = _views(run)
     shown, survey = view(shots.gathers[:1])[0], shots.read_survey(0)
-    figure = figures.beside_training_figure(typical, shown, shots.time, survey, shots.path.name)
-    figures.save(figure, picture)
+    return figures.beside_training_figure(typical, shown, shots.time, survey, shots.path.name)
 
 
 def _with_training_amplitudes(run: Run, shots: RecordedShots) -> RecordedShots:

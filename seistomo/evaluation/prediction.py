@@ -19,7 +19,7 @@ from seistomo.training import Run, load_run
 from seistomo.training.gather_statistics import gather_statistics
 
 Models = NDArray[np.float32]
-Batch = tuple[slice, Models]
+Batch = tuple[slice, Models, Models, Sequence[Models | None]]
 # Endings of SEG-Y.
 SECTIONS = (".segy", ".sgy")
 # Purposes of random numbers, apart from those that the data set was made with.
@@ -93,7 +93,8 @@ def predict(
     with nullcontext() if segy else open_dataset(data_path) as data:
         if segy:
             # Draws: who only predicts need not load matplotlib.
-            from seistomo.evaluation.own_gathers import as_in_training, draw_beside_training
+            from seistomo.evaluation.figures import save
+            from seistomo.evaluation.own_gathers import as_in_training, drawn_beside_training
 
             data = as_in_training(run, segy)
             indices = np.arange(data.samples)
@@ -106,7 +107,7 @@ def predict(
                 " write an .h5 file, and `seistomo export --format segy` makes a folder of it"
             )
         if segy:
-            draw_beside_training(run, data, picture)
+            save(drawn_beside_training(run, data), picture)
             say(f"{picture}: your gathers beside the training data's; compare polarity and times")
         else:
             for difference in unlike_training(run, data, indices):
@@ -114,8 +115,8 @@ def predict(
         bounds = run.config.velocity
         models = (
             (model if raw else model.clip(bounds.minimum, bounds.maximum), std)
-            for _, each in predicted_batches(run, data, indices)
-            for model, std in zip(*mean_and_std(each), strict=True)
+            for _, _, mean, deviation in predicted_batches(run, data, indices)
+            for model, std in zip(mean, deviation, strict=True)
         )
         _write(out_path, run, data, models, indices, checkpoint)
     return len(indices)
@@ -237,7 +238,7 @@ def predicted_batches(
     noise_snr: float | None = None,
     dead_traces: float | None = None,
 ) -> Iterator[Batch]:
-    """Yield (rows, each): a slice of ``indices``, velocity [member, sample, depth, x] in m/s.
+    """Yield a slice of ``indices``, velocity [member, sample, depth, x] in m/s, mean and deviation.
 
     ``noise_snr``, dB, and the share ``dead_traces`` are done to the gathers first; see
     `read_gathers`. Refuses predictions that are not finite, and says at the end how
@@ -256,9 +257,9 @@ def predicted_batches(
                     "the network predicts NaN or infinite velocities: its training diverged;"
                     " train again with a smaller learning rate"
                 )
-            mean = each.mean(axis=0)
+            mean, std = mean_and_std(each)
             outside += int(np.count_nonzero((mean < bounds.minimum) | (mean > bounds.maximum)))
-            yield rows, each
+            yield rows, each, mean, std
             progress.update(len(wanted))
     if outside:
         count = len(indices) * int(np.prod(run.velocity_shape))

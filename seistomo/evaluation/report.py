@@ -43,8 +43,8 @@ SALT_WORDS = (
 """Mean salt IoU from which on words apply."""
 NARROW = ("ssim_histogram", "rmse_depth", "misfit_rmse", "misfit_offset")
 """Figures that can be read on a phone as they are."""
-Drawn = dict[str, tuple[figures.Figure, str, str, str]]
-"""Figures by name, each with title, alternative text and caption."""
+Drawn = dict[str, tuple[figures.Figure, *tuple[str, ...]]]
+"""Figures by name, each with title, alternative text (left out: the title) and caption."""
 PACKAGES = ("seistomo", "torch", "numpy", "scipy", "h5py", "matplotlib", "deepwave")
 
 
@@ -87,16 +87,6 @@ class Verdict(NamedTuple):
     cautions: list[str]
 
 
-class ReportFigure(NamedTuple):
-    """A figure of a report."""
-
-    path: Path
-    title: str
-    alternative: str
-    caption: str
-    narrow: bool = False
-
-
 def write_report(
     folder: Path,
     paths: tuple[Path, Path, Path],
@@ -121,12 +111,6 @@ def write_report(
         drawn |= _draw_spread(folder, data, run, table, spread, metrics["ensemble"])
     if again is not None and again.examples:
         drawn |= _draw_misfit(data, metrics, table, again)
-    shown = [
-        ReportFigure(
-            figures.save(figure, folder / "figures" / f"{name}.png"), *words, name in NARROW
-        )
-        for name, (figure, *words) in drawn.items()
-    ]
     parameters = sum(weights.numel() for weights in run.network.parameters())
     run_config, data_config = run.config.to_toml(), data.config.to_toml()
     configs = [("Configuration of the run", run_config)]
@@ -136,26 +120,34 @@ def write_report(
     trained = run_facts(first, histories[0], metrics["checkpoint"], run.epoch, parameters)
     if spread is not None:
         trained.insert(0, ("Ensemble", f"{paths[0].name}, {len(histories)} members, as this one:"))
-    page = render(
+    write_page(
         "report.html.jinja",
+        folder,
+        drawn,
+        metrics,
         title=f"Evaluation of {paths[0].name} on {paths[1].name}",
-        metrics=metrics,
         verdict=judge(table, metrics, differences),
         candidates=[(name, metrics.get(key, metrics)) for key, name in CANDIDATE_NAMES.items()],
-        score_rows=[row for row in SCORE_ROWS if row[0] in metrics],
         ensemble=metrics.get("ensemble"),
         spread_words=_spread_in_words(metrics["ensemble"]) if spread is not None else (),
         worst=table.samples.nsmallest(WORST, "ssim").to_dict("records"),
-        figures=shown,
         origin=[describe_dataset(data.path), aligned(trained), environment_facts()],
         commands=_commands(paths, metrics, run),
         configs=configs,
     )
-    (folder / "report.html").write_text(page, encoding="utf-8")
 
 
-def render(template: str, *, figures: Sequence[ReportFigure], **content: Any) -> str:
-    """Return the page of a template, of evaluation or of refinement, with its figures inside."""
+def write_page(
+    template: str, folder: Path, drawn: Drawn, metrics: Mapping[str, Any], **content: Any
+) -> None:
+    """Write ``figures/`` and ``report.html``, a template of evaluation or of refinement."""
+    pictures = []
+    for name, (figure, title, *words) in drawn.items():
+        path = figures.save(figure, folder / "figures" / f"{name}.png")
+        source = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+        alternative, caption = (title, *words)[-2:]
+        about = {"title": title, "alternative": alternative, "caption": caption}
+        pictures.append({**about, "source": source, "narrow": name in NARROW})
     loaders = [PackageLoader(f"seistomo.{part}", ".") for part in ("evaluation", "refinement")]
     environment = Environment(
         loader=ChoiceLoader(loaders),
@@ -165,8 +157,10 @@ def render(template: str, *, figures: Sequence[ReportFigure], **content: Any) ->
         lstrip_blocks=True,
     )
     environment.filters |= {"score": _score, "speed": _speed}
-    shown = [(figure, _embedded(figure.path)) for figure in figures]
-    return environment.get_template(template).render(figures=shown, **content)
+    rows = [row for row in SCORE_ROWS if row[0] in metrics]
+    shown = {"metrics": metrics, "figures": pictures, "score_rows": rows}
+    page = environment.get_template(template).render(**shown, **content)
+    (folder / "report.html").write_text(page, encoding="utf-8")
 
 
 def environment_facts() -> str:
@@ -564,7 +558,3 @@ def _commands(paths: tuple[Path, Path, Path], metrics: Mapping[str, Any], run: R
         f"seistomo simulate data.toml --out {data}",
         evaluate,
     ]
-
-
-def _embedded(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")

@@ -22,7 +22,6 @@ from seistomo.evaluation.prediction import (
     Models,
     check_corruption,
     check_fit,
-    mean_and_std,
     predicted_batches,
     prediction_attributes,
     split_indices,
@@ -77,8 +76,7 @@ def _empty_table(run: Run, data: DatasetReader, as_run: bool = False) -> ScoreTa
 def _calibration(run: Run, data: DatasetReader) -> Calibration | None:
     """Return errors beside sigma on the validation split as it is stored; None without one."""
     indices, found = data.indices("validation"), Calibration()
-    for rows, each in predicted_batches(run, data, indices):
-        mean, std = mean_and_std(each)
+    for rows, _, mean, std in predicted_batches(run, data, indices):
         found.add(mean - data.read_velocity(indices[rows]), std)
     return found if len(indices) else None
 
@@ -94,11 +92,11 @@ def _scored(
     as_run: bool = False,
 ) -> Iterator[tuple[Models, Sequence[Models | None]]]:
     """Yield batches of predictions and their deviation, [sample, depth, x], scored on their way."""
-    for rows, each in predicted_batches(run, data, indices, noise_snr, dead_traces):
+    batches = predicted_batches(run, data, indices, noise_snr, dead_traces)
+    for rows, each, predicted, std in batches:
         wanted = indices[rows]
         has_salt = data.read_salt_mask(wanted).any(axis=(1, 2)) if as_run else None
         reference = data.read_velocity(wanted)
-        predicted, std = mean_and_std(each)
         table.add(predicted, reference, wanted, data.families(wanted), has_salt)
         if spread is not None:
             spread.add(each, predicted, std, reference)

@@ -17,16 +17,14 @@ from seistomo.dataset.exchange.segy import write_section
 from seistomo.evaluation import figures
 from seistomo.evaluation.metrics import MISFITS, SCORES, ScoreTable
 from seistomo.evaluation.misfit import Example, offset_taper
-from seistomo.evaluation.own_gathers import draw_beside_training
+from seistomo.evaluation.own_gathers import drawn_beside_training
 from seistomo.evaluation.prediction import mean_and_std, prediction_attributes, read_gathers
 from seistomo.evaluation.report import (
-    SCORE_ROWS,
     Comparison,
-    ReportFigure,
     build_cases,
     choose_examples,
     environment_facts,
-    render,
+    write_page,
 )
 from seistomo.evaluation.uncertainty import SpreadTable
 from seistomo.progress import counted
@@ -43,7 +41,7 @@ CSV = {"index": False, "float_format": "%.9g", "lineterminator": "\n"}
 # Of gathers of one's own so many samples are drawn.
 MOST_SHOWN = 4
 # A figure, its title and what it shows.
-Drawing = tuple[Any, str, str]
+Drawing = tuple[figures.Figure, str, str]
 CONTENT = ("metrics.json", "refined.h5", "iterations.csv")
 """What tells a refinement from any other folder."""
 
@@ -170,7 +168,6 @@ def _write_report(
     records: Sequence[dict[str, Any]],
 ) -> None:
     """Write ``figures/`` and ``report.html``; without ``tables`` nobody knows the true models."""
-    (folder / "figures").mkdir()
     settings, start = metrics["request"]["refinement"], metrics["start"]
     candidates, scores = {"Refined": metrics, "Start": start}, {}
     if tables:
@@ -189,42 +186,35 @@ def _write_report(
         kind, headline = _judged(before, after)
     else:
         shown = list(range(len(rows)))[:MOST_SHOWN]
-        drawn = {"models": _models_alone(data, rows, means, shown)}
-        draw_beside_training(run, data, folder / "figures" / "gathers.png")
+        gathers = (
+            drawn_beside_training(run, data),
+            "Gathers beside the training data's",
+            "Black must lie where black lies, and the wave along the surface come as early.",
+        )
+        drawn = {"gathers": gathers, "models": _models_alone(data, rows, means, shown)}
         fell = metrics["data_misfit_far"] < start["data_misfit_far"]
         kind = "unclear" if fell else "bad"
         headline = f"The refined models explain the gathers {'better' if fell else 'no better'}."
     drawn["misfit_gathers"] = _shots(data, rows, records, shown, metrics["request"])
     drawn["inversion"] = _histories(records, scores)
-    saved = [
-        ReportFigure(
-            figures.save(figure, folder / "figures" / f"{name}.png"), title, title, caption
-        )
-        for name, (figure, title, caption) in drawn.items()
-    ]
-    if not tables:
-        title = "Gathers beside the training data's"
-        caption = "Black must lie where black lies, and the wave along the surface come as early."
-        saved.insert(0, ReportFigure(folder / "figures" / "gathers.png", title, title, caption))
-    page = render(
+    write_page(
         "refinement.html.jinja",
+        folder,
+        drawn,
+        metrics,
         title=f"Refinement of {run.path.name} on {data.path.name}",
-        metrics=metrics,
         settings=settings,
         start_words=START_WORDS.get(settings["start"], f"starting from {settings['start']}"),
         kind=kind,
         headline=headline,
         details=_details(metrics),
         candidates=list(candidates.items()),
-        score_rows=[row for row in SCORE_ROWS if row[0] in metrics],
-        figures=saved,
         origin=[
             describe_dataset(data.path) if tables else f"{data.path}: {data.identity}",
             toml_text({"refinement": settings}),
             environment_facts(),
         ],
     )
-    (folder / "report.html").write_text(page, encoding="utf-8")
 
 
 def _models_beside_truth(
