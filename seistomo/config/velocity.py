@@ -357,8 +357,35 @@ class VelocityConfig(Section):
 
     @property
     def slowest_transit(self) -> float:
-        """Time straight down to the deepest node in the slowest model that can be drawn, s."""
-        return _slowest_transit(self)
+        """Time straight down to the deepest node in the slowest model that can be drawn, s.
+
+        Where speeds follow a trend: the deepest water, then the slowest trend v0 + k z; single
+        layers may be slower than it, but not all of a model. Where they are drawn uniformly: the
+        mean slowness of the fewest layers, and three standard deviations more; one model in a
+        thousand is slower. Of imported models only their lowest speed is known.
+        """
+        depth = self.depth_extent
+        if self.imported is not None:
+            return depth / self.minimum
+        low, high = self.openfwi_velocity
+        times = []
+        if self.draws(*GEOLOGICAL_FAMILIES):
+            water = self.water_depth[1] * depth if self.water_probability > 0 else 0.0
+            times.append(water / self.water_velocity[0] + _sediment(self, depth - water))
+        # Curves and faults hide layers from a vertical line: half of them count.
+        if self.draws("flatvel_a", "flatvel_b"):
+            times.append(depth * _slowness(low, high, self.openfwi_layers[0]))
+        if self.draws("curvevel_a", "curvevel_b"):
+            times.append(depth * _slowness(low, high, math.ceil(self.openfwi_layers[0] / 2)))
+        for difficulty in "ab":
+            if self.draws(f"flatfault_{difficulty}", f"curvefault_{difficulty}"):
+                fewest = getattr(self, f"openfwi_fault_layers_{difficulty}")[0]
+                times.append(depth * _slowness(low, high, math.ceil(fewest / 2)))
+        if self.draws("style_a", "style_b"):
+            # The slowest structure all the way down.
+            gradient = (high - low) / (1 + self.openfwi_style_contrast[1]) / depth
+            times.append(_trend(low, gradient, depth))
+        return max(times)
 
     @property
     def depth_extent(self) -> float:
@@ -379,38 +406,6 @@ def _check_weights(key: str, weights: dict[str, float], known: tuple[str, ...], 
             raise ValueError(f"{key} = {weights}: unknown {kind} {name}; {hint}")
     if not any(weights.values()):
         raise ValueError(f"{key} = {weights}: give at least one {kind} a weight above 0")
-
-
-def _slowest_transit(config: VelocityConfig) -> float:
-    """Time straight down to the deepest node in the slowest model that can be drawn, s.
-
-    Where speeds follow a trend: the deepest water, then the slowest trend v0 + k z; single layers
-    may be slower than it, but not all of a model. Where they are drawn uniformly: the mean
-    slowness of the fewest layers, and three standard deviations more; one model in a thousand is
-    slower. Of imported models only their lowest speed is known.
-    """
-    depth = config.depth_extent
-    if config.imported is not None:
-        return depth / config.minimum
-    low, high = config.openfwi_velocity
-    times = []
-    if config.draws(*GEOLOGICAL_FAMILIES):
-        water = config.water_depth[1] * depth if config.water_probability > 0 else 0.0
-        times.append(water / config.water_velocity[0] + _sediment(config, depth - water))
-    # Curves and faults hide layers from a vertical line: half of them count.
-    if config.draws("flatvel_a", "flatvel_b"):
-        times.append(depth * _slowness(low, high, config.openfwi_layers[0]))
-    if config.draws("curvevel_a", "curvevel_b"):
-        times.append(depth * _slowness(low, high, math.ceil(config.openfwi_layers[0] / 2)))
-    for difficulty in "ab":
-        if config.draws(f"flatfault_{difficulty}", f"curvefault_{difficulty}"):
-            fewest = getattr(config, f"openfwi_fault_layers_{difficulty}")[0]
-            times.append(depth * _slowness(low, high, math.ceil(fewest / 2)))
-    if config.draws("style_a", "style_b"):
-        # The slowest structure all the way down.
-        gradient = (high - low) / (1 + config.openfwi_style_contrast[1]) / depth
-        times.append(_trend(low, gradient, depth))
-    return max(times)
 
 
 def _sediment(config: VelocityConfig, depth: float) -> float:

@@ -12,7 +12,7 @@ from seistomo.dataset.exchange import RecordedShots
 from seistomo.dataset.exchange.segy import is_section, write_section
 from seistomo.dataset.store.schema import PREDICTIONS_FORMAT
 from seistomo.errors import InputError
-from seistomo.files import HDF5, link_target, require_file
+from seistomo.files import HDF5, link_target, require_file, written_whole
 from seistomo.progress import bar, say, warn
 from seistomo.simulation.survey import add_noise, draw_dead_traces, random_stream
 from seistomo.training import Run, load_run
@@ -139,7 +139,8 @@ def _write(
     places = data.lines[0].places(x) if isinstance(data, RecordedShots) else (x, 0 * x)
     text = [f"PREDICTED BY RUN {run.path.name}", f"FROM THE GATHERS OF {data.path.name}"]
     ((model, _),) = models
-    write_section(path, model, *places, run.config.velocity.spacing, text)
+    with written_whole(path) as temporary:
+        write_section(temporary, model, *places, run.config.velocity.spacing, text)
 
 
 def _check_output_file(

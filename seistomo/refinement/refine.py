@@ -153,7 +153,8 @@ def refine(
         if ranks.leads:
             for difference in () if segy else unlike_training(run, data, rows):
                 warn(difference)
-            simulated = data.config.simulation.grid_spacing or data.spacing
+            own = data.config
+            simulated = own.simulation.grid_spacing or own.velocity.spacing
             if not segy and simulated == inverter.config.simulation.grid_spacing:
                 warn(
                     f"inverse crime: the data were simulated on the inversion's grid, {simulated:g}"

@@ -9,11 +9,10 @@ from typer.testing import CliRunner
 from seistomo.cli import app
 from seistomo.config import load_config
 from seistomo.dataset import open_dataset
-from seistomo.dataset.estimate import Rehearsal, estimate_lines
 from seistomo.dataset.generate import simulate
 from seistomo.errors import InputError
 from seistomo.evaluation import dry_run as module
-from seistomo.evaluation.dry_run import dry_run
+from seistomo.evaluation.dry_run import Rehearsal, dry_run, estimate_lines
 from seistomo.evaluation.figures.style import new_figure
 from seistomo.simulation import Survey, make_wavelet
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from seistomo.dataset import DatasetReader, VelocityReader, open_velocity, write_velocity
+from seistomo.dataset.exchange.folder import MARKER
 from seistomo.dataset.exchange.npz import write_npz
 from seistomo.dataset.exchange.openfwi import write_openfwi
 from seistomo.dataset.exchange.segy import write_segy_folder
@@ -10,7 +11,7 @@ from seistomo.dataset.models import StoredModels
 from seistomo.dataset.selection import Selection, select
 from seistomo.dataset.store.parts import write_subset
 from seistomo.errors import InputError
-from seistomo.files import HDF5, link_target, require_file
+from seistomo.files import HDF5, link_target, require_file, require_replaceable
 from seistomo.progress import bar, counted
 
 FORMATS = ("openfwi", "segy", "npz", "hdf5")
@@ -73,6 +74,8 @@ def export_dataset(
             raise InputError(f"{option}: is for --format {taker}, not {kind}")
     if kind in ("npz", "hdf5"):
         require_file(out, overwrite, HDF5 if kind == "hdf5" else (".npz",))
+    else:
+        require_replaceable(out, overwrite, [MARKER], "an exported folder")
     if link_target(data).is_relative_to(link_target(out)):
         raise InputError(f"--out {out}: holds the data set itself; give another name")
     with open_velocity(data) as reader:
@@ -81,13 +84,11 @@ def export_dataset(
             raise InputError(f"--out {out}: is a part of the data set itself; give another name")
         gathers = isinstance(reader, DatasetReader)
         if kind == "openfwi":
-            files = write_openfwi(reader, rows, out, file_samples=file_samples, overwrite=overwrite)
+            files = write_openfwi(reader, rows, out, file_samples)
             pair = ("pair of files", "pairs of files") if gathers else ("file", "files")
             written = counted(files, *pair)
         elif kind == "segy":
-            numbers = numbers or "ieee"
-            files = write_segy_folder(reader, rows, out, numbers=numbers, overwrite=overwrite)
-            written = counted(files, "file")
+            written = counted(write_segy_folder(reader, rows, out, numbers or "ieee"), "file")
         else:
             written = "one file"
             if kind == "npz":

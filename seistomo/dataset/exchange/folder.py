@@ -1,13 +1,11 @@
-"""The folder of an export: it appears whole or not at all, and lists where every sample is."""
+"""The folder of an export lists where every sample is."""
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seistomo import files
 from seistomo.dataset import DatasetReader, VelocityReader
 from seistomo.dataset.store.schema import SPLITS, software_versions
 
@@ -15,14 +13,6 @@ MARKER = "export.json"
 """What tells an exported folder from any other; it says where the content comes from."""
 SAMPLES = "samples.csv"
 COLUMNS = ("gathers", "velocity", "place", "row", "split", "seed", "index", "family")
-
-
-@contextmanager
-def folder_written_whole(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Give a temporary folder that becomes ``path``; only an exported folder is ever replaced."""
-    files.require_replaceable(path, overwrite, [MARKER], "an exported folder")
-    with files.folder_written_whole(path) as folder:
-        yield folder
 
 
 def describe_export(

@@ -15,12 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from seistomo.dataset import DatasetReader, VelocityReader
-from seistomo.dataset.exchange.folder import (
-    MARKER,
-    describe_export,
-    exported_spacing,
-    folder_written_whole,
-)
+from seistomo.dataset.exchange.folder import MARKER, describe_export, exported_spacing
 from seistomo.dataset.exchange.model_file import (
     FileOptions,
     ModelFile,
@@ -30,7 +25,7 @@ from seistomo.dataset.exchange.model_file import (
 )
 from seistomo.dataset.store.schema import SPLITS
 from seistomo.errors import InputError
-from seistomo.files import require_space
+from seistomo.files import folder_written_whole, require_space
 from seistomo.progress import bar, warn
 
 # Axes after the first and spacing (m) of OpenFWI's model*.npy: families Vel, Fault and Style.
@@ -76,14 +71,12 @@ def write_header(file: IO[bytes], dtype: Any, shape: tuple[int, ...]) -> None:
 
 
 def write_openfwi(
-    data: VelocityReader,
-    rows: Sequence[int],
-    out: Path,
-    *,
-    file_samples: int | None = None,
-    overwrite: bool = False,
+    data: VelocityReader, rows: Sequence[int], out: Path, file_samples: int | None
 ) -> int:
-    """Write the folder, without gathers where there are none; return the number of pairs."""
+    """Write the folder, without gathers where there are none; return the number of pairs.
+
+    It appears whole or not at all.
+    """
     place = out.resolve()
     if any(sign in str(place) for sign in "\t\n\r"):
         raise InputError(f"--out {out}: the lists of files cannot hold a path with tabs or breaks")
@@ -108,7 +101,7 @@ def write_openfwi(
         values += np.prod(data.gather_shape)
     require_space(out, 4 * len(rows) * int(values))
     with (
-        folder_written_whole(out, overwrite) as folder,
+        folder_written_whole(out) as folder,
         bar(total=len(rows), description="export", unit="sample") as progress,
     ):
         low, high = math.inf, -math.inf

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from seistomo.dataset import DatasetReader, VelocityReader
-from seistomo.dataset.exchange.folder import describe_export, folder_written_whole, identity_of
+from seistomo.dataset.exchange.folder import describe_export, identity_of
 from seistomo.dataset.exchange.model_file import (
     FOOT,
     FileOptions,
@@ -23,7 +23,7 @@ from seistomo.dataset.exchange.model_file import (
 )
 from seistomo.dataset.store.schema import SPLITS
 from seistomo.errors import InputError
-from seistomo.files import require_space, written_whole
+from seistomo.files import folder_written_whole, require_space
 from seistomo.progress import bar
 
 # How the textual header of a velocity section begins.
@@ -165,14 +165,7 @@ def _column_spacing(
     return float(mean if way > 0 else -mean), note
 
 
-def write_segy_folder(
-    data: VelocityReader,
-    rows: Sequence[int],
-    out: Path,
-    *,
-    numbers: str = "ieee",
-    overwrite: bool = False,
-) -> int:
+def write_segy_folder(data: VelocityReader, rows: Sequence[int], out: Path, numbers: str) -> int:
     """Write ``gathers000000.segy`` and ``velocity000000.segy``, numbered by row.
 
     Gathers are sorted by source, a trace a receiver; a velocity file has none. The folder appears
@@ -180,7 +173,7 @@ def write_segy_folder(
     """
     if numbers not in FORMAT_CODES:
         raise InputError(f"--numbers {numbers}: must be one of {', '.join(FORMAT_CODES)}")
-    spacing = _interval(data.spacing * 1e3, f"velocity.spacing = {data.spacing:g} m", "millimetres")
+    _section_interval(data.spacing)
     depth, x = data.velocity_shape
     counts, each = {"velocity.shape[0]": depth}, x * (240 + 4 * depth) + 7200
     if gathers := isinstance(data, DatasetReader):
@@ -195,13 +188,13 @@ def write_segy_folder(
                 f"{name} = {count}: SEG-Y counts to {LARGEST_SHORT}; export as npz or openfwi"
             )
     require_space(out, len(rows) * each)
-    with folder_written_whole(out, overwrite) as folder:
+    with folder_written_whole(out) as folder:
         for row in bar(rows, description="export", unit="sample"):
             if gathers:
                 _write_gathers(data, row, folder / _name("gathers", row), time_step, numbers)
             text = [f"SAMPLE {row} OF {data.path.name}", *_origin(data, row)]
-            grid = (data.read_velocity([row])[0], data.x, 0 * data.x)
-            _write_section(*grid, folder / _name("velocity", row), spacing, text, numbers)
+            grid = (data.read_velocity([row])[0], data.x, 0 * data.x, data.spacing)
+            write_section(folder / _name("velocity", row), *grid, text, numbers)
         places = [(_name("gathers", row) * gathers, _name("velocity", row), 0) for row in rows]
         describe_export(folder, data, rows, places, {"format": "segy", "numbers": numbers})
     return (1 + gathers) * len(rows)
@@ -209,6 +202,10 @@ def write_segy_folder(
 
 def _name(what: str, row: int) -> str:
     return f"{what}{row:06d}.segy"
+
+
+def _section_interval(spacing: float) -> int:
+    return _interval(spacing * 1e3, f"velocity.spacing = {spacing:g} m", "millimetres")
 
 
 def _interval(value: float, said: str, unit: str) -> int:
@@ -264,6 +261,12 @@ def _write_gathers(data: DatasetReader, row: int, path: Path, time_step: int, nu
     write_segy(path, text, time_step, traces, headers, (receivers, COMMON_SOURCE), numbers)
 
 
+def is_section(path: Path) -> bool:
+    """Tell whether a file is a velocity section as they are written here."""
+    with path.open("rb") as file:
+        return SECTION in file.read(3200).decode("cp500", "replace")
+
+
 def write_section(
     path: Path,
     velocity: np.ndarray,
@@ -271,32 +274,14 @@ def write_section(
     y: np.ndarray,
     spacing: float,
     text: Sequence[str],
+    numbers: str = "ieee",
 ) -> None:
-    """Write a velocity section [depth, x], m/s; it appears whole or not at all.
+    """Write a velocity section [depth, x], m/s.
 
     ``x`` and ``y`` are the columns' coordinates, m, which need not follow the grid's own axis;
     ``spacing`` is the grid's, m; ``text`` says what it is.
     """
-    interval = _interval(spacing * 1e3, f"velocity.spacing = {spacing:g} m", "millimetres")
-    with written_whole(path) as temporary:
-        _write_section(velocity, x, y, temporary, interval, text, "ieee")
-
-
-def is_section(path: Path) -> bool:
-    """Tell whether a file is a velocity section as they are written here."""
-    with path.open("rb") as file:
-        return SECTION in file.read(3200).decode("cp500", "replace")
-
-
-def _write_section(
-    velocity: np.ndarray,
-    x: np.ndarray,
-    y: np.ndarray,
-    path: Path,
-    spacing: int,
-    text: Sequence[str],
-    numbers: str,
-) -> None:
+    interval = _section_interval(spacing)
     along = scalar_of(x, y)
     place, column = _whole(x, along), np.arange(1, len(x) + 1)
     headers = {
@@ -314,14 +299,14 @@ def _write_section(
     text = [
         f"{SECTION}, {text[0]}",
         *text[1:],
-        f"{velocity.shape[0]} NODES IN DEPTH X {velocity.shape[1]} IN X, {spacing / 1e3:g} M APART",
+        f"{velocity.shape[0]} NODES IN DEPTH X {velocity.shape[1]} IN X, {spacing:g} M APART",
         "A TRACE A COLUMN; THE FIRST SAMPLE IS AT DEPTH 0",
         "",
         "TRACE HEADER, BYTES",
         f"73, 81, 181 X    77, 85, 185 Y    71 THEIR SCALAR {_stated(along)}",
         "115 SAMPLES    117 DEPTH INTERVAL IN MILLIMETRES",
     ]
-    write_segy(path, text, spacing, velocity.T, headers, (1, AS_RECORDED), numbers)
+    write_segy(path, text, interval, velocity.T, headers, (1, AS_RECORDED), numbers)
 
 
 def _origin(data: VelocityReader, row: int) -> list[str]:
