@@ -1,6 +1,6 @@
 """Draw whatever a file or run directory holds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -109,9 +109,7 @@ def plot(
         figure = _predictions(paths, samples)
     elif held == "several data":
         figure = _one_shot(paths, samples, shots, clip)
-    elif held == "config":
-        figure = _drawn_models(str(paths[0]), samples)
-    elif held in ("velocity", "predictions"):
+    elif held in ("config", "velocity", "predictions"):
         figure = (_crops if drawn == "crops" else _models)(paths, samples)
     else:
         figure = _data_set(paths[0], drawn, samples, shots, clip)
@@ -201,34 +199,33 @@ def _data_set(
         return figures.overview_figure(*models, gathers, data.time, chosen, clip, limits)
 
 
-def _drawn_models(source: str, samples: Selection) -> figures.Figure:
-    config = load_config(source)
-    grid = config.velocity
-    rows = _rows(samples, config.dataset.samples, "models")
-    models = [draw_model(grid, config.dataset.seed, row) for row in rows]
-    velocity = np.stack([model.velocity for model in models])
-    labels = [f"{row}: {model.family}" for row, model in zip(rows, models, strict=True)]
-    depth, x = (np.arange(count) * grid.spacing for count in grid.shape)
-    limits = (grid.minimum, grid.maximum)
-    return figures.models_figure(velocity, depth, x, labels, None, limits)
+def _sheet(
+    path: str | Path, rows_of: Callable[[int], list[int]]
+) -> tuple[NDArray[np.float32], NDArray, NDArray, list[str], None, tuple[float, float]]:
+    """Return what `figures.models_figure` takes: models of a file, or those a configuration draws.
+
+    ``rows_of`` chooses among so many.
+    """
+    if not Path(path).exists() or Path(path).suffix == ".toml":
+        config = load_config(str(path))
+        grid, rows = config.velocity, rows_of(config.dataset.samples)
+        shown = bar(rows, description=f"draw {path}", unit="model", leave=False)
+        models = [draw_model(grid, config.dataset.seed, row) for row in shown]
+        velocity = np.stack([model.velocity for model in models])
+        labels = [f"{row}: {model.family}" for row, model in zip(rows, models, strict=True)]
+        depth, x = (np.arange(count) * grid.spacing for count in grid.shape)
+        return velocity, depth, x, labels, None, (grid.minimum, grid.maximum)
+    with open_velocity(_velocity_file(path)) as data:
+        rows, bounds = rows_of(data.samples), data.config.velocity if data.config else data
+        limits = (bounds.minimum, bounds.maximum)
+        return data.read_velocity(rows), data.depth, data.x, _labels(data, rows), None, limits
 
 
 def _profiles(paths: Sequence[str | Path], samples: Selection) -> figures.Figure:
     sets = {}
     for name, path in zip(_short_names(paths), paths, strict=True):
-        if not Path(path).exists() or Path(path).suffix == ".toml":
-            config = load_config(str(path))
-            rows = _profile_rows(samples, config.dataset.samples)
-            shown = bar(rows, description=f"draw {name}", unit="model", leave=False)
-            models = [
-                draw_model(config.velocity, config.dataset.seed, row).velocity for row in shown
-            ]
-            depth = np.arange(config.velocity.shape[0]) * config.velocity.spacing
-            sets[name] = np.stack(models), depth
-        else:
-            with open_velocity(_velocity_file(path)) as data:
-                rows = _profile_rows(samples, data.samples)
-                sets[name] = data.read_velocity(rows), data.depth
+        velocity, depth, *_ = _sheet(path, lambda count: _profile_rows(samples, count))
+        sets[name] = velocity, depth
     return figures.profiles_figure(sets)
 
 
@@ -241,11 +238,7 @@ def _profile_rows(samples: Selection, count: int) -> list[int]:
 def _models(paths: Sequence[str | Path], samples: Selection) -> figures.Figure:
     if len(paths) != 1:
         raise InputError(f"{paths[1]}: a sheet of models is drawn of one velocity file")
-    with open_velocity(_velocity_file(paths[0])) as data:
-        rows = _rows(samples, data.samples, "models")
-        labels, limits = _labels(data, rows), (data.minimum, data.maximum)
-        velocity = data.read_velocity(rows)
-        return figures.models_figure(velocity, data.depth, data.x, labels, None, limits)
+    return figures.models_figure(*_sheet(paths[0], lambda count: _rows(samples, count, "models")))
 
 
 def _crops(paths: Sequence[str | Path], samples: Selection) -> figures.Figure:

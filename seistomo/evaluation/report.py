@@ -106,9 +106,12 @@ def write_report(
     ``again`` is what was shot over the models, if that was asked for. ``histories`` are of the run
     or of each member; ``spread`` is an ensemble's.
     """
-    drawn = _draw_figures(folder, data, run, histories, table)
+    cases, rows = _examples(folder, data, run, table)
+    drawn = _draw_figures(data, cases, histories, table)
     if spread is not None:
-        drawn |= _draw_spread(folder, data, run, table, spread, metrics["ensemble"])
+        with open_velocity(folder / "predictions.h5") as predictions:
+            std = predictions.read_velocity_std(rows)
+        drawn |= _draw_spread(data, cases, std, spread, metrics["ensemble"])
     if again is not None and again.examples:
         drawn |= _draw_misfit(data, metrics, table, again)
     parameters = sum(weights.numel() for weights in run.network.parameters())
@@ -346,16 +349,12 @@ def _spread_in_words(found: Mapping[str, Any]) -> list[str]:
 
 
 def _draw_spread(
-    folder: Path,
     data: DatasetReader,
-    run: Run,
-    table: ScoreTable,
+    cases: Sequence[figures.Case],
+    std: NDArray[np.float32],
     spread: SpreadTable,
     found: Mapping[str, Any],
 ) -> Drawn:
-    cases, rows = _examples(folder, data, run, table)
-    with open_velocity(folder / "predictions.h5") as predictions:
-        std = predictions.read_velocity_std(rows)
     sigma, error = spread.groups
     shown = "; ".join(
         f"{case.label}: RMSE {case.rmse['']:.0f} m/s, mean deviation {one.mean():.0f} m/s"
@@ -396,14 +395,12 @@ def _examples(
 
 
 def _draw_figures(
-    folder: Path,
     data: DatasetReader,
-    run: Run,
+    cases: Sequence[figures.Case],
     histories: Sequence[History],
     table: ScoreTable,
 ) -> Drawn:
     ssim, baseline, rmse = table.column("ssim"), table.column("ssim", "baseline"), table.rmse_depth
-    cases, _ = _examples(folder, data, run, table)
     shown = [f"{c.label}, SSIM {c.ssim['']:.2f}, RMSE {c.rmse['']:.0f} m/s" for c in cases]
     speeds, losses = rmse["prediction"], histories[0]["train_loss"]
     deepest = int(speeds.argmax())
