@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,13 +12,13 @@ from seistomo.config.velocity import FAMILIES, OPENFWI_FAMILIES
 from seistomo.dataset import open_velocity, write_velocity
 from seistomo.dataset.exchange import FileOptions, ImportOptions, import_velocity
 from seistomo.dataset.exchange.crops import random_places
+from seistomo.dataset.exchange.importing import cut_piece
 from seistomo.dataset.models import ROUNDING, StoredModels
 from seistomo.errors import InputError
 from seistomo.experiments import records
 from seistomo.experiments.study import Condition, Section
 from seistomo.files import write_text
 from seistomo.simulation.wavelet import read_own_wavelet, wavelet_delay
-from seistomo.velocity import VelocityModel
 
 # Pieces of a section whose speeds differ by less, m/s, are water or one bed.
 LEAST_CONTRAST = 300.0
@@ -149,7 +148,7 @@ def cut_crops(
         large = [StoredModels(models).model(number) for number in range(models.samples)]
     shapes = [model.velocity.shape for model in large]
     for place in random_places(shapes, tuple(grid.shape), 1, seed):
-        piece = _piece(large[place.model], place, grid)
+        piece = cut_piece(large[place.model], place, tuple(grid.shape), grid.spacing, section.file)
         least, most = piece.velocity.min(), piece.velocity.max()
         if not low <= least <= most <= high:
             beyond += 1
@@ -172,15 +171,3 @@ def cut_crops(
     note += f"; {flat} that hold next to nothing were left out" if flat else ""
     records.write_json(kept, {"note": note})
     return note, ""
-
-
-def _piece(model: VelocityModel, place: Any, grid: VelocityConfig) -> VelocityModel:
-    depth, x = grid.shape
-    part = np.s_[place.row : place.row + depth, place.column : place.column + x]
-    corner = {"depth_m": place.row * grid.spacing, "x_m": place.column * grid.spacing}
-    return VelocityModel(
-        np.ascontiguousarray(model.velocity[part]),
-        np.ascontiguousarray(model.salt_mask[part]),
-        model.family or "crop",
-        {**model.parameters, **corner},
-    )

@@ -131,7 +131,7 @@ def import_velocity(
     load = lru_cache(KEPT_MODELS)(lambda number: _prepare(parts[number], spacing, options))
 
     def cut(place: Place) -> VelocityModel:
-        return _cut(load(place.model), place, shape, spacing, parts[place.model].name)
+        return cut_piece(load(place.model), place, shape, spacing, parts[place.model].name)
 
     shapes = [part.shape for part in parts]
     if crops.count is None:
@@ -292,9 +292,10 @@ def _prepare(part: _Part, spacing: float, options: ImportOptions) -> VelocityMod
     return VelocityModel(velocity[window], salt[window], family, {**stored.parameters, **where})
 
 
-def _cut(
+def cut_piece(
     model: VelocityModel, place: Place, shape: tuple[int, int], spacing: float, name: str
 ) -> VelocityModel:
+    """Return a piece of an imported model, which notes where it was; ``name`` is the model's."""
     window = np.s_[place.row : place.row + shape[0], place.column : place.column + shape[1]]
     velocity = np.ascontiguousarray(model.velocity[window])
     depth = model.parameters["depth_m"] + place.row * spacing
