@@ -3,7 +3,6 @@
 import shlex
 import sys
 import tempfile
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 
 from seistomo.cli.app import OverwriteFlag, QuietFlag, app, shard_option
 from seistomo.config.keys import field_help
+from seistomo.config.load import toml_value
 from seistomo.errors import InputError
 from seistomo.progress import set_quiet
 
@@ -152,15 +152,8 @@ def _changes(
             raise InputError(f"--set {setting}: must look like key=value, tuning.trials=4 say")
         if key in changes:
             raise InputError(f"--set {setting}: is an option of its own")
-        changes[key] = _value(text)
+        changes[key] = toml_value(text)
     return changes
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _measure(study: Any, given: dict[str, Any], out: Path, command: str) -> str:

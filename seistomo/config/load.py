@@ -155,10 +155,11 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         table = table.setdefault(part, _default_table(".".join(parts[:depth])))
         if not isinstance(table, dict):
             raise InputError(f"--set {shown}: {part} is not a section")
-    table[parts[-1]] = _value(text)
+    table[parts[-1]] = toml_value(text)
 
 
-def _value(text: str) -> Any:
+def toml_value(text: str) -> Any:
+    """Return what follows ``key =`` in TOML, or the text itself where that is none."""
     try:
         values = tomllib.loads(f"value = {text}")
     except (tomllib.TOMLDecodeError, RecursionError):

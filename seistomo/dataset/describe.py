@@ -20,17 +20,17 @@ def describe_dataset(path: str | Path, *, check: bool = False) -> str:
         if isinstance(data, DatasetReader):
             lines = [*_content(data), *_models(data), *_survey(data)]
         else:
-            lines = [_heading(data, "velocity file", data.models_identity), *_models(data)]
+            lines = [_heading(data, "velocity file"), *_models(data)]
         lines.append(f"made with   {', '.join(f'{k} {v}' for k, v in data.software.items())}")
         if check:
             lines.append(_checksums(data))
     return "\n".join(lines)
 
 
-def _heading(data: VelocityReader, what: str, identity: str) -> str:
+def _heading(data: VelocityReader, what: str) -> str:
     size = sum(path.stat().st_size for path in data.files)
     files = f" in {counted(len(data.files), 'file')}" if data.path.is_dir() else ""
-    return f"{data.path}: seistomo {what} {identity}, {size / 1e6:.1f} MB{files}"
+    return f"{data.path}: seistomo {what} {data.identity}, {size / 1e6:.1f} MB{files}"
 
 
 def _content(data: DatasetReader) -> list[str]:
@@ -42,7 +42,7 @@ def _content(data: DatasetReader) -> list[str]:
         number, parts = data.shard
         part = f"; part {number} of {parts}: {first} to {last} of {config.dataset.samples}"
     return [
-        _heading(data, "data set", data.identity),
+        _heading(data, "data set"),
         f"samples     {data.samples} ({counts}), seed {config.dataset.seed}{part}",
         f"gathers     {counted(data.gather_shape[0], 'source')} x"
         f" {counted(data.gather_shape[1], 'receiver')} x {data.gather_shape[2]} samples,"

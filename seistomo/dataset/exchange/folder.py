@@ -40,7 +40,7 @@ def describe_export(
             writer.writerow([*place, row, *told, family])
     content = {
         "data_set": data.path.name,
-        "data_identity": identity_of(data),
+        "data_identity": data.identity,
         "software": software_versions(),
         "samples": len(rows),
         "velocity_units": "m/s",
@@ -50,11 +50,6 @@ def describe_export(
     }
     text = json.dumps(content, indent=2) + "\n"
     (folder / MARKER).write_text(text, encoding="utf-8")
-
-
-def identity_of(data: VelocityReader) -> str:
-    """Return the identity of a data set, or of the models of a velocity file."""
-    return data.identity if isinstance(data, DatasetReader) else data.models_identity
 
 
 def exported_spacing(folder: Path) -> float | None:

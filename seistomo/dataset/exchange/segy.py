@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from seistomo.dataset import DatasetReader, VelocityReader
-from seistomo.dataset.exchange.folder import describe_export, identity_of
+from seistomo.dataset.exchange.folder import describe_export
 from seistomo.dataset.exchange.model_file import (
     FOOT,
     FileOptions,
@@ -310,7 +310,7 @@ def write_section(
 
 
 def _origin(data: VelocityReader, row: int) -> list[str]:
-    text = f"SEISTOMO VELOCITY FILE {identity_of(data)}"
+    text = f"SEISTOMO VELOCITY FILE {data.identity}"
     if isinstance(data, DatasetReader):
         (seed, index), split = data.seeds([row])[0], SPLITS[data.splits[row]].upper()
         text = f"SEISTOMO DATA SET {data.identity}, SEED {seed}, INDEX {index}, {split} SPLIT"

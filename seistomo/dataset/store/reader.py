@@ -122,6 +122,11 @@ class VelocityReader:
         return self._models[0]
 
     @property
+    def identity(self) -> str:
+        """Short hash of the content, here the models'."""
+        return self.models_identity
+
+    @property
     def minimum(self) -> float:
         """Lowest speed of all models, m/s."""
         return self._models[1]
