@@ -61,16 +61,17 @@ def _sheet(plan: Plan, models: ModelSource, gathers: np.ndarray) -> figures.Figu
     shown = [wanted[place] for place in places]
     drawn = [models.model(index) for index in shown]
     depth, x = (np.arange(count) * config.velocity.spacing for count in config.velocity.shape)
-    return figures.dry_run_figure(
+    return figures.overview_figure(
         np.stack([model.velocity for model in drawn]),
         depth,
         x,
         [f"{index}: {model.family}" for index, model in zip(shown, drawn, strict=True)],
         [vars(Survey.draw(config, config.dataset.seed, index)) for index in shown],
         gathers,
-        plan.wavelet,
-        config.survey.time_step,
-        (config.velocity.minimum, config.velocity.maximum),
+        np.arange(gathers.shape[-1]) * config.survey.time_step,
+        [len(gathers) // 2],
+        limits=(config.velocity.minimum, config.velocity.maximum),
+        wavelet=plan.wavelet,
     )
 
 

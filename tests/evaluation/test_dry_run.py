@@ -33,12 +33,12 @@ def drawn(monkeypatch):
     """Return what the figure is drawn from; an empty one is quicker."""
     found = {}
 
-    def watch(*arguments):
-        names = "velocity depth x labels surveys gathers wavelet time_step limits"
-        found.update(zip(names.split(), arguments, strict=True))
+    def watch(*arguments, **options):
+        names = "velocity depth x labels surveys gathers time shots"
+        found.update(options, **dict(zip(names.split(), arguments, strict=True)))
         return new_figure(1, 1)
 
-    monkeypatch.setattr(module.figures, "dry_run_figure", watch)
+    monkeypatch.setattr(module.figures, "overview_figure", watch)
     return found
 
 

@@ -221,7 +221,7 @@ def test_gain_lifts_late_arrivals_and_leaves_silence():
     assert not with_gain(0 * record).any()
 
 
-def test_the_overview_and_a_dry_runs_sheet_hold_models_shots_and_the_wavelet(models, tmp_path):
+def test_the_overview_holds_models_shots_and_the_wavelet(models, tmp_path):
     labels, surveys = ["0: a", "1: b"], [SURVEY] * 2
     given = (models[:2], DEPTH, X, labels, surveys, RECORDS[0])
     overview = figures.overview_figure(*given, TIME)
@@ -230,8 +230,9 @@ def test_the_overview_and_a_dry_runs_sheet_hold_models_shots_and_the_wavelet(mod
     figures.save(overview, tmp_path / "overview.png")
     time = np.arange(80) * 0.006
     wavelet = (1 - 2 * (np.pi * 8 * (time - 0.2)) ** 2) * np.exp(-((np.pi * 8 * (time - 0.2)) ** 2))
-    sheet = figures.dry_run_figure(*given, wavelet, 0.006, (1450.0, 4650.0))
-    assert {axes.images[0].get_clim() for axes in sections(sheet)} == {(1450.0, 4650.0)}
+    limits = (1450.0, 4650.0)
+    sheet = figures.overview_figure(*given, time[:16], [1], limits=limits, wavelet=wavelet)
+    assert {axes.images[0].get_clim() for axes in sections(sheet)} == {limits}
     assert shots(sheet)[0][0].get_title() == "source 1 at 300 m"
     named = {axes.get_xlabel(): axes for axes in sheet.axes}
     np.testing.assert_allclose(points(named["Time (s)"].lines[0]), [time, wavelet])

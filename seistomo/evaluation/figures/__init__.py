@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from seistomo.evaluation.figures.convergence import curves_figure
 from seistomo.evaluation.figures.gathers import (
     beside_training_figure,
-    dry_run_figure,
     gathers_figure,
     overview_figure,
     shots_figure,
@@ -32,7 +31,6 @@ __all__ = [
     "beside_training_figure",
     "crops_figure",
     "curves_figure",
-    "dry_run_figure",
     "gathers_figure",
     "inversion_figure",
     "misfit_figure",

@@ -1,4 +1,4 @@
-"""Shot gathers, raw and with gain; data sets at a glance; the sheet that a dry run leaves."""
+"""Shot gathers, raw and with gain; data sets at a glance."""
 
 from collections.abc import Sequence
 
@@ -74,38 +74,20 @@ def overview_figure(
     shots: Sequence[int] | None = None,
     clip: float = 95.0,
     limits: tuple[float, float] | None = None,
+    wavelet: NDArray | None = None,
 ) -> Figure:
-    """Draw models (`models_figure`) above gathers [source, receiver, time] of the first."""
+    """Draw models (`models_figure`) above gathers [source, receiver, time] of the first.
+
+    Beside them ``wavelet`` [time], if it is given.
+    """
     heights = [models_height(len(velocity), depth, x), _gathers_height(len(gathers), shots)]
     figure = new_figure(WIDTH, sum(heights))
     above, below = figure.subfigures(2, 1, height_ratios=heights)
     draw_models(above, velocity, depth, x, labels, surveys, limits)
+    if wavelet is not None:
+        below, beside = below.subfigures(1, 2, width_ratios=[1.6, 1.0])
+        _draw_wavelet(beside, wavelet, float(time[1] - time[0]))
     _draw_gathers(below, gathers, time, surveys[0], shots, clip, f"Gathers of sample {labels[0]}")
-    return figure
-
-
-@styled
-def dry_run_figure(
-    velocity: NDArray[np.float32],
-    depth: NDArray,
-    x: NDArray,
-    labels: Sequence[str],
-    surveys: Sequence[Survey],
-    gathers: NDArray[np.float32],
-    wavelet: NDArray,
-    time_step: float,
-    limits: tuple[float, float] | None = None,
-) -> Figure:
-    """Draw models above the middle shot of the first and the wavelet [time], both every s."""
-    heights = [models_height(len(velocity), depth, x), ROW_HEIGHT]
-    figure = new_figure(WIDTH, sum(heights))
-    above, below = figure.subfigures(2, 1, height_ratios=heights)
-    draw_models(above, velocity, depth, x, labels, surveys, limits)
-    left, right = below.subfigures(1, 2, width_ratios=[1.6, 1.0])
-    time = np.arange(gathers.shape[-1]) * time_step
-    title = f"Gather of sample {labels[0]}"
-    _draw_gathers(left, gathers, time, surveys[0], [len(gathers) // 2], title=title)
-    _draw_wavelet(right, wavelet, time_step)
     return figure
 
 
