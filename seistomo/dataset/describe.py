@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seistomo.dataset import DatasetReader, VelocityReader, open_velocity
+from seistomo.dataset import DatasetReader, VelocityReader, file_format, open_dataset
 from seistomo.dataset.store.schema import SPLITS
 from seistomo.errors import InputError
 from seistomo.progress import bar, counted
@@ -16,7 +16,8 @@ SHOWN, NAMES = 200, 5
 
 def describe_dataset(path: str | Path, *, check: bool = False) -> str:
     """Return a readable summary of a data set or velocity file; ``check``: compare checksums."""
-    with open_velocity(path) as data:
+    models_alone = file_format(path) in VelocityReader.formats
+    with VelocityReader(path) if models_alone else open_dataset(path) as data:
         if isinstance(data, DatasetReader):
             lines = [*_content(data), *_models(data), *_survey(data)]
         else:
