@@ -109,6 +109,13 @@ class LoopConfig(Section):
 class TrainingConfig(LoopConfig):
     """Epochs, batches, scaling of the data, schedule and stopping."""
 
+    samples: int | None = setting(
+        None,
+        "Training models, at most: the first of the split, from which scalings are learnt too; left"
+        " out: all.",
+        ge=1,
+        le=10**9,
+    )
     gather_scaling: Literal["none", "standard", "asinh", "trace", "gain"] = setting(
         "asinh", "How gathers are scaled before the network (see docs/training.md)."
     )

@@ -33,19 +33,19 @@ ROUNDS = 10
 
 def check_methods(work: Work, entries: Iterable[MethodEntry]) -> None:
     """Refuse methods that cannot be before any is run, where one has runs yet to begin."""
-    known: dict[str, tuple[Any, int]] = {}
+    known: dict[str, Any] = {}
     for entry in entries:
         keys = [run_key(entry.name, seed) for seed in work.study.seed_range]
         if all((work.out / RUNS / key).is_dir() for key in keys):
             continue
         name = str(problem_options(work.study, entry))
         if name not in known:
-            problem = work.problem(entry)
-            known = {name: (problem, problems.training_samples(problem))}
-        problem, samples = known[name]
+            known = {name: work.problem(entry)}
+        problem = known[name]
         method, settings = resolved(entry, problem)
         optimizer = build_optimizer(method, [torch.nn.Parameter(torch.zeros(1))])
         try:
+            samples = problems.training_samples(problem, settings)
             check_interval(settings, optimizer, method.options, samples)
         except InputError as error:
             raise InputError(f"method {entry.name}: {error}") from None

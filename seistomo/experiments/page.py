@@ -1,5 +1,6 @@
 """The page of a study, its numbers and figures: made from the run directories that are there."""
 
+import itertools
 import math
 import statistics
 import tomllib
@@ -256,6 +257,10 @@ SPECIAL: dict[str, tuple[str, Callable[[Page, Row], str]]] = {
     "runs": ("runs", lambda page, row: str(len(row.whole))),
     "restarts": ("restarts", lambda page, row: str(sum(len(one.lost) for one in row.records))),
     "stuck": ("stuck", lambda page, row: _stuck(row)),
+    "duration": (
+        "s a run",
+        lambda page, row: mean_deviation([one.history[-1]["seconds"] for one in row.whole]),
+    ),
     "time": ("s to target", lambda page, row: median_range(page.times(row))),
 }
 
@@ -404,40 +409,33 @@ def _draw_histogram(page: Page) -> tuple[Any, str]:
 
 
 def _draw_sweeps(page: Page) -> tuple[Any, str]:
-    score = page.first_score()
+    """Draw the first score against each setting, or all scores against a single one."""
+    scores = [page.first_score()]
+    if len({sweep.symbol for sweep in page.study.sweeps}) == 1:
+        scores = [name for name in page.columns if name in SCORE_NAMES]
     by_name = {row.entry.name: row for row in page.rows}
     found, own = {}, {}
-    for sweep in page.study.sweeps:
-        base = page.study.entry(sweep.method)
+    for sweep, score in itertools.product(page.study.sweeps, scores):
+        base, heading = page.study.entry(sweep.method), page.unit(score)[0]
         names = {value: sweep.name(value, base) for value in sweep.values}
         there = {
             v: _with_diverged(page, by_name[n], score) for v, n in names.items() if n in by_name
         }
         there = {value: scores for value, scores in there.items() if scores}
         if there:
-            found.setdefault(sweep.symbol, {})[base.label] = there
+            found.setdefault((sweep.symbol, heading), {})[base.label] = there
             own[f"{base.label}: {sweep.symbol}"] = base.value(sweep.key)
     if not found:
         return None, ""
-    label = page.unit(score)[0]
-    figure = drawn.sweeps_figure(found, own, label, log=score not in HIGHER_IS_BETTER)
-    return figure, f"{label} against single settings; rings: usual; crosses: diverged"
+    log = len(scores) == 1 and scores[0] not in HIGHER_IS_BETTER
+    figure = drawn.sweeps_figure(found, own, log=log)
+    shown = ", ".join(page.unit(score)[0] for score in scores)
+    return figure, f"{shown} against single settings; rings: usual; crosses: diverged"
 
 
 def _with_diverged(page: Page, row: Row, score: str) -> list[float]:
     """Return a row's scores, not a number for a run that diverged."""
     return page.values(row, score) + [math.nan] * (len(row.records) - len(row.whole))
-
-
-def _draw_change(page: Page) -> tuple[Any, str]:
-    scores = [name for name in page.columns if name in SCORE_NAMES][:2]
-    rows = {
-        row.entry.label: [page.values(row, score) for score in scores]
-        for row in page.rows
-        if row.whole
-    }
-    labels = [page.unit(score)[0] for score in scores]
-    return drawn.change_figure(rows, labels), "Scores of each method; dashed: the first one's mean"
 
 
 def _draw_examples(page: Page) -> tuple[Any, str]:
@@ -451,6 +449,5 @@ FIGURES: dict[str, Callable[[Page], tuple[Any, str]]] = {
     "seconds": lambda page: _draw_curves(page, "seconds"),
     "histogram": _draw_histogram,
     "sweeps": _draw_sweeps,
-    "change": _draw_change,
     "examples": _draw_examples,
 }

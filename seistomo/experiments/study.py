@@ -17,7 +17,7 @@ from seistomo.files import read_text, reading
 from seistomo.training.problem import Method
 
 Kind = Literal["training", "optimizer-cost", "simulation-speed", "generalization", "refinement"]
-Figure = Literal["epoch", "seconds", "histogram", "sweeps", "change", "examples"]
+Figure = Literal["epoch", "seconds", "histogram", "sweeps", "examples"]
 INHERITED = ("optimizer", "learning_rate", "restarts")
 MERGED = ("options", "training", "problem", "space")
 

@@ -161,14 +161,19 @@ class Normalization:
 # Settings that make a difference here.
 _MATTER = {"gather_scaling", "asinh_scale", "gain_power", "gather_type", "mute", "mute_speed"}
 _MATTER |= {"mirror", "noise_snr", "dead_traces", "amplitude_jitter", "wavelet_jitter"}
-_MATTER |= {"velocity_scaling"}
+_MATTER |= {"velocity_scaling", "samples"}
 _learnt: dict[tuple, Normalization] = {}
+
+
+def training_rows(data: DatasetReader, config: TrainingConfig) -> np.ndarray:
+    """Return the samples of the training split that are trained with, int64 [sample]."""
+    return data.indices("train")[: config.samples]
 
 
 def learn_normalization(
     data: DatasetReader, config: TrainingConfig, most: int | None = None
 ) -> Normalization:
-    """Learn the scalings from the training split, in one or two passes of bounded memory.
+    """Learn the scalings from what is trained with, in one or two passes of bounded memory.
 
     From its first ``most`` samples, where that is given.
     """
@@ -176,7 +181,7 @@ def learn_normalization(
     settings = config.model_dump_json(include=_MATTER)
     key = (str(data.path), data.path.stat().st_mtime_ns, data.identity, settings, most)
     if key not in _learnt:
-        rows = data.indices("train")[:most]
+        rows = training_rows(data, config)[:most]
         mean_velocity, velocity = _learn_velocity(data, rows, config)
         found = Normalization(_learn_gathers(data, rows, config), velocity, mean_velocity)
         _learnt.clear()

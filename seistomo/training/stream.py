@@ -22,7 +22,7 @@ from seistomo.progress import bar, counted, say
 from seistomo.ranks import Processes
 from seistomo.training.data import GatherEpoch, GatherSamples, Rows
 from seistomo.training.mute import Positions
-from seistomo.training.scaling import Normalization
+from seistomo.training.scaling import Normalization, training_rows
 
 GIB = 2**30
 # Seconds between two looks at whether Ctrl-C was pressed, or another process has ended.
@@ -48,7 +48,7 @@ class StreamedSamples(GatherSamples):
         memory: dict[str, int],
         settings: TrainingConfig,
     ):
-        self._length = window_length(settings, len(data.indices("train")))
+        self._length = window_length(settings, len(training_rows(data, settings)))
         super().__init__(
             data, self._window(settings, 0), normalization, processes, memory, settings
         )

@@ -26,7 +26,7 @@ from seistomo.training.losses import make_loss, squared_error
 from seistomo.training.memory import GIB, memory_for_samples, optimizer_vectors, step_memory
 from seistomo.training.objective import micro_batch_size
 from seistomo.training.problem import Method, Problem
-from seistomo.training.scaling import Normalization, learn_normalization
+from seistomo.training.scaling import Normalization, learn_normalization, training_rows
 from seistomo.training.scores import mean_squared_error, structural_similarity
 from seistomo.training.stream import StreamedSamples, window_length
 
@@ -98,6 +98,7 @@ class TomographyProblem(Problem):
     def prepare(self, settings: TrainingConfig, device: torch.device, processes: Processes) -> None:
         self.settings, self._device, self._processes = settings, device, processes
         self.normalization, self._memory, self._micro_batch = None, {}, 0
+        vars(self).pop("_gather_statistics", None)
         check_count(settings, self.data)
         if settings.mirror:
             check_symmetric(self.data, "training.mirror")
@@ -142,7 +143,7 @@ class TomographyProblem(Problem):
 
     @cached_property
     def _gather_statistics(self) -> dict[str, float]:
-        return gather_statistics(self.data, self.data.indices("train"))
+        return gather_statistics(self.data, training_rows(self.data, self.settings))
 
     def load_state(self, state: dict[str, Any]) -> None:
         self._learnt(Normalization.from_state(state["normalization"]))
@@ -194,8 +195,10 @@ class TomographyProblem(Problem):
         if name == "train" and self.settings.stream_uses is not None:
             self._stream = StreamedSamples(self.data, *held, self.settings)
             return self._stream
-        settings = self.settings if name == "train" else None
-        return GatherSamples(self.data, self.data.indices(name), *held, settings)
+        if name == "train":
+            rows = training_rows(self.data, self.settings)
+            return GatherSamples(self.data, rows, *held, self.settings)
+        return GatherSamples(self.data, self.data.indices(name), *held)
 
     def close(self) -> None:
         if self._stream is not None:
@@ -264,7 +267,7 @@ def with_data_of(config: Config, data: DatasetReader) -> Config:
 
 def check_count(settings: TrainingConfig, data: DatasetReader) -> None:
     """Refuse a training split that is empty or smaller than a batch."""
-    count = len(data.indices("train"))
+    count = len(training_rows(data, settings))
     if count == 0:
         raise InputError(f"{data.path}: holds no training samples; see dataset.split")
     if settings.stream_uses is not None:
@@ -275,9 +278,12 @@ def check_count(settings: TrainingConfig, data: DatasetReader) -> None:
             )
         count = window_length(settings, count)
     if settings.batch_size > count:
+        held = f"the training split of {data.path} holds {count} samples"
+        if settings.samples == count:
+            held = f"training.samples = {count}"
         raise InputError(
-            f"training.batch_size = {settings.batch_size}: the training split of {data.path} holds"
-            f" {count} samples; use at most {count}, or simulate more"
+            f"training.batch_size = {settings.batch_size}: {held}; use at most {count}, or more"
+            " samples"
         )
 
 

@@ -109,7 +109,7 @@ def test_figures_that_are_asked_for_are_drawn(out):
     # Two methods in a panel, one run that diverged.
     sweeps = [sweep, sweep | {"method": "b", "values": [0.1, 1.0]}]
     write_run(out, "b-learning_rate-1-s0", [1.0], [0.5], diverged="the loss was inf")
-    kinds = ["seconds", "histogram", "sweeps", "change"]
+    kinds = ["seconds", "histogram", "sweeps"]
     columns = ["accuracy", "loss"]
     write_page(study(figures=kinds, sweeps=sweeps, columns=columns), out, "")
     for kind in kinds:

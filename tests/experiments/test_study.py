@@ -72,8 +72,8 @@ def test_some_methods_bring_what_they_need_and_leave_out_the_optional():
     assert [entry.name for entry in chosen(study, ["svrg"]).trained] == ["svrg"]
     borrowed = chosen(load_study("sqgn-table-1"), ["sqgn-25"])
     assert [entry.name for entry in borrowed.trained] == ["sqgn"]
-    ablation = chosen(load_study("predictions"), ["gain"])
-    assert [entry.name for entry in ablation.trained] == ["baseline", "gain"]
+    ablation = chosen(load_study("predictions"), ["squared"])
+    assert [entry.name for entry in ablation.trained] == ["unet", "squared"]
 
 
 @pytest.mark.parametrize(

@@ -45,24 +45,27 @@ def histogram_figure(values: Mapping[str, Sequence[float]], label: str) -> Figur
 
 @styled
 def sweeps_figure(
-    panels: Mapping[str, Mapping[str, Mapping[float, Sequence[float]]]],
+    panels: Mapping[tuple[str, str], Mapping[str, Mapping[float, Sequence[float]]]],
     usual: Mapping[str, float | None],
-    label: str,
     *,
     log: bool = False,
 ) -> Figure:
-    """Draw scores, named by ``label``, against single settings over decades.
+    """Draw scores against single settings over decades.
 
-    ``panels`` are for each setting, and each method in its panel, the scores of the repeats at each
-    value: dots, the line is their mean, a cross at the upper edge is a run that diverged (its score
-    is not finite). A ring is each method's ``usual`` value, by "METHOD: SETTING".
+    ``panels`` are for each setting and score's label, and each method in its panel, the scores of
+    the repeats at each value: dots, the line is their mean, a cross at the upper edge is a run that
+    diverged (its score is not finite). A ring is each method's ``usual`` value, by
+    "METHOD: SETTING".
     """
     methods = list(dict.fromkeys(name for found in panels.values() for name in found))
     columns = min(len(panels), 4)
     rows = -(-len(panels) // columns)
+    alike = len({label for _, label in panels}) == 1
     figure = new_figure(WIDTH, 2.1 * rows + 0.45)
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
-    for number, (axes, (setting, found)) in enumerate(zip(grid.flat, panels.items(), strict=False)):
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=alike)
+    for number, (axes, ((setting, label), found)) in enumerate(
+        zip(grid.flat, panels.items(), strict=False)
+    ):
         axes.set_xscale("log")
         for method, sweep in found.items():
             color = RUNS[methods.index(method) % len(RUNS)]
@@ -76,7 +79,7 @@ def sweeps_figure(
             axes.xaxis.set_major_formatter(PLAIN)
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(visible=True)
-        if number % columns == 0:
+        if number % columns == 0 or not alike:
             axes.set_ylabel(label)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
@@ -100,37 +103,6 @@ def _draw_sweep(
     axes.plot(list(means), list(means.values()), color=color)
     if own in means:
         axes.plot(own, means[own], "o", ms=8, mfc="none", mec=BASELINE, mew=1.4)
-
-
-@styled
-def change_figure(rows: Mapping[str, Sequence[Sequence[float]]], labels: Sequence[str]) -> Figure:
-    """Draw scores of methods, a panel a score; dashed: the first method's mean.
-
-    Rings are runs, the diamond is their mean, the bar spans a standard deviation to either side.
-    """
-    figure = new_figure(WIDTH, 0.9 + ROW * len(rows))
-    grid = figure.subplots(1, len(labels), sharey=True, squeeze=False)[0]
-    for number, (axes, label) in enumerate(zip(grid, labels, strict=True)):
-        for place, scores in enumerate(rows.values()):
-            found = np.asarray(scores[number], float)
-            if not len(found):
-                continue
-            mean = float(found.mean())
-            if place == 0:
-                axes.axvline(mean, color=PREDICTION, linestyle="dashed", linewidth=0.9, zorder=1)
-            if len(found) > 1:
-                reach = float(found.std(ddof=1))
-                line = {"color": PREDICTION, "linewidth": 4, "alpha": 0.3}
-                axes.plot((mean - reach, mean + reach), (place, place), zorder=2, **line)
-            ring = {"markerfacecolor": "white", "markeredgecolor": PREDICTION, "markersize": 4}
-            axes.plot(found, np.full(len(found), place), "o", zorder=3, **ring)
-            axes.plot(mean, place, "D", color=PREDICTION, markersize=5, zorder=4)
-        axes.set_xlabel(label)
-        axes.grid(visible=True)
-        axes.tick_params(axis="y", length=0)
-    grid[0].set_yticks(range(len(rows)), list(rows))
-    grid[0].set_ylim(len(rows) - 0.4, -0.6)
-    return figure
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from seistomo.training import score_as_trained
 from seistomo.training.checkpoint import load_checkpoint
 from seistomo.training.history import BEST, CHECKPOINT
 from seistomo.training.problem import TensorSamples
+from seistomo.training.scaling import training_rows
 
 # The problems of each module beside this one; it has their makers by name.
 BUILT_IN = {
@@ -82,10 +83,10 @@ def _score_test(problem: Any, run_dir: Path) -> dict[str, Any]:
     return found
 
 
-def training_samples(problem: Any) -> int:
+def training_samples(problem: Any, settings: LoopConfig) -> int:
     """Return how many samples there are to train with."""
     if problem.name == "tomography":  # Its splits are not there before a run prepares them.
-        return len(problem.data.indices("train"))
+        return len(training_rows(problem.data, settings))
     return len(problem.split("train"))
 
 

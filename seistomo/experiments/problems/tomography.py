@@ -28,6 +28,7 @@ DATA = "data.h5"
 SIZES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "paper": ("tomography", {}),
     "small": ("tomography-small", {}),
+    "quickstart": ("quickstart", {"dataset": {"samples": 12_000}}),
     "tiny": (
         "tomography-small",
         {
