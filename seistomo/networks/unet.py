@@ -60,8 +60,8 @@ class UNet(nn.Module):
     generator
         Source of the start weights; left out: torch's global one.
     positions
-        x of sources and of receivers, in widths of the model from its middle; left out: both evenly
-        from end to end. They are saved with the weights.
+        x of sources and of receivers, in widths of the model from its middle, for inputs that come
+        without; left out: both evenly from end to end. They are saved with the weights.
 
     Attributes
     ----------
@@ -91,8 +91,7 @@ class UNet(nn.Module):
         sources, *size = self.gather_shape
         evenly = (torch.linspace(-0.5, 0.5, n) for n in self.gather_shape[:2])
         source_x, receiver_x = positions or evenly
-        offset, source = torch.broadcast_tensors(receiver_x - source_x[:, None], source_x[:, None])
-        self.register_buffer("positions", torch.stack([offset, source], 1)[..., None].float())
+        self.register_buffer("positions", position_channels(source_x, receiver_x))
         sizes = _halved(tuple(size), len(encoder) + 1)
         encoder = [*encoder, *[encoder[-1]] * (len(sizes) - 1 - len(encoder))]
         coarse = tuple(-(-(n - 1) // output_coarsening) + 1 for n in self.velocity_shape)
@@ -143,11 +142,17 @@ class UNet(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, gathers: torch.Tensor) -> torch.Tensor:
-        """Map scaled gathers [batch, 1, source, receiver, time] to velocity [batch, depth, x]."""
+        """Map inputs [batch, channel, source, receiver, time] to velocity [batch, depth, x].
+
+        Their channels are scaled gathers alone, or three: beside them each sample's own positions.
+        """
         kind = self.convolution_type or gathers.dtype
-        positions = self.positions.to(kind).expand(len(gathers), -1, -1, -1, gathers.shape[-1])
-        images = torch.cat([gathers.to(kind).transpose(1, 2), positions], dim=2).flatten(0, 1)
-        images, fused = images.contiguous(memory_format=torch.channels_last), {}
+        images = gathers.to(kind).transpose(1, 2)
+        if images.shape[2] == 1:
+            positions = self.positions.to(kind).expand(len(gathers), -1, -1, -1, images.shape[-1])
+            images = torch.cat([images, positions], dim=2)
+        images = images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        fused = {}
         for number, level in enumerate(self.encoder):
             images = level(images)
             if str(number) in self.scores:
@@ -207,6 +212,17 @@ class SampleNorm(nn.Module):
         values = functional.layer_norm(values, values.shape[1:])
         values = torch.addcmul(self.bias.to(values.dtype), values, self.weight.to(values.dtype))
         return values.permute(0, 3, 1, 2)
+
+
+def position_channels(source_x: torch.Tensor, receiver_x: torch.Tensor) -> torch.Tensor:
+    """Return signed offset and source position, float32 [..., source, 2, receiver, 1].
+
+    ``source_x`` [..., source] and ``receiver_x`` [..., receiver] are in widths of the model from
+    its middle.
+    """
+    offset = receiver_x[..., None, :] - source_x[..., None]
+    source = source_x[..., None].expand_as(offset)
+    return torch.stack([offset, source], -2)[..., None].float()
 
 
 def he_uniform_(layer: nn.Module, generator: torch.Generator | None) -> None:

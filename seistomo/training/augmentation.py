@@ -160,15 +160,24 @@ def mirrored_rows(seed: int, epoch: int, count: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch, MIRROR]).random(count) < 0.5
 
 
-def mirror(gathers: Tensor, velocity: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
-    """Mirror some of gathers [sample, source, receiver, time] and velocity [sample, depth, x]."""
-    turned = torch.where(which[:, None, None, None], gathers.flip(1, 2), gathers)
-    return turned, torch.where(which[:, None, None], velocity.flip(2), velocity)
+def turned(inputs: Tensor) -> Tensor:
+    """Mirror network inputs [sample, channel, source, receiver, time]."""
+    inputs = inputs.flip(2, 3)
+    # Positions count from the middle of the model.
+    inputs[:, 1:].neg_()
+    return inputs
+
+
+def mirror(inputs: Tensor, velocity: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
+    """Mirror some of the network inputs, as in `turned`, and of the velocity [sample, depth, x]."""
+    inputs = torch.where(which[:, None, None, None, None], turned(inputs), inputs)
+    return inputs, torch.where(which[:, None, None], velocity.flip(2), velocity)
 
 
 def check_symmetric(data: DatasetReader, key: str = "training.mirror") -> None:
-    """Refuse a survey that is not its own mirror image about the middle of the model."""
-    width, survey = float(data.x[0] + data.x[-1]), data.read_survey(0)
+    """Refuse a survey that is, before jitter, not its own mirror image about the model's middle."""
+    width = float(data.x[0] + data.x[-1])
+    survey = data.config.survey.positions(width)
     for kind in ("source", "receiver"):
         x, depth = survey[f"{kind}_x"], survey[f"{kind}_depth"]
         same = np.allclose(x, width - x[::-1], atol=1e-6 * width)

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from seistomo.config.training import TrainingConfig
 from seistomo.dataset import DatasetReader
+from seistomo.dataset.store.schema import SURVEY_VARIABLES
 from seistomo.device import upload
 from seistomo.optim import Ranks
 from seistomo.progress import bar, say
@@ -30,7 +32,7 @@ from seistomo.training.augmentation import (
     mirror,
     mirrored_rows,
 )
-from seistomo.training.mute import Positions, own_positions
+from seistomo.training.positions import Positions, network_inputs
 from seistomo.training.scaling import Normalization
 
 # Threads that read and scale for a GPU, at most; a CPU's cores are busy with the network.
@@ -50,7 +52,8 @@ class GatherSamples:
     ``indices`` are the split's rows in the data set, rising; ``memory`` has the bytes in which they
     may be kept, on the "device" and for a GPU on the "host" beside it: what is taken is subtracted.
     With ``settings``, of training, samples may change anew each epoch; gathers are then kept as
-    recorded and scaled at each use: what changes them comes first.
+    recorded and scaled at each use: what changes them comes first. Of a jittered survey a network
+    that ``sees_positions`` sees each sample's own.
     """
 
     def __init__(
@@ -61,9 +64,12 @@ class GatherSamples:
         processes: Processes,
         memory: dict[str, int],
         settings: TrainingConfig | None = None,
+        sees_positions: bool = False,
     ):
         self.data, self.indices, self.normalization = data, indices, normalization
         self.processes, self.settings, self._memory = processes, settings, memory
+        self.jittered = data.config.survey.jittered
+        self.sees_positions = sees_positions and self.jittered
         self.late = settings is not None and corrupts(settings)
         self._filter = settings and WaveletFilter.of(data, settings)
         self.waited = 0.0  # seconds that batches were waited for so far
@@ -134,11 +140,24 @@ class GatherSamples:
         for (inputs, _), rows in zip(parts, own.split(size), strict=False):
             yield rows.numpy(), inputs
 
-    def positions(self, samples: Sequence[int]) -> list[Positions | None] | None:
-        """Return the samples' own positions, where a mute asks for them."""
-        if self.normalization.gathers.mute is None:
+    def positions(self, samples: Sequence[int]) -> list[Positions] | None:
+        """Return the samples' own positions, where they differ and are asked for."""
+        muted = self.jittered and self.normalization.gathers.mute is not None
+        if not (muted or self.sees_positions):
             return None
-        return [own_positions(self.data, sample) for sample in samples]
+        return [
+            {name: values[place] for name, values in self._surveys.items()}
+            for place in self._slot(np.asarray(samples)).tolist()
+        ]
+
+    def _slot(self, samples: Rows) -> Rows:
+        """Return where positions of samples are among those kept."""
+        return np.searchsorted(self.indices, samples)
+
+    @cached_property
+    def _surveys(self) -> dict[str, NDArray[np.float64]]:
+        rows = range(self.data.samples)
+        return {name: self.data.column(name, rows)[self.indices] for name in SURVEY_VARIABLES}
 
     @property
     def owners(self) -> Rows:
@@ -266,8 +285,8 @@ class GatherEpoch:
     def parts(self, samples: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield inputs and targets of any samples of the split, ``size`` at once.
 
-        Inputs are [sample, 1, source, receiver, time], targets [sample, depth, x]; ``samples``
-        global indices, int64 [sample], on the CPU.
+        Inputs are [sample, channel, source, receiver, time], targets [sample, depth, x];
+        ``samples`` global indices, int64 [sample], on the CPU.
         """
         if not len(samples):
             return
@@ -295,17 +314,20 @@ class GatherEpoch:
 
     def finished(self, gathers: Tensor, velocity: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return inputs and targets of samples as they are kept, by their rows in the split."""
-        held = self.held
+        held, samples = self.held, self.samples[rows]
+        positions = held.positions(samples.tolist())
         if held.late:
-            scaling, samples = held.normalization.gathers, self.samples[rows]
+            scaling = held.normalization.gathers
             gathers = gathers.float() * scaling.level
             if self._corruption is not None:
                 gathers = self._corruption(gathers, samples)
-            gathers = scaling.scaled(gathers, held.positions(samples.tolist()))
+            gathers = scaling.scaled(gathers, positions)
+        seen, width = positions if held.sees_positions else None, held.data.config.velocity.x_extent
+        inputs = network_inputs(gathers, seen, width)
         if self._mirrored is not None:
             which = upload(self._mirrored[rows], gathers.device)
-            gathers, velocity = mirror(gathers, velocity, which)
-        return gathers.float().unsqueeze(1), velocity
+            inputs, velocity = mirror(inputs, velocity, which)
+        return inputs.float(), velocity
 
 
 class ReadBatch:

@@ -6,7 +6,6 @@ wavelet's end; ``direct`` silences that window, ``top`` all that comes before it
 the refractions, which overtake the direct wave far from the source). Edges are cosine tapers.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +14,7 @@ from seistomo.config.survey import offsets
 from seistomo.config.training import TrainingConfig
 from seistomo.dataset import DatasetReader
 from seistomo.errors import InputError
-
-Positions = Mapping[str, np.ndarray]
+from seistomo.training.positions import Positions
 
 # The wavelet lasts while it is above this share of its peak.
 QUIET = 0.01
@@ -77,11 +75,6 @@ def mute_of(data: DatasetReader, config: TrainingConfig) -> Mute | None:
             f" nothing of the gathers, which end at {data.time[-1]:g} s; use a higher speed"
         )
     return mute
-
-
-def own_positions(data: DatasetReader, sample: int) -> Positions | None:
-    """Return a sample's own positions, or None where all samples share the survey's."""
-    return data.read_survey(sample) if data.config.survey.jittered else None
 
 
 def _ramp(x: np.ndarray) -> np.ndarray:

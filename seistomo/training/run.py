@@ -22,11 +22,12 @@ from seistomo.errors import InputError
 from seistomo.networks import TomographyNetwork, build_network
 from seistomo.progress import warn
 from seistomo.ranks import Processes
+from seistomo.training.augmentation import turned
 from seistomo.training.checkpoint import FREE_KEYS, load_checkpoint
 from seistomo.training.directory import member_folders
 from seistomo.training.history import BEST, CHECKPOINT, Row
-from seistomo.training.mute import Positions
 from seistomo.training.objective import micro_batch_size
+from seistomo.training.positions import Positions, network_inputs, own_positions
 from seistomo.training.problem import Problem
 from seistomo.training.scaling import Normalization
 
@@ -82,8 +83,9 @@ class Run:
         gathers
             As recorded or simulated, not scaled: float32 [sample, source, receiver, time].
         positions
-            Of each sample's sources and receivers, for a run with `training.mute`; left out, or
-            None for a sample: those of the run's survey before jitter. See `Mute.weights`.
+            Of each sample's sources and receivers, m, as `DatasetReader.read_survey` returns them,
+            for the U-Net and a `training.mute`; left out, or None for a sample: those of the run's
+            survey before jitter.
 
         Returns
         -------
@@ -103,16 +105,19 @@ class Run:
             )
         device = next(self.network.parameters()).device
         size = micro_batch_size(0, self.network.largest_activation, device)
+        width, sees_positions = self.config.velocity.x_extent, self.config.network.name == "unet"
+        own = own_positions(positions, self.config.survey.positions(width))
         predicted = np.empty((len(gathers), *self.velocity_shape), dtype=np.float32)
         for start in range(0, len(gathers), size):
             rows = slice(start, start + size)
-            places = positions and positions[rows]
+            places = own and own[rows]
             recorded = torch.tensor(gathers[rows], device=device)
-            inputs = self.normalization.gathers(recorded, places).float().unsqueeze(1)
+            scaled = self.normalization.gathers(recorded, places).float()
+            inputs = network_inputs(scaled, places if sees_positions else None, width)
             with computing_in(self.precision):
                 outputs = self.network(inputs)
                 if self.config.evaluation.mirror:
-                    outputs = (outputs + self.network(inputs.flip(2, 3)).flip(2)) / 2
+                    outputs = (outputs + self.network(turned(inputs)).flip(2)) / 2
             predicted[rows] = self.normalization.velocity.unscale(outputs).cpu().numpy()
         return predicted
 

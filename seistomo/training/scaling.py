@@ -32,7 +32,8 @@ from seistomo.dataset import DatasetReader
 from seistomo.errors import InputError
 from seistomo.progress import bar
 from seistomo.training.augmentation import corrupts
-from seistomo.training.mute import Mute, Positions, mute_of, own_positions
+from seistomo.training.mute import Mute, mute_of
+from seistomo.training.positions import Positions
 
 SCALED_MINIMUM = 0.1
 CHUNK_BYTES = 64 * 2**20
@@ -54,9 +55,7 @@ class GatherScaling:
     # Mean, time gain and mute by device.
     _constants: dict[torch.device, tuple[Tensor, ...]] = field(default_factory=dict, repr=False)
 
-    def __call__(
-        self, gathers: Values, positions: Sequence[Positions | None] | None = None
-    ) -> Tensor:
+    def __call__(self, gathers: Values, positions: Sequence[Positions] | None = None) -> Tensor:
         """Scale recorded gathers [sample, source, receiver, time], each by itself, on any device.
 
         ``positions``, for a mute: of each sample; see `Mute.weights`.
@@ -64,13 +63,11 @@ class GatherScaling:
         gathers = gathers if isinstance(gathers, Tensor) else torch.tensor(gathers)
         return self.scaled(gathers, positions).to(getattr(torch, self.dtype))
 
-    def scaled(
-        self, gathers: Tensor, positions: Sequence[Positions | None] | None = None
-    ) -> Tensor:
+    def scaled(self, gathers: Tensor, positions: Sequence[Positions] | None = None) -> Tensor:
         """As a call, in float32."""
         mean, gain, muted = self._constants_on(gathers.device)
         if self.mute is not None:
-            if positions and any(positions):
+            if positions is not None:
                 weights = np.stack([self.mute.weights(place) for place in positions])
                 muted = torch.from_numpy(weights).to(gathers.device)
             gathers = gathers * muted
@@ -263,13 +260,12 @@ def _stream(
 ) -> Iterator[np.ndarray]:
     """Yield the gathers of one sample after the other, reading a bounded chunk at a time."""
     step = max(1, CHUNK_BYTES // (4 * int(np.prod(data.gather_shape))))
-    shared = None if mute is None else mute.weights()
+    shared, jittered = mute and mute.weights(), data.config.survey.jittered
     with bar(total=len(rows), description=f"learning {what}", unit="sample", leave=False) as shown:
         for start in range(0, len(rows), step):
             chunk = rows[start : start + step]
             for row, gather in zip(chunk, data.read_gathers(chunk), strict=True):
                 if mute is not None:
-                    own = own_positions(data, int(row))
-                    gather *= shared if own is None else mute.weights(own)
+                    gather *= mute.weights(data.read_survey(int(row))) if jittered else shared
                 yield gather
                 shown.update()

@@ -15,13 +15,11 @@ import torch
 
 from seistomo.config.training import TrainingConfig
 from seistomo.dataset import DatasetReader
-from seistomo.dataset.store.schema import SURVEY_VARIABLES
 from seistomo.dataset.stream import SampleStream, first_number
 from seistomo.errors import InputError
 from seistomo.progress import bar, counted, say
 from seistomo.ranks import Processes
 from seistomo.training.data import GatherEpoch, GatherSamples, Rows
-from seistomo.training.mute import Positions
 from seistomo.training.scaling import Normalization, training_rows
 
 GIB = 2**30
@@ -47,11 +45,11 @@ class StreamedSamples(GatherSamples):
         processes: Processes,
         memory: dict[str, int],
         settings: TrainingConfig,
+        sees_positions: bool = False,
     ):
         self._length = window_length(settings, len(training_rows(data, settings)))
-        super().__init__(
-            data, self._window(settings, 0), normalization, processes, memory, settings
-        )
+        window = self._window(settings, 0)
+        super().__init__(data, window, normalization, processes, memory, settings, sees_positions)
         self.ways = (processes.count > 1,)
         self._stream: SampleStream | None = None
         self._thread: ThreadPoolExecutor | None = None
@@ -84,7 +82,8 @@ class StreamedSamples(GatherSamples):
 
     def _fill(self) -> None:
         """Leave the room empty: samples come epoch by epoch."""
-        self._surveys: list[Positions | None] = [None] * self.slots(True)
+        shapes = self.data.config.survey.positions(1.0)
+        self._surveys = {name: np.empty((self.slots(True), len(x))) for name, x in shapes.items()}
 
     def _say_where(self) -> None:
         super()._say_where()
@@ -97,11 +96,6 @@ class StreamedSamples(GatherSamples):
     def places(self, rows: Rows) -> Rows:
         numbers = self.indices[rows]
         return np.where(self.owners[rows] == self.processes.rank, self._slot(numbers), -1)
-
-    def positions(self, samples: Sequence[int]) -> list[Positions | None] | None:
-        if self.normalization.gathers.mute is None:
-            return None
-        return [self._surveys[self._slot(number)] for number in samples]
 
     def epoch(self, number: int, groups: Sequence[Rows]) -> GatherEpoch:
         """Return an epoch when its samples are there; those of the next are made meanwhile."""
@@ -149,16 +143,15 @@ class StreamedSamples(GatherSamples):
         count = self.processes.count
         return range(first + (self.processes.rank - first) % count, stop, count)
 
-    def _slot(self, numbers: int | Rows) -> int | Rows:
-        """Return where own samples are among those kept."""
-        return numbers // self.processes.count % len(self._surveys)
+    def _slot(self, samples: int | Rows) -> int | Rows:
+        return samples // self.processes.count % self.slots(True)
 
     def _receive(self, numbers: range) -> None:
         """Take up new samples: what a thread does while the main one trains."""
         for number in numbers:
             sample, slot = self._stream.take(), self._slot(number)
-            if self.data.config.survey.jittered:
-                self._surveys[slot] = {name: sample[name] for name in SURVEY_VARIABLES}
+            for name, positions in self._surveys.items():
+                positions[slot] = sample[name]
             kept = (values[slot] for values in self.kept)
             self._put([number], sample["gathers"][None], sample["velocity"], *kept)
             self._arrived += 1

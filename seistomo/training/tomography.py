@@ -112,8 +112,9 @@ class TomographyProblem(Problem):
                 self._processes.shared(lambda: learn_normalization(self.data, self.settings))
             )
         shapes = self.data.gather_shape, self.data.velocity_shape
-        survey, width = self.data.read_survey(0), float(self.data.x[-1])
-        x = (torch.from_numpy(survey[f"{kind}_x"] / width - 0.5) for kind in ("source", "receiver"))
+        width = self.config.velocity.x_extent
+        places = self.config.survey.positions(width)
+        x = (torch.from_numpy(places[name] / width - 0.5) for name in ("source_x", "receiver_x"))
         network = build_network(self.config.network, *shapes, generator, tuple(x))
         network.convolution_type = convolution_type(self.settings.precision)
         if self.config.network.output_bias == "mean":
@@ -192,13 +193,15 @@ class TomographyProblem(Problem):
     def split(self, name: str) -> GatherSamples:
         """Return the samples of a split; those that are trained on may change each epoch."""
         held = self.normalization, self._processes, self._memory
+        sees_positions = self.config.network.name == "unet"
         if name == "train" and self.settings.stream_uses is not None:
-            self._stream = StreamedSamples(self.data, *held, self.settings)
+            self._stream = StreamedSamples(self.data, *held, self.settings, sees_positions)
             return self._stream
         if name == "train":
-            rows = training_rows(self.data, self.settings)
-            return GatherSamples(self.data, rows, *held, self.settings)
-        return GatherSamples(self.data, self.data.indices(name), *held)
+            rows, settings = training_rows(self.data, self.settings), self.settings
+        else:
+            rows, settings = self.data.indices(name), None
+        return GatherSamples(self.data, rows, *held, settings, sees_positions)
 
     def close(self) -> None:
         if self._stream is not None:

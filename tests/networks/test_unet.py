@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from seistomo.config import NetworkConfig, load_config
 from seistomo.networks import UNet, build_network, parameter_count
 from seistomo.optim import ModelObjective, replay
+from seistomo.training.positions import network_inputs
 
 TINY = {"encoder": (2, 3), "latent": 4, "decoder": (3, 2)}
 
@@ -24,6 +25,21 @@ def test_has_fewer_weights_than_the_published_network_at_its_size():
         for name in ("unet", "tomography")
     )
     assert ours < published == 10_951_700
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_inputs_may_bring_each_samples_own_positions(dtype):
+    source_x, receiver_x = torch.rand(3, 2).double() - 0.5, torch.rand(3, 6).double() - 0.5
+    gathers = torch.randn(3, 2, 6, 9).to(dtype)
+    positions = [
+        {"source_x": 700 * (source + 0.5).numpy(), "receiver_x": 700 * (receiver + 0.5).numpy()}
+        for source, receiver in zip(source_x, receiver_x, strict=True)
+    ]
+    together = tiny_network()(network_inputs(gathers, positions, 700.0))
+    for row, places in enumerate(zip(source_x, receiver_x, strict=True)):
+        alone = tiny_network(positions=places)(gathers[row : row + 1, None].float())
+        torch.testing.assert_close(together[row : row + 1], alone)
+    assert not torch.allclose(together, tiny_network()(gathers[:, None].float()))
 
 
 def test_the_order_of_shots_makes_no_difference():
@@ -72,12 +88,12 @@ def test_every_weight_and_every_input_has_a_say():
     assert (found[0] != 0).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("coarsening", [1, 3])
+@pytest.mark.parametrize(("coarsening", "channels"), [(1, 1), (3, 1), (1, 3)])
 @pytest.mark.parametrize("mode", ["auto", "reverse"])
-def test_gauss_newton_products_equal_the_dense_matrix(mode, coarsening, monkeypatch):
+def test_gauss_newton_products_equal_the_dense_matrix(mode, coarsening, channels, monkeypatch):
     monkeypatch.setattr(replay, "PRODUCTS_BEFORE", 1)
     network = tiny_network(output_coarsening=coarsening).double()
-    inputs = torch.randn(3, 1, 2, 6, 9, dtype=torch.float64)
+    inputs = torch.randn(3, channels, 2, 6, 9, dtype=torch.float64)
     targets = torch.randn(3, 5, 4, dtype=torch.float64)
     parameters = dict(network.named_parameters())
 

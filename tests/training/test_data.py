@@ -365,7 +365,7 @@ def test_a_mirrored_pair_is_what_the_wave_equation_gives_for_the_mirrored_model(
     )  # fmt: skip
     model = draw_model(config.velocity, 0, 4).velocity
     models = np.ascontiguousarray(np.stack([model, model[:, ::-1]]))
-    gathers = torch.from_numpy(Simulator(config, "cpu")(models, [0, 0]))
+    gathers = torch.from_numpy(Simulator(config, "cpu")(models, [0, 0])).unsqueeze(1)
     turned, velocity = mirror(gathers[:1], torch.from_numpy(models[:1]), torch.tensor([True]))
     assert torch.equal(velocity[0], torch.from_numpy(models[1]))
     error = (turned[0] - gathers[1]).abs().max() / gathers.abs().max()

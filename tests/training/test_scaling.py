@@ -5,11 +5,10 @@ import pytest
 import torch
 
 from seistomo.config import load_config
-from seistomo.dataset import DatasetReader, open_dataset, write_dataset
+from seistomo.dataset import open_dataset, write_dataset
 from seistomo.errors import InputError
-from seistomo.evaluation.prediction import predicted_batches
 from seistomo.simulation import Simulator, make_wavelet
-from seistomo.training import load_run, train
+from seistomo.training import train
 from seistomo.training.mute import Mute, mute_of
 from seistomo.training.scaling import VelocityScaling, learn_normalization
 
@@ -223,31 +222,3 @@ def test_scaling_learns_from_muted_gathers(make_config, arrays, tmp_path):
         assert scaled.std() == pytest.approx(1, abs=1e-4)
         # What is muted is the same in every sample.
         assert np.ptp(scaled[:, weights == 0], axis=0).max() < 1e-5
-
-
-def test_run_predicts_what_training_saw(make_config, arrays, tmp_path, monkeypatch):
-    """Batches, validation and prediction all mute by each sample's own positions."""
-    jitter = 30.0
-    original = DatasetReader.read_survey
-
-    def moved_survey(self, index):
-        shift = jitter * np.sin(index) * np.array([1, -1, 1])
-        survey = original(self, index)
-        return survey | {"source_x": survey["source_x"] + shift}
-
-    monkeypatch.setattr(DatasetReader, "read_survey", moved_survey)
-    survey = [f"survey.source_jitter={jitter}", f"survey.receiver_jitter={jitter}"]
-    config = make_config(*LONGER, *survey, "training.mute=top", "training.epochs=2")
-    path = write_dataset(tmp_path / "data.h5", config, *arrays, wavelet=make_wavelet(config.survey))
-    train(config, path, tmp_path / "run")
-    run = load_run(tmp_path / "run", "last")
-    with open_dataset(path) as data:
-        rows = data.indices("validation")
-        positions = [data.read_survey(row) for row in rows]
-        predicted = run.predict(data.read_gathers(rows), positions)
-        reference = data.read_velocity(rows)
-        error = np.square(predicted.astype(float) - reference).mean()
-        assert error == pytest.approx(run.history[-1]["mse"], rel=1e-5)
-        (one,) = predicted_batches(run, data, rows)
-        np.testing.assert_allclose(one[1][0], predicted, rtol=1e-5)
-        assert not np.allclose(run.predict(data.read_gathers(rows)), predicted, rtol=1e-5)

@@ -45,6 +45,9 @@ threads = 1
 device = "cpu"
 stream_uses = 2
 """
+# A network that sees each sample's own positions.
+JITTERED = ["survey.source_jitter=15.0", "network.name=unet", "network.encoder_channels=[2]",
+            "network.latent=4", "network.decoder_channels=[2]"]  # fmt: skip
 CPU = torch.device("cpu")
 
 
@@ -64,7 +67,7 @@ def path(tmp_path_factory):
 
 def streamed(data, settings, memory=10**9):
     normalization = learn_normalization(data, settings)
-    held = StreamedSamples(data, normalization, Processes(), {"device": memory}, settings)
+    held = StreamedSamples(data, normalization, Processes(), {"device": memory}, settings, True)
     return closing(held.to(CPU))
 
 
@@ -114,13 +117,14 @@ def test_a_streamed_sample_has_the_bits_of_a_stored_one(config, tmp_path, monkey
     with open_dataset(tmp_path / "data.h5") as data, streamed(data, settings) as held:
         stored = (
             type(held)
-            .__mro__[1](data, np.arange(12), held.normalization, Processes(), {}, settings)
+            .__mro__[1](data, np.arange(12), held.normalization, Processes(), {}, settings, True)
             .to(CPU)
         )
         groups = epoch_groups(settings, 0, 12)
         ours, theirs = (samples.epoch(0, groups) for samples in (held, stored))
         for batch in ours.batches:
             for one, other in zip(ours.parts(batch, 3), theirs.parts(batch, 3), strict=True):
+                assert one[0].shape[1] == (3 if data.config.survey.jittered else 1)
                 assert torch.equal(one[0], other[0])
                 assert torch.equal(one[1], other[1])
     model = draw_model(made.velocity, 3, first_number(4))
@@ -167,13 +171,14 @@ def test_resumed_anywhere_it_ends_with_the_same_bits(
     assert load_run(tmp_path / "run").predict(np.zeros((1, 2, 7, 40), np.float32)).shape[0] == 1
 
 
-def test_two_processes_make_half_of_the_samples_each(config, path, tmp_path, start_ranks):
-    file = tmp_path / "config.toml"
-    file.write_text(config().to_toml())
+def test_two_processes_make_half_of_the_samples_each(config, tmp_path, start_ranks):
+    made, path, file = config(*JITTERED), tmp_path / "data.h5", tmp_path / "config.toml"
+    simulate(made, path, device="cpu")
+    file.write_text(made.to_toml())
     arguments = ["train", file, "--data", path]
     for run in start_ranks(2, *arguments, "--out", tmp_path / "two"):
         assert run.wait() == 0, run.words
-    train(config(), path, tmp_path / "one")
+    train(made, path, tmp_path / "one")
     one, two = (load_checkpoint(tmp_path / r / "checkpoint.pt") for r in ("one", "two"))
     for a, b in zip(one.history, two.history, strict=True):
         assert {**a, "seconds": 0} == pytest.approx({**b, "seconds": 0}, rel=1e-3)
