@@ -62,8 +62,9 @@ class RefinementConfig(Section):
         " (tikhonov) or its mean length (tv, total variation).",
     )
     weight: float = setting(
-        1e-3,
-        "Factor on the regularization, beside a misfit that is 1 for gathers of zeros.",
+        5e-5,
+        "Factor on the regularization, beside a misfit that is 1 for gathers of zeros; for noise of"
+        " 10 dB take 1e-3.",
         ge=0,
         le=1e6,
     )
