@@ -161,7 +161,8 @@ def require_same(
     """Refuse settings by the first that differs from those that something was ``made`` with."""
     difference = first_difference(ours, theirs, free)
     if difference:
-        key, now, before = (str(value)[:60] for value in difference)
+        key, *values = difference
+        now, before = ("none" if value is None else str(value)[:60] for value in values)
         raise InputError(f"{key} = {now}: {made} with {before}; {remedy}")
 
 

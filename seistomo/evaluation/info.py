@@ -118,7 +118,8 @@ def describe_run(run_dir: str | Path) -> str:
         return f"{run_dir}: ensemble of {counted(len(members), 'seistomo run')}\n{lines}"
     history = run_history(run_dir)
     content = load_checkpoint(run_dir / "checkpoint.pt")
-    parameters = sum(weights.numel() for weights in content.network.values())
+    with reading(run_dir / "metrics.json"):
+        parameters = json.loads(read_text(run_dir / "metrics.json"))["parameters"]
     facts = run_facts(run_dir, history, "last", content.progress.epoch, parameters)
     if content.data_identity:
         facts.append(("Trained on", f"data set {content.data_identity}"))

@@ -7,12 +7,14 @@ saved, and training goes on from the optimizer's own weights.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from seistomo.config import LoopConfig
+from seistomo.training.checkpoint import load_weights
 
 
 class WeightAverage:
@@ -78,13 +80,13 @@ class WeightAverage:
         own = dict(zip(self._names(), self._weights(), strict=True)) if self._count else {}
         return {"count": self._count, "first_epoch": self._first_epoch, "own": own}
 
-    def restore(self, network: dict[str, Tensor], state: dict[str, Any]) -> None:
+    def restore(self, network: dict[str, Tensor], state: dict[str, Any], path: Path) -> None:
         """Load into the network, and continue from, what `network_state` and `state` returned.
 
         Where the run was lengthened meanwhile, the mean of its former last epochs is dropped.
         """
         own = state.get("own", {})
-        self._network.load_state_dict({**network, **own})
+        load_weights(self._network, {**network, **own}, path)
         if own and state["first_epoch"] == self._first_epoch:
             self._count = state["count"]
             places = zip(self._names(), self._weights(), strict=True)

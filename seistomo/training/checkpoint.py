@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from seistomo.config import LoopConfig
 from seistomo.config.schema import require_same
@@ -68,7 +69,7 @@ class Checkpoint:
     network: dict[str, Any]  # with averaging, the average is in it
     optimizer: dict[str, Any]
     schedule: dict[str, Any]
-    random: dict[str, torch.Tensor]  # states of torch's generators
+    random: dict[str, Tensor]  # states of torch's generators
     averaging: dict[str, Any]  # see `WeightAverage.state`
     progress: Progress
     history: list[Row]
@@ -105,6 +106,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if content.pop("version", None) != VERSION:
         raise InputError(f"{path}: was written by another version of seistomo; train anew")
     return Checkpoint(**{**content, "progress": Progress(**content["progress"])})
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Load a checkpoint's weights; those of another network are refused."""
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        raise InputError(
+            f"{path}: holds the weights of another network, or of another version of it; train anew"
+        ) from None
 
 
 def checkpoint_to_resume(
@@ -163,8 +174,8 @@ def _require_unbegun(
         )
 
 
-def _tensors(content: Any) -> Iterator[torch.Tensor]:
-    if isinstance(content, torch.Tensor):
+def _tensors(content: Any) -> Iterator[Tensor]:
+    if isinstance(content, Tensor):
         yield content
     elif isinstance(content, Mapping):
         for value in content.values():

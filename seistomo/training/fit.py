@@ -35,7 +35,7 @@ from seistomo.optim import (
     Ranks,
     make_optimizer,
 )
-from seistomo.progress import bar, quietly, say, warn
+from seistomo.progress import bar, counted, quietly, say, warn
 from seistomo.ranks import Processes, restarted
 from seistomo.training.averaging import WeightAverage
 from seistomo.training.batches import (
@@ -236,7 +236,8 @@ class Training:
             self._restore(saved)
 
     def _restore(self, saved: Checkpoint) -> None:
-        self.average.restore(saved.network, saved.averaging)
+        path = self.directory.folder / CHECKPOINT
+        self.average.restore(saved.network, saved.averaging, path)
         try:
             self.optimizer.load_state_dict(saved.optimizer)
             resume_schedule(self.schedule, saved.schedule, self.settings)
@@ -262,9 +263,10 @@ class Training:
         settings, count = self.settings, len(self.train)
         self.train, self.validation = self.train.to(self.device), self.validation.to(self.device)
         first, last = (batch_size(settings, epoch, count) for epoch in (0, settings.epochs - 1))
-        batches = f"{batch_count(settings, 0, count)} batches an epoch of at most {first}"
+        number = counted(batch_count(settings, 0, count), "batch", "batches")
+        batches = f"{number} an epoch of at most {first}"
         batches += f", of {last} at the end" if last > first else ""
-        batches += f", {self.micro_batch} samples at once" if self.micro_batch else ""
+        batches += f", {min(self.micro_batch, last)} at once" if self.micro_batch else ""
         threads = f" ({torch.get_num_threads()} threads)" if self.device.type == "cpu" else ""
         if self.processes.count > 1:
             say(f"{self.processes.count} processes share each batch")

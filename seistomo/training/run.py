@@ -23,7 +23,7 @@ from seistomo.networks import TomographyNetwork, build_network
 from seistomo.progress import warn
 from seistomo.ranks import Processes
 from seistomo.training.augmentation import turned
-from seistomo.training.checkpoint import FREE_KEYS, load_checkpoint
+from seistomo.training.checkpoint import FREE_KEYS, load_checkpoint, load_weights
 from seistomo.training.directory import member_folders
 from seistomo.training.history import BEST, CHECKPOINT, Row
 from seistomo.training.objective import micro_batch_size
@@ -198,7 +198,7 @@ def load_run(
     config = parse_config(saved.config, origin=str(path))
     precision = precision_on(place, config.training.precision, run_dir)
     network = build_network(config.network, *shapes, torch.Generator())
-    network.load_state_dict(saved.network)
+    load_weights(network, saved.network, path)
     network.convolution_type = convolution_type(precision)
     return Run(
         path=run_dir,
@@ -252,7 +252,8 @@ def score_as_trained(
 ) -> dict[str, float]:
     """Score a run of any problem as it was trained: in its own precision, with its settings."""
     place = choose_device(device)
-    saved = load_checkpoint(Path(run_dir) / (BEST if checkpoint == "best" else CHECKPOINT))
+    path = Path(run_dir) / (BEST if checkpoint == "best" else CHECKPOINT)
+    saved = load_checkpoint(path)
     settings = type(problem.settings)(**tomllib.loads(saved.config)["training"])
     precision = precision_on(place, settings.precision, run_dir)
     settings = settings.model_copy(update={"precision": precision})
@@ -260,7 +261,7 @@ def score_as_trained(
         problem.prepare(settings, place, Processes())
         problem.load_state(saved.problem)
         network = problem.network(torch.Generator())
-        network.load_state_dict(saved.network)
+        load_weights(network, saved.network, path)
         return problem.scores(network.to(place).eval(), problem.split(split).to(place))
 
 

@@ -9,7 +9,10 @@ import torch
 
 from seistomo.dataset import open_dataset
 from seistomo.errors import InputError
+from seistomo.evaluation.info import describe_run
+from seistomo.networks import parameter_count
 from seistomo.training import TomographyProblem, load_run, score_as_trained, train
+from seistomo.training.checkpoint import load_checkpoint
 from seistomo.training.run import precision_on
 
 
@@ -78,6 +81,18 @@ def test_missing_and_damaged_runs_are_told_in_one_line(run_dir, tmp_path):
         load_run(copy, device="cpu")
 
 
+def test_weights_of_another_network_are_refused(run_dir, dataset, make_config, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run_dir, copy)
+    for name in ("best.pt", "checkpoint.pt"):
+        saved = load_checkpoint(copy / name)
+        replace(saved, network={"former": torch.zeros(3)}).save(copy / name)
+    with pytest.raises(InputError, match=r"best\.pt: holds the weights of another network"):
+        load_run(copy, device="cpu")
+    with pytest.raises(InputError, match=r"checkpoint\.pt: holds the weights of another network"):
+        train(make_config("training.epochs=3"), dataset, copy, resume=True)
+
+
 def test_checkpoints_execute_nothing(run_dir, tmp_path):
     class Trap:
         def __reduce__(self):
@@ -89,3 +104,14 @@ def test_checkpoints_execute_nothing(run_dir, tmp_path):
     with pytest.raises(InputError):
         load_run(copy, device="cpu")
     assert not (tmp_path / "sprung").exists()
+
+
+def test_a_description_counts_weights_and_no_buffers(run_dir, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run_dir, copy)
+    saved = load_checkpoint(copy / "checkpoint.pt")
+    replace(saved, network={**saved.network, "positions": torch.zeros(3)}).save(
+        copy / "checkpoint.pt"
+    )
+    count = parameter_count(load_run(run_dir, device="cpu").network)
+    assert f"tomography, {count:,} weights" in describe_run(copy)
