@@ -12,15 +12,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
 
 from seistomo.errors import InputError
 from seistomo.optim import SGN, SQGN, SVRG, options_in_effect
+from seistomo.optim.replay import without_future_warnings
 
 GIB = 2**30
+PRODUCT = "Gauss-Newton product"
 # Live bytes of a pass over those that the forward pass saves for it and twice its largest layer:
-# measured on five networks of the presets, on which the first two vary by a tenth, the last by 0.3.
-PASSES = {"gradient": 0.7, "Gauss-Newton product": 1.0, "Hessian product": 1.4}
+# measured on five networks of the presets, on which the first two vary by a tenth, the last by 0.3;
+# the quickstart's U-Net took 1.1 and 1.0 times what comes out for the first two, margin included.
+PASSES = {"gradient": 0.7, PRODUCT: 1.0, "Hessian product": 1.4}
 # Resident bytes over live ones: what kernels take for themselves, and holes between blocks. On a
 # CPU at the paper's size 1.2 (gradients) to 1.5 (products).
 MARGIN = {"cpu": 1.5, "cuda": 1.3}
@@ -91,7 +95,7 @@ def optimizer_vectors(
     interval = given.get("full_gradient_interval")
     # A snapshot holds the gradients of the batches until the next and the full one.
     steps = {"epoch": batches_per_epoch, "never": -1}.get(interval, interval)
-    product = {"gauss_newton": ("Gauss-Newton product",), "hessian": ("Hessian product",)}
+    product = {"gauss_newton": (PRODUCT,), "hessian": ("Hessian product",)}
     passes = ("gradient", *product.get(given.get("curvature"), ()))
     if kind is SVRG:
         return Vectors(steps + 1, 4)
@@ -130,15 +134,22 @@ def step_memory(
         "average of the weights": averages * one,
         "samples of two batches": read_ahead,
     }
-    factor = MARGIN[device.type] * max(PASSES[name] for name in vectors.passes)
-    sample = int(factor * (saved_bytes(network) + 2 * 4 * network.largest_activation))
+    largest = 2 * 4 * network.largest_activation
+    live = [
+        PASSES[name] * (saved_bytes(network, name == PRODUCT) + largest) for name in vectors.passes
+    ]
+    sample = int(MARGIN[device.type] * max(live))
     parts = {what: size for what, size in parts.items() if size}
     return StepMemory(parts, read_ahead, sample, share, vectors.kept_twice)
 
 
-def saved_bytes(network: nn.Module) -> int:
-    """Return the bytes that a forward pass of one sample more keeps for the backward pass."""
+def saved_bytes(network: nn.Module, tangent: bool = False) -> int:
+    """Return the bytes that a forward pass of one sample more keeps for the backward pass.
+
+    With a ``tangent`` of the weights, as for a Gauss-Newton product, it keeps more.
+    """
     network = copy.deepcopy(network).to("meta")
+    values = dict(network.named_parameters())
     own = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
 
     def count(samples: int) -> int:
@@ -149,8 +160,16 @@ def saved_bytes(network: nn.Module) -> int:
             saved[storage._cdata] = storage
             return tensor
 
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            outputs = network(torch.zeros(samples, 1, *network.gather_shape, device="meta"))
+        inputs = torch.zeros(samples, 1, *network.gather_shape, device="meta")
+        with (
+            torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+            forward_ad.dual_level(),
+            without_future_warnings(),
+        ):
+            at = values
+            if tangent:
+                at = {n: forward_ad.make_dual(v, torch.zeros_like(v)) for n, v in values.items()}
+            outputs = torch.func.functional_call(network, at, (inputs,))
         del outputs
         return sum(storage.nbytes() for key, storage in saved.items() if key not in own)
 

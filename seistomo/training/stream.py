@@ -51,6 +51,7 @@ class StreamedSamples(GatherSamples):
         window = self._window(settings, 0)
         super().__init__(data, window, normalization, processes, memory, settings, sees_positions)
         self.ways = (processes.count > 1,)
+        self.seen = 0  # different samples up to the epoch in hand
         self._stream: SampleStream | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._arriving: Future | None = None
@@ -59,11 +60,6 @@ class StreamedSamples(GatherSamples):
         """Return the numbers of an epoch's samples."""
         start = first_number(settings.seed) + epoch * self._length // settings.stream_uses
         return np.arange(start, start + self._length)
-
-    @property
-    def seen(self) -> int:
-        """How many different samples there have been up to the epoch in hand."""
-        return int(self.indices[-1]) + 1 - first_number(self.settings.seed)
 
     def slots(self, owned: bool) -> int:
         ring = self._length + -(-self._length // self.settings.stream_uses)
@@ -115,7 +111,7 @@ class StreamedSamples(GatherSamples):
         if number + 1 < settings.epochs:
             after = int(self._window(settings, number + 1)[-1]) + 1
             self._ask_for(stop, after)
-        self.indices = window
+        self.indices, self.seen = window, stop - first_number(settings.seed)
         return super().epoch(number, groups)
 
     def close(self) -> None:

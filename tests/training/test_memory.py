@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seistomo.errors import InputError
-from seistomo.networks import TomographyNetwork
+from seistomo.networks import TomographyNetwork, UNet
 from seistomo.training import TomographyProblem, train
 from seistomo.training.checkpoint import load_checkpoint
 from seistomo.training.memory import (
@@ -17,6 +17,7 @@ from seistomo.training.memory import (
     Vectors,
     free_memory,
     memory_for_samples,
+    saved_bytes,
     step_memory,
 )
 
@@ -41,6 +42,12 @@ def test_a_limit_lowers_the_micro_batch(network):
     twice = step_memory(network, "sgn", Vectors(1, 9, kept_twice=True), CPU, 4)
     assert twice.activations(4) == 2 * 4 * twice.sample
     assert twice.activations(3) == 3 * twice.sample
+
+
+def test_a_product_keeps_what_its_tangents_need(network):
+    normed = UNet((2, 9, 12), (8, 8), (4, 4), 4, (4, 4))
+    for one, low, high in ((network, 1.0, 1.5), (normed, 1.7, 3.0)):
+        assert low <= saved_bytes(one, tangent=True) / saved_bytes(one) <= high
 
 
 def test_memory_for_samples(monkeypatch):
