@@ -9,7 +9,8 @@ started=$SECONDS
 
 # Each step goes on where an interrupted one stopped, so the whole script can be run again.
 seistomo simulate quickstart --out "$out/data.h5" --resume
-seistomo train quickstart --data "$out/data.h5" --out "$out/run" --resume
+# Layers are short here: threads that sleep between them wake too late.
+env -u OMP_WAIT_POLICY seistomo train quickstart --data "$out/data.h5" --out "$out/run" --resume
 seistomo evaluate "$out/run" --data "$out/data.h5" --out "$out/evaluation" --overwrite
 seistomo benchmark refinement "$out/run" --data "$out/data.h5" --out "$out/refinement" \
   --methods prediction-adam,mean --set samples=3
