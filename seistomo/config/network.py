@@ -67,6 +67,11 @@ class NetworkConfig(Section):
         le=1000,
     )
 
+    @property
+    def sees_positions(self) -> bool:
+        """Whether the network sees where sources and receivers are."""
+        return self.name == "unet"
+
     @model_validator(mode="after")
     def _one_entry_a_layer(self) -> "NetworkConfig":
         if not len(self.channels) == len(self.kernels) == len(self.pools) >= 1:

@@ -22,6 +22,11 @@ def own_positions(
     return None if alike else own
 
 
+def positions_seen(place: Positions, width: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return x of sources and of receivers as a network sees them; see `UNet`."""
+    return place["source_x"] / width - 0.5, place["receiver_x"] / width - 0.5
+
+
 def network_inputs(gathers: Tensor, positions: Sequence[Positions] | None, width: float) -> Tensor:
     """Return what a network sees [sample, channel, source, receiver, time] of scaled gathers.
 
@@ -29,10 +34,8 @@ def network_inputs(gathers: Tensor, positions: Sequence[Positions] | None, width
     """
     if positions is None:
         return gathers.unsqueeze(1)
-    x = (
-        torch.from_numpy(np.stack([place[name] for place in positions]) / width - 0.5)
-        for name in ("source_x", "receiver_x")
-    )
+    seen = zip(*(positions_seen(place, width) for place in positions), strict=True)
+    x = (torch.from_numpy(np.stack(each)) for each in seen)
     channels = upload(position_channels(*x), gathers.device).movedim(2, -1)
     channels = channels.expand(*gathers.shape, -1)
     # Channels last in memory, as the U-Net takes each shot.

@@ -20,7 +20,7 @@ from seistomo.training.fit import Training, effective_settings, prepared_device
 from seistomo.training.history import BEST, CHECKPOINT, CONFIG, FIGURES, HISTORY, METRICS
 from seistomo.training.memory import memory_for_samples
 from seistomo.training.scaling import learn_normalization
-from seistomo.training.stream import window_length
+from seistomo.training.stream import ring_length, window_length
 from seistomo.training.tomography import TomographyProblem
 
 # Steps are taken until so many seconds have passed; at least, and at most, so many of them.
@@ -54,7 +54,7 @@ def dry_run(
             samples = training.train.needed_bytes()
             if uses is not None:
                 stored, count = count, window_length(settings, count)
-                samples = samples * (count + -(-count // uses)) // stored
+                samples = samples * ring_length(count, uses) // stored
             samples += training.validation.needed_bytes()
             with quietly():
                 training.train = training.train.to(device)

@@ -105,7 +105,7 @@ class Run:
             )
         device = next(self.network.parameters()).device
         size = micro_batch_size(0, self.network.largest_activation, device)
-        width, sees_positions = self.config.velocity.x_extent, self.config.network.name == "unet"
+        width, sees_positions = self.config.velocity.x_extent, self.config.network.sees_positions
         own = own_positions(positions, self.config.survey.positions(width))
         predicted = np.empty((len(gathers), *self.velocity_shape), dtype=np.float32)
         for start in range(0, len(gathers), size):

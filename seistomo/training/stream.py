@@ -32,6 +32,11 @@ def window_length(settings: TrainingConfig, stored: int) -> int:
     return settings.batch_size * (settings.batches_per_epoch or 0) or stored
 
 
+def ring_length(window: int, uses: int) -> int:
+    """Return how many samples are kept: those of an epoch, and what is new in the next one."""
+    return window + -(-window // uses)
+
+
 class StreamedSamples(GatherSamples):
     """The samples to train on, of which each process makes its own; close it at the end.
 
@@ -62,7 +67,7 @@ class StreamedSamples(GatherSamples):
         return np.arange(start, start + self._length)
 
     def slots(self, owned: bool) -> int:
-        ring = self._length + -(-self._length // self.settings.stream_uses)
+        ring = ring_length(self._length, self.settings.stream_uses)
         return -(-ring // self.processes.count)
 
     def to(self, device: torch.device) -> "StreamedSamples":

@@ -25,6 +25,7 @@ from seistomo.training.history import RunResult
 from seistomo.training.losses import make_loss, squared_error
 from seistomo.training.memory import GIB, memory_for_samples, optimizer_vectors, step_memory
 from seistomo.training.objective import micro_batch_size
+from seistomo.training.positions import positions_seen
 from seistomo.training.problem import Method, Problem
 from seistomo.training.scaling import Normalization, learn_normalization, training_rows
 from seistomo.training.scores import mean_squared_error, structural_similarity
@@ -113,9 +114,9 @@ class TomographyProblem(Problem):
             )
         shapes = self.data.gather_shape, self.data.velocity_shape
         width = self.config.velocity.x_extent
-        places = self.config.survey.positions(width)
-        x = (torch.from_numpy(places[name] / width - 0.5) for name in ("source_x", "receiver_x"))
-        network = build_network(self.config.network, *shapes, generator, tuple(x))
+        seen = positions_seen(self.config.survey.positions(width), width)
+        x = tuple(map(torch.from_numpy, seen))
+        network = build_network(self.config.network, *shapes, generator, x)
         network.convolution_type = convolution_type(self.settings.precision)
         if self.config.network.output_bias == "mean":
             mean = self.normalization.velocity.scale(self.normalization.mean_velocity)
@@ -193,7 +194,7 @@ class TomographyProblem(Problem):
     def split(self, name: str) -> GatherSamples:
         """Return the samples of a split; those that are trained on may change each epoch."""
         held = self.normalization, self._processes, self._memory
-        sees_positions = self.config.network.name == "unet"
+        sees_positions = self.config.network.sees_positions
         if name == "train" and self.settings.stream_uses is not None:
             self._stream = StreamedSamples(self.data, *held, self.settings, sees_positions)
             return self._stream

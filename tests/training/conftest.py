@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import gaussian_filter
 
-from seistomo.config import parse_config
+from seistomo.config import parse_config, with_overrides
 from seistomo.dataset import write_dataset
 from seistomo.simulation import make_wavelet
+from seistomo.training import train
+from seistomo.training.averaging import WeightAverage
+from seistomo.training.checkpoint import load_checkpoint
 
 CONFIG = """
 [velocity]
@@ -72,3 +76,60 @@ def make_dataset(tmp_path_factory, arrays, make_config):
 def dataset(make_dataset):
     """Return the path of the data set: 30 training, 12 validation, 6 test samples."""
     return make_dataset()
+
+
+class StoppedError(Exception):
+    """Stands for whatever ends a run."""
+
+
+def told(run, name):
+    """Return a checkpoint's network, optimizer and history without times."""
+    saved = load_checkpoint(run / name)
+    tensors = [*saved.network.values(), *saved.averaging.get("own", {}).values()]
+    for state in saved.optimizer.get("state", {}).values():
+        tensors += [value for value in state.values() if isinstance(value, torch.Tensor)]
+    return tensors, [{**row, "seconds": 0} for row in saved.history]
+
+
+@pytest.fixture
+def assert_same_runs():
+    """Return a check that two runs have the same bits, times apart."""
+
+    def check(one, other):
+        for name in ("checkpoint.pt", "best.pt"):
+            (first, rows), (second, others) = told(one, name), told(other, name)
+            assert rows == others
+            for a, b in zip(first, second, strict=True):
+                assert torch.equal(a, b)
+        assert not list(other.glob(".*"))
+
+    return check
+
+
+@pytest.fixture
+def assert_resumes(tmp_path, monkeypatch, assert_same_runs):
+    """Return a check that a run that is stopped at some steps ends as one that never was.
+
+    It leaves both in ``tmp_path``, as "run" and "whole".
+    """
+
+    def check(config, data, stops):
+        config = with_overrides(config, ["training.checkpoint_iterations=1"])
+        train(config, data, tmp_path / "whole")
+        steps, add = [], WeightAverage.add
+
+        def stopping(self, epoch):
+            steps.append(epoch)
+            if len(steps) in stops:
+                raise StoppedError
+            add(self, epoch)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(WeightAverage, "add", stopping)
+            for _ in stops:
+                with pytest.raises(StoppedError):
+                    train(config, data, tmp_path / "run", resume=True)
+        train(config, data, tmp_path / "run", resume=True)
+        assert_same_runs(tmp_path / "whole", tmp_path / "run")
+
+    return check

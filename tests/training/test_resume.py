@@ -7,35 +7,10 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 from seistomo.training import train
-from seistomo.training.averaging import WeightAverage
-from seistomo.training.checkpoint import load_checkpoint
 
 EPOCH = 'optimizer.options={full_gradient_interval = "epoch", curvature_samples = 3}'
-
-
-class StoppedError(Exception):
-    """Stands for whatever ends a run."""
-
-
-def told(run, name):
-    """Return a checkpoint's network, optimizer and history without times."""
-    saved = load_checkpoint(run / name)
-    tensors = [*saved.network.values(), *saved.averaging.get("own", {}).values()]
-    for state in saved.optimizer.get("state", {}).values():
-        tensors += [value for value in state.values() if isinstance(value, torch.Tensor)]
-    return tensors, [{**row, "seconds": 0} for row in saved.history]
-
-
-def assert_same_runs(one, other):
-    for name in ("checkpoint.pt", "best.pt"):
-        (first, rows), (second, others) = told(one, name), told(other, name)
-        assert rows == others
-        for a, b in zip(first, second, strict=True):
-            assert torch.equal(a, b)
-    assert not list(other.glob(".*"))
 
 
 @pytest.mark.parametrize(
@@ -52,24 +27,8 @@ def assert_same_runs(one, other):
         ["optimizer.name=sqgn", "optimizer.learning_rate=0.1", EPOCH],
     ],
 )
-def test_resumed_after_any_step(dataset, make_config, tmp_path, monkeypatch, overrides):
-    config = make_config(*overrides, "training.checkpoint_iterations=1")
-    train(config, dataset, tmp_path / "whole")
-    steps, add = [], WeightAverage.add
-
-    def stopping(self, epoch):
-        steps.append(1)
-        if len(steps) in (7, 15):
-            raise StoppedError
-        add(self, epoch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(WeightAverage, "add", stopping)
-        for _ in range(2):
-            with pytest.raises(StoppedError):
-                train(config, dataset, tmp_path / "run", resume=True)
-    train(config, dataset, tmp_path / "run", resume=True)
-    assert_same_runs(tmp_path / "whole", tmp_path / "run")
+def test_resumed_after_any_step(dataset, make_config, assert_resumes, overrides):
+    assert_resumes(make_config(*overrides), dataset, stops=(7, 15))
 
 
 # For each line of input starts a process that trains, kills it after so many seconds, and tells
@@ -95,7 +54,7 @@ for line in sys.stdin:
 """
 
 
-def test_kill_at_any_moment(dataset, make_config, tmp_path):
+def test_kill_at_any_moment(dataset, make_config, tmp_path, assert_same_runs):
     """A real kill -9 at random moments, again and again, until the run is through."""
     config = make_config("training.epochs=15", "training.checkpoint_iterations=3")
     train(config, dataset, tmp_path / "whole")

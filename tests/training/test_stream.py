@@ -13,7 +13,6 @@ from seistomo.dataset.stream import first_number
 from seistomo.errors import InputError
 from seistomo.ranks import Processes
 from seistomo.training import load_run, train
-from seistomo.training.averaging import WeightAverage
 from seistomo.training.batches import epoch_groups
 from seistomo.training.checkpoint import load_checkpoint
 from seistomo.training.rehearsal import dry_run
@@ -132,42 +131,20 @@ def test_a_streamed_sample_has_the_bits_of_a_stored_one(config, tmp_path, monkey
     assert first_number(5) - first_number(4) > 10**9
 
 
-class StoppedError(Exception):
-    """Stands for whatever ends a run."""
-
-
 SQGN = ["optimizer.name=sqgn", "optimizer.learning_rate=0.1",
         'optimizer.options={full_gradient_interval = "epoch", curvature_samples = 3}']  # fmt: skip
 
 
 @pytest.mark.parametrize("overrides", [["training.mirror=true"], SQGN])
 def test_resumed_anywhere_it_ends_with_the_same_bits(
-    config, path, tmp_path, monkeypatch, overrides
+    config, path, tmp_path, assert_resumes, overrides
 ):
-    settings = config(*overrides, "training.checkpoint_iterations=1")
-    train(settings, path, tmp_path / "whole")
-    steps, add = [], WeightAverage.add
-
-    def stopping(self, epoch):
-        steps.append(epoch)
-        if len(steps) in (5, 9):
-            raise StoppedError
-        add(self, epoch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(WeightAverage, "add", stopping)
-        for _ in range(2):
-            with pytest.raises(StoppedError):
-                train(settings, path, tmp_path / "run", resume=True)
-    train(settings, path, tmp_path / "run", resume=True)
-    one, other = (load_checkpoint(tmp_path / r / "checkpoint.pt") for r in ("whole", "run"))
-    for name, tensor in one.network.items():
-        assert torch.equal(tensor, other.network[name])
-    rows = [[{**row, "seconds": 0} for row in saved.history] for saved in (one, other)]
-    assert rows[0] == rows[1]
+    settings = config(*overrides)
+    assert_resumes(settings, path, stops=(5, 9))
+    rows = load_checkpoint(tmp_path / "whole" / "checkpoint.pt").history
     count = {"adam": 3, "sqgn": 3 * 3 + 1}[settings.optimizer.name]
     if settings.optimizer.name == "adam":
-        assert rows[0][-1]["gradient_evaluations"] == 5 * count
+        assert rows[-1]["gradient_evaluations"] == 5 * count
     assert load_run(tmp_path / "run").predict(np.zeros((1, 2, 7, 40), np.float32)).shape[0] == 1
 
 
