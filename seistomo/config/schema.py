@@ -1,5 +1,6 @@
 """The whole configuration: its smaller sections, and the checks that span sections."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
@@ -74,17 +75,15 @@ class EvaluationConfig(Section):
 class Config(Section):
     """Everything a run depends on; stored whole in each data set and run."""
 
-    velocity: VelocityConfig = Field(VelocityConfig(), description="Random earth models.")
-    survey: SurveyConfig = Field(SurveyConfig(), description="Acquisition.")
-    simulation: SimulationConfig = Field(SimulationConfig(), description="Wave equation.")
-    dataset: DatasetConfig = Field(DatasetConfig(), description="Samples and storage.")
-    network: NetworkConfig = Field(NetworkConfig(), description="Network.")
-    training: TrainingConfig = Field(TrainingConfig(), description="Training loop.")
-    optimizer: OptimizerConfig = Field(OptimizerConfig(), description="Optimizer.")
-    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Scores and figures.")
-    refinement: RefinementConfig = Field(
-        RefinementConfig(), description="Waveform inversion from a prediction."
-    )
+    velocity: VelocityConfig = VelocityConfig()
+    survey: SurveyConfig = SurveyConfig()
+    simulation: SimulationConfig = SimulationConfig()
+    dataset: DatasetConfig = DatasetConfig()
+    network: NetworkConfig = NetworkConfig()
+    training: TrainingConfig = TrainingConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    refinement: RefinementConfig = RefinementConfig()
 
     @model_validator(mode="after")
     def _sections_fit(self) -> "Config":
@@ -127,7 +126,11 @@ class Config(Section):
 
 def toml_text(values: Mapping[str, Any]) -> str:
     """Return sections of settings as TOML text; settings left out (None) stay left out."""
-    return _arrays_on_one_line(tomli_w.dumps(_stated(values)))
+    text = tomli_w.dumps(_stated(values))
+    # It gives each entry of an array a line of its own; nothing else ends a line like this.
+    for lines, instead in ((r"\[\n\s*", "["), (r",\n\s*\]", "]"), (r",\n\s*", ", ")):
+        text = re.sub(lines, instead, text)
+    return text
 
 
 def first_difference(
@@ -172,20 +175,3 @@ def _stated(values: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in values.items()
         if value is not None
     }
-
-
-def _arrays_on_one_line(text: str) -> str:
-    """Join the lines of each array that tomli-w spreads over many."""
-    lines, open_brackets = [], 0
-    for line in text.splitlines():
-        word = line.strip()
-        closes = word in ("]", "],")
-        if not open_brackets:
-            lines.append(line)
-        elif closes:
-            lines[-1] = lines[-1].removesuffix(",") + word
-        else:
-            lines[-1] += word if lines[-1].endswith("[") else f" {word}"
-        # Text ends with a quotation mark: brackets in it do not count.
-        open_brackets += word.endswith("[") - closes
-    return "\n".join(lines) + "\n"

@@ -41,9 +41,9 @@ def setting(default: Any, description: str, *, needs: Needs | None = None, **lim
 
 def range_of(kind: type, **limits: float) -> Any:
     """Return the type of a range [low, high] whose ends keep to ``limits``."""
-    # A section's refusal of NaN does not reach into tuples.
-    end = Annotated[kind, Field(allow_inf_nan=False, **limits)] if kind is float else None
-    end = end or Annotated[kind, Field(**limits)]
+    if kind is float:  # A section's refusal of NaN does not reach into tuples.
+        limits["allow_inf_nan"] = False
+    end = Annotated[kind, Field(**limits)]
     return Annotated[tuple[end, end], AfterValidator(_in_order)]
 
 
