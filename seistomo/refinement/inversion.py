@@ -144,10 +144,10 @@ class Inverter:
                 f'simulation.density = "{config.simulation.density}": refinement models constant'
                 " density only"
             )
+        # With the grid of the last stage; each has as many cells a wavelength: Bunks et al. (1995),
+        # Geophysics 60(5), 1457-1473.
         self.config, self.settings = modelling_config(config, settings), settings
         self.device, self.stages = device, stages_of(settings, self.config)
-        # Each stage has as many cells a wavelength as the last: Bunks et al. (1995), Geophysics
-        # 60(5), 1457-1473.
         self.grids = [
             modelling_config(config, settings, self.stages[-1] / frequency)
             for frequency in self.stages
@@ -201,7 +201,8 @@ class Inverter:
         first, correction, step = finest.gathers(model), None, self.config.survey.time_step
         progress.solves += 1
         for number, (frequency, grid) in enumerate(zip(self.stages, self.grids, strict=True), 1):
-            modelling = Modelling(grid, survey, self.device)
+            last_stage = number == len(self.stages)
+            modelling = finest if last_stage else Modelling(grid, survey, self.device)
             if settings.wavelet == "estimated":
                 last = modelling.gathers(model)
                 progress.solves += 1

@@ -15,24 +15,10 @@ WHITENING, FILTER_PERIODS = 1e-3, 2.0
 class Misfit:
     """½ ‖W (E P F d − E P d_obs)‖² / ‖W E P d_obs‖², a sum over shots.
 
-    d are predicted, d_obs observed gathers; P is a low-pass without a change of phase, W the
-    traces' weights, F the filter that corrects the wavelet (`wavelet_filter`); E is nothing, or
-    takes the envelope.
-
-    Parameters
-    ----------
-    observed
-        d_obs [source, receiver, time].
-    weights
-        W [source, receiver].
-    frequency
-        Of the low-pass, Hz.
-    time_step
-        s.
-    correction
-        Spectrum of F, as `wavelet_filter` gives it; left out: none.
-    kind
-        squares (E is nothing) or envelope.
+    d are predicted, d_obs ``observed`` gathers [source, receiver, time]; P is a low-pass of a
+    ``frequency``, Hz, without a change of phase; W are the traces' ``weights`` [source, receiver];
+    F corrects the wavelet: ``correction`` is its spectrum, as `wavelet_filter` gives it. E takes
+    the envelope, or is nothing, by the ``kind``, envelope or squares. ``time_step`` is in s.
     """
 
     def __init__(
@@ -51,10 +37,9 @@ class Misfit:
         observed = filtered(observed, band)
         self._floor = FLOOR * float(observed.abs().max())
         weighted = self._compared(observed) * weights[..., None]
-        energy = weighted.double().square().sum()
-        self.energy = float(energy)
-        self._weights = weights / energy.sqrt().to(weights)
-        self._observed = weighted / energy.sqrt().to(weighted)
+        norm = weighted.double().square().sum().sqrt()
+        self._weights = weights / norm.to(weights)
+        self._observed = weighted / norm.to(weighted)
 
     def weighted(self, gathers: Tensor, shots: Tensor) -> Tensor:
         """Return W P F d / ‖W P d_obs‖ of predicted gathers [shot, receiver, time]: linear in d."""

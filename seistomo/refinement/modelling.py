@@ -55,18 +55,9 @@ class Modelling:
     """Shoot one sample's survey over velocity models, with derivatives in the models' nodes.
 
     What a shot gives does not depend on the shots that share a call, nor on the number of threads.
-
-    Parameters
-    ----------
-    config
-        A configuration whose modelling grid is that of the inversion (`modelling_config`).
-    survey
-        The sample's ``source_x source_depth receiver_x receiver_depth``, m.
-    device
-        Where to compute.
-    exact
-        Make gradients of the wavefields of every inner time step, not only of as many as their
-        frequencies need.
+    ``config`` has the modelling grid of the inversion (`modelling_config`), ``survey`` the
+    sample's ``source_x source_depth receiver_x receiver_depth``, m. ``exact``: gradients are made
+    of the wavefields of every inner time step, not only of as many as their frequencies need.
     """
 
     def __init__(
@@ -130,27 +121,16 @@ class Modelling:
 
     def shoot(self, velocity: Tensor, shots: Tensor) -> Tensor:
         """Return gathers [shot, receiver, time] of models [shot, row, column]; differentiable."""
-        return self._sampled(
-            self._solver.propagate(
-                velocity,
-                None,
-                self._solver.amplitudes(self._weights[shots]).to(velocity.dtype),
-                self._nodes[shots],
-                self._recorded.expand(len(shots), -1, -1),
-            )
-        )
+        return self._sampled(self._solver.propagate(velocity, None, *self._fired(velocity, shots)))
 
     def born(self, velocity: Tensor, change: Tensor, shots: Tensor) -> Tensor:
         """Return the derivative of `shoot` along a change [shot, row, column] of the models."""
-        return self._sampled(
-            self._solver.born(
-                velocity,
-                change,
-                self._solver.amplitudes(self._weights[shots]).to(velocity.dtype),
-                self._nodes[shots],
-                self._recorded.expand(len(shots), -1, -1),
-            )
-        )
+        return self._sampled(self._solver.born(velocity, change, *self._fired(velocity, shots)))
+
+    def _fired(self, velocity: Tensor, shots: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the shots' source amplitudes, source nodes and recorded nodes."""
+        amplitudes = self._solver.amplitudes(self._weights[shots]).to(velocity.dtype)
+        return amplitudes, self._nodes[shots], self._recorded.expand(len(shots), -1, -1)
 
     def gathers(self, model: Tensor) -> Tensor:
         """Return the gathers [source, receiver, time] of a model [depth, x], without a graph."""

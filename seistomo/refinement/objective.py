@@ -21,35 +21,9 @@ class WaveformObjective:
     An `seistomo.optim.Objective` of one parameter θ [depth, x], as far as first-order optimizers
     and Gauss-Newton ones need it, and a torch closure. Beyond the bounds m stays on them; nodes
     that a descent step would push further out have no gradient in the closure and when linearized,
-    and Gauss-Newton products leave them where they are.
-
-    Parameters
-    ----------
-    modelling, misfit, regularization
-        What f is made of.
-    scale
-        s, m/s a unit of θ, float64 [depth, x].
-    bounds
-        Least and greatest speed, m/s.
-    theta
-        The parameter θ.
-
-    Attributes
-    ----------
-    shots
-        The shots that count, int64 [shot]: all at first. With some of them the misfit is scaled up
-        to all.
-    solves
-        Wave equations solved so far, in units of the sample's whole survey: one for gathers, one
-        more for a gradient, three for a product.
-    data
-        The misfit's share of the last loss, doubled: of gathers of zeros it is 1.
-    before
-        Of the last closure or linearization: `data`, `solves` until then, and the gradient's
-        largest entry.
+    and Gauss-Newton products leave them where they are. ``scale`` is s, m/s a unit of θ, float64
+    [depth, x]; ``bounds`` are the least and the greatest speed, m/s.
     """
-
-    batch_index, batches_per_epoch = 0, 1
 
     def __init__(
         self,
@@ -62,8 +36,14 @@ class WaveformObjective:
     ):
         self.modelling, self.misfit, self.regularization = modelling, misfit, regularization
         self.scale, self.bounds, self.theta = scale, bounds, theta
+        # The shots that count, int64 [shot]; the misfit of some is scaled up to all.
         self.shots = torch.arange(modelling.shots, device=theta.device)
-        self.solves, self.data = 0.0, float("nan")
+        # Wave equations solved so far, in units of the sample's whole survey: one for gathers, one
+        # more for a gradient, three for a product.
+        self.solves = 0.0
+        # The misfit's share of the last loss, doubled: of gathers of zeros it is 1.
+        self.data = float("nan")
+        # Of the last closure or linearization: data, solves, and the gradient's largest entry.
         self.before = (float("nan"), 0.0, float("inf"))
 
     def velocity(self, theta: Tensor) -> Tensor:

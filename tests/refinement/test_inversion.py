@@ -76,7 +76,7 @@ def test_low_frequencies_have_coarser_grids(sample):
     assert spacings(stages, "simulation.free_surface=true", *free) == [12, 12, 10]
 
 
-def test_bounds_hold(invert, sample):
+def test_bounds_hold(sample):
     own = sample.config.velocity
     update = {"velocity": own.model_copy(update={"minimum": float(sample.start.min())})}
     config, start = sample.config.model_copy(update=update), sample.start

@@ -48,7 +48,7 @@ def test_gradient_is_that_of_differences(make, v, kind):
     assert float(ends[0] - ends[1]) / (2 * step) == pytest.approx(slope, rel=2e-3)
 
 
-def test_products_are_those_of_the_dense_jacobian(make, sample, modelling):
+def test_products_are_those_of_the_dense_jacobian(make, modelling):
     """Jᵀ J with J from Born modelling column by column, for some of the nodes."""
     objective = make()
     linearized = objective.linearize()
@@ -104,7 +104,7 @@ def test_nodes_on_a_bound_stay_there(make, sample, v):
     assert (objective.loss_and_gradient()[1][0][5:] < 0).any()
 
 
-def test_some_shots_stand_for_all(make, v):
+def test_some_shots_stand_for_all(make):
     objective = make()
     whole = objective.loss_and_gradient()[1][0]
     parts = []
