@@ -48,7 +48,6 @@ class StepMemory:
     """Bytes of a training step."""
 
     parts: dict[str, int]  # what does not depend on how many samples are forwarded at once
-    read_ahead: int  # part of it, which is free where samples are kept in memory
     sample: int  # for each sample that is forwarded at once
     share: int  # samples of a batch that fall to this process
     kept_twice: bool
@@ -140,7 +139,7 @@ def step_memory(
     ]
     sample = int(MARGIN[device.type] * max(live))
     parts = {what: size for what, size in parts.items() if size}
-    return StepMemory(parts, read_ahead, sample, share, vectors.kept_twice)
+    return StepMemory(parts, sample, share, vectors.kept_twice)
 
 
 def saved_bytes(network: nn.Module, tangent: bool = False) -> int:

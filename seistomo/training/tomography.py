@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from seistomo.config import Config, TrainingConfig
+from seistomo.config.schema import require_same
 from seistomo.dataset import DatasetReader, open_dataset
 from seistomo.dataset.store.schema import DATA_SECTIONS, PERFORMANCE_KEYS
 from seistomo.device import convolution_type
@@ -32,7 +33,8 @@ from seistomo.training.scores import mean_squared_error, structural_similarity
 from seistomo.training.stream import StreamedSamples, window_length
 
 # A configuration may differ from the data set's here: how many samples, which, and how stored.
-FREE_KEYS = {("dataset", "samples"), ("dataset", "seed"), ("dataset", "storage"), *PERFORMANCE_KEYS}
+FREE_KEYS = {"dataset.samples", "dataset.seed", "dataset.storage"}
+FREE_KEYS |= {f"{section}.{key}" for section, key in PERFORMANCE_KEYS}
 # From this share of outputs that are zero for every sample on, a warning is due.
 DEAD_SHARE = 0.01
 
@@ -253,8 +255,11 @@ def config_for(config: Config, data: DatasetReader) -> Config:
 
     A setting of the data that the configuration states otherwise is refused.
     """
-    for section in DATA_SECTIONS:
-        _require_same(section, getattr(config, section), data)
+    ours = config.model_dump(mode="json", include=set(DATA_SECTIONS), exclude_unset=True)
+    made = data.config.model_dump(mode="json")
+    theirs = {section: {key: made[section][key] for key in ours[section]} for section in ours}
+    remedy = "train with the data set's configuration, or leave the key out"
+    require_same(f"{data.path} was made", ours, theirs, remedy, FREE_KEYS)
     return with_data_of(config, data)
 
 
@@ -289,20 +294,3 @@ def check_count(settings: TrainingConfig, data: DatasetReader) -> None:
             f"training.batch_size = {settings.batch_size}: {held}; use at most {count}, or more"
             " samples"
         )
-
-
-def _require_same(section: str, stated: BaseModel, data: DatasetReader) -> None:
-    for key in type(stated).model_fields:
-        wanted, found = getattr(stated, key), getattr(getattr(data.config, section), key)
-        free = key not in stated.model_fields_set or (section, key) in FREE_KEYS
-        if not free and wanted != found:
-            raise InputError(
-                f"{section}.{key} = {_plain(wanted)}: {data.path} was made with {_plain(found)};"
-                " train with the data set's configuration, or leave the key out"
-            )
-
-
-def _plain(value: object) -> object:
-    if value is None:
-        return "none"
-    return list(value) if isinstance(value, tuple) else value

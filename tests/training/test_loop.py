@@ -127,7 +127,7 @@ def test_dead_pixels_are_counted_and_told(dataset, make_config, tmp_path, capsys
         (["training.batch_size=31"], "training.batch_size = 31: the training split"),
         (["training.samples=7"], "training.batch_size = 8: training.samples = 7"),
         (["velocity.shape=[12, 15]"], "velocity.shape = [12, 15]: "),
-        (["velocity.families={salt = 1.0}"], "velocity.families = {'salt': 1.0}: "),
+        (["velocity.families={salt = 1.0}"], "velocity.families.layers = none: "),
         (["optimizer.options={betaz = [0.9, 0.99]}"], "did you mean betas?"),
         (["training.device=cuda:7"], "training.device = cuda:7"),
     ],
