@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from seistomo.config import parse_config, with_overrides
 from seistomo.dataset import write_dataset
+from seistomo.dataset.generate import simulate
 from seistomo.simulation import make_wavelet
 from seistomo.training import train
 from seistomo.training.averaging import WeightAverage
@@ -36,12 +37,54 @@ device = "cpu"
 learning_rate = 3e-3
 """
 SAMPLES = 48
+# A survey small enough to be simulated.
+SIMULATED = """
+[velocity]
+shape = [12, 14]
+spacing = 20.0
+water_probability = 0.0
+[survey]
+sources = 2
+receivers = 7
+time_samples = 40
+time_step = 0.01
+[dataset]
+samples = 14
+seed = 3
+[network]
+channels = [2]
+kernels = [[2, 4, 4]]
+pools = [[1, 2, 2]]
+[training]
+epochs = 2
+batch_size = 4
+threads = 1
+device = "cpu"
+"""
 
 
 @pytest.fixture(scope="session")
 def make_config():
     """Return the configuration of the tests with ``section.key=value`` strings applied."""
     return lambda *overrides: parse_config(CONFIG, overrides)
+
+
+@pytest.fixture(scope="session")
+def simulated_config():
+    """Return the configuration of what is simulated with ``section.key=value`` strings applied."""
+    return lambda *overrides: parse_config(SIMULATED, overrides)
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory, simulated_config):
+    """Return a function that simulates: 10 training, 2 validation and 2 test samples."""
+
+    def simulated(*overrides):
+        path = tmp_path_factory.mktemp("simulated") / "data.h5"
+        simulate(simulated_config(*overrides), path, device="cpu")
+        return path
+
+    return simulated
 
 
 @pytest.fixture(scope="session")

@@ -8,17 +8,13 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity as reference_similarity
-from torch import nn
 
 from seistomo.errors import InputError
 from seistomo.training import train
 from seistomo.training.losses import StructuralLoss, pseudo_huber, squared_error
-from seistomo.training.objective import BatchObjective
-from seistomo.training.problem import TensorSamples
 from seistomo.training.scaling import VelocityScaling
 from seistomo.training.scores import mean_squared_error, structural_similarity
 
-SCALING = VelocityScaling(1450.0, 4650.0)
 SSIM, HUBER = "training.ssim_weight=5.0", "training.loss=pseudo-huber"
 
 
@@ -92,30 +88,6 @@ def test_loss_is_the_published_one_and_the_evaluated_similarity(models, expected
     assert torch.autograd.gradcheck(
         lambda some: loss(some, targets[1:3, :12, :12]),
         outputs[1:3, :12, :12].clone().requires_grad_(),
-    )
-
-
-class Plain(nn.Module):
-    """One dense layer."""
-
-    def __init__(self):
-        super().__init__()
-        self.dense = nn.Linear(24, 12 * 14).double()
-
-    def forward(self, gathers):
-        return self.dense(gathers.double().flatten(1)).unflatten(1, (12, 14))
-
-
-@pytest.fixture
-def objectives():
-    """Return an objective with the structural loss, in micro-batches, and the same without."""
-    torch.manual_seed(2)
-    model = Plain()
-    epoch = TensorSamples(torch.randn(7, 2, 3, 4), torch.rand(7, 12, 14)).epoch(0, [np.arange(7)])
-    structural = StructuralLoss(squared_error, 0.05, SCALING, 3200.0)
-    return (
-        BatchObjective(model, structural, epoch, micro_batch=3, reported=squared_error),
-        BatchObjective(model, squared_error, epoch, micro_batch=3),
     )
 
 

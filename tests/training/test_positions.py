@@ -4,64 +4,37 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
-from seistomo.config import parse_config, with_overrides
+from seistomo.config import with_overrides
 from seistomo.dataset import open_dataset
-from seistomo.dataset.generate import simulate
 from seistomo.evaluation.prediction import predicted_batches
 from seistomo.training import load_run, train
-from seistomo.training.checkpoint import load_checkpoint
 
-CONFIG = """
-[velocity]
-shape = [12, 14]
-spacing = 20.0
-water_probability = 0.0
-[survey]
-sources = 2
-receivers = 7
-time_samples = 40
-time_step = 0.01
-delay = 0.0
-source_jitter = 30.0
-receiver_jitter = 5.0
-[dataset]
-samples = 14
-seed = 3
-[network]
-name = "unet"
-encoder_channels = [3, 4]
-latent = 6
-decoder_channels = [4, 3]
-[training]
-epochs = 2
-batch_size = 4
-threads = 1
-device = "cpu"
-"""
-CNN = ["network.name=tomography", "network.channels=[2]", "network.kernels=[[2, 4, 4]]",
-       "network.pools=[[1, 2, 2]]"]  # fmt: skip
+UNET = ["network.name=unet", "network.encoder_channels=[3, 4]", "network.latent=6",
+        "network.decoder_channels=[4, 3]"]  # fmt: skip
+JITTERED = ["survey.source_jitter=30.0", "survey.receiver_jitter=5.0", "survey.delay=0.0"]
 MUTE = ["training.mute=top", "training.mute_speed=3000.0"]
 SQGN = ["optimizer.name=sqgn", "optimizer.learning_rate=0.1",
         'optimizer.options={full_gradient_interval = "epoch", curvature_samples = 3}']  # fmt: skip
 
 
+@pytest.fixture
+def config(simulated_config):
+    return lambda *overrides: simulated_config(*JITTERED, *overrides)
+
+
 @pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    """Return the path of a data set: 10 training, 2 validation and 2 test samples."""
-    path = tmp_path_factory.mktemp("jittered") / "data.h5"
-    simulate(parse_config(CONFIG), path, device="cpu")
-    return path
+def path(simulated):
+    return simulated(*JITTERED)
 
 
 @pytest.mark.parametrize(
     "overrides",
-    [["training.noise_snr=[5.0, 10.0]"], ["training.cache_memory=0.0", *MUTE], SQGN, [*CNN, *MUTE]],
-)
-def test_a_run_predicts_what_training_saw(path, tmp_path, overrides):
-    config = parse_config(CONFIG, overrides)
-    train(config, path, tmp_path / "run")
+    [[*UNET, "training.noise_snr=[5.0, 10.0]"], [*UNET, "training.cache_memory=0.0", *MUTE],
+     [*UNET, *SQGN], MUTE],
+)  # fmt: skip
+def test_a_run_predicts_what_training_saw(config, path, tmp_path, overrides):
+    train(config(*overrides), path, tmp_path / "run")
     run = load_run(tmp_path / "run", "last")
     with open_dataset(path) as data:
         rows = data.indices("validation")
@@ -83,19 +56,14 @@ def test_a_run_predicts_what_training_saw(path, tmp_path, overrides):
     np.testing.assert_allclose(mixed[1:], run.predict(gathers[1:], [before]), rtol=1e-5)
 
 
-def test_a_resumed_run_ends_with_the_same_bits(path, tmp_path):
-    config = parse_config(CONFIG)
-    train(config, path, tmp_path / "whole")
-    train(with_overrides(config, ["training.epochs=1"]), path, tmp_path / "run")
-    train(config, path, tmp_path / "run", resume=True)
-    one, other = (load_checkpoint(tmp_path / r / "checkpoint.pt") for r in ("whole", "run"))
-    assert all(torch.equal(tensor, other.network[name]) for name, tensor in one.network.items())
+def test_a_resumed_run_ends_with_the_same_bits(config, path, assert_resumes):
+    assert_resumes(config(*UNET), path, stops=(4,))
 
 
-@pytest.mark.parametrize("network", [[], CNN])
-def test_mirrored_gathers_and_positions_give_the_mirrored_model(path, tmp_path, network):
+@pytest.mark.parametrize("network", [[], UNET])
+def test_mirrored_gathers_and_positions_give_the_mirrored_model(config, path, tmp_path, network):
     mirror = ["training.mirror=true", "evaluation.mirror=true"]
-    train(parse_config(CONFIG, [*network, *mirror]), path, tmp_path / "run")
+    train(config(*network, *mirror), path, tmp_path / "run")
     run = load_run(tmp_path / "run", "last")
     with open_dataset(path) as data:
         gathers, survey = data.read_gathers([0]), data.read_survey(0)
