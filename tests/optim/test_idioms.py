@@ -438,6 +438,16 @@ def test_derivatives_are_autograds(idiom):
     assert_same(elsewhere, objective.gradient(own))
 
 
+def test_layers_without_forward_mode_fall_back_once():
+    objective = problem_of(IDIOMS["a `torch.autograd.Function` without `jvp`"])
+    vector, passes = list(objective.model.parameters()), []
+    objective.model.register_forward_pre_hook(lambda *_: passes.append(1))
+    objective.linearize().product(vector)
+    first = len(passes)
+    objective.linearize().product(vector)
+    assert len(passes) - first < first
+
+
 @rows(works=True)
 def test_steps_descend(idiom):
     for kind, options in (SGN, {}), (SQGN, {"full_gradient_interval": 1}):

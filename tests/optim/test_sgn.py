@@ -267,18 +267,6 @@ def test_adaptive_iterations_follow_the_ratio_within_their_bounds():
 # Which curvature.
 
 
-def test_newton_step_uses_the_hessian(dense):
-    (model, dense, theta), rows = start(dense), batches()[0]
-    A = dense.hessian(theta, rows) + 2.0 * torch.eye(len(theta), dtype=theta.dtype)
-    optimizer = SGN(
-        model.parameters(), curvature="hessian", damping=2.0,
-        cg_iterations=60, cg_tolerance=1e-12, **PLAIN,
-    )  # fmt: skip
-    optimizer.step(next(objectives(model, 1)))
-    expected = -torch.linalg.solve(A, dense.gradient(theta, rows))
-    torch.testing.assert_close(weights(model) - theta, expected, rtol=1e-6, atol=1e-8)
-
-
 @pytest.mark.parametrize("curvature", ["gauss_newton", "hessian"])
 @pytest.mark.parametrize(("source", "count"), [("batch", 5), ("training_set", 18)])
 def test_curvature_comes_from_the_samples_drawn(dense, curvature, source, count, monkeypatch):
