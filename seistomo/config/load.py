@@ -152,7 +152,8 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         raise InputError(f"--set {shown}: must look like section.key=value")
     table = values
     for depth, part in enumerate(parts[:-1], start=1):
-        table = table.setdefault(part, _default_table(".".join(parts[:depth])))
+        name = ".".join(parts[:depth])
+        table = table.setdefault(part, dict(FIELDS[name].default) if name in FREE_TABLES else {})
         if not isinstance(table, dict):
             raise InputError(f"--set {shown}: {part} is not a section")
     table[parts[-1]] = toml_value(text)
@@ -165,10 +166,6 @@ def toml_value(text: str) -> Any:
     except (tomllib.TOMLDecodeError, RecursionError):
         return text.strip()
     return values["value"] if len(values) == 1 else text.strip()
-
-
-def _default_table(key: str) -> dict[str, Any]:
-    return dict(FIELDS[key].default) if key in FREE_TABLES else {}
 
 
 def _refuse_unknown_keys(values: Mapping[str, Any], origin: str) -> None:

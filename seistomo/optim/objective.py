@@ -30,14 +30,14 @@ class FullGradient(NamedTuple):
         f_S(w) and ∇f_S(w) of the batches that were asked for, this one first.
     batch_samples
         Global sample indices of these batches, int64 [sample] each: by them an optimizer sees
-        later whether a batch is the one that it asked for. Empty: not known.
+        later whether a batch is the one that it asked for.
     """
 
     loss: Tensor
     gradient: Vector
     batch_losses: list[Tensor]
     batch_gradients: list[Vector]
-    batch_samples: Sequence[Tensor] = ()
+    batch_samples: list[Tensor]
 
 
 class Linearization(Protocol):

@@ -127,7 +127,13 @@ def reduced_gradient(
     if index % steps == 0 or index not in batches:
         loss, here, memory[SNAPSHOT] = _take(objective, parameters, steps)
         return ReducedGradient(loss, memory[SNAPSHOT]["gradient"], here, at_snapshot=True)
-    _require_same(objective, batches[index]["samples"])
+    samples = batches[index]["samples"]
+    if not torch.equal(objective.samples.to(samples.device), samples):
+        raise OptimizerError(
+            f"batch {index + 1} of {objective.batches_per_epoch}: its samples are not those that"
+            " the last full gradient was taken with; to resume inside an epoch, restore the"
+            " generator that draws the batches"
+        )
     loss, here = objective.loss_and_gradient(parameters)
     here, there = flatten(here), batches.pop(index)["gradient"]
     return ReducedGradient(loss, here - there + memory[SNAPSHOT]["gradient"], here)
@@ -156,9 +162,8 @@ def _take(
     """Return the batch's loss and gradient, and a snapshot that serves until the next is due."""
     index = objective.batch_index
     full = objective.full_gradient(parameters, cache_next=steps - index % steps)
-    loss, gradient = full.batch_losses[0], flatten(full.gradient)
+    loss, gradient, samples = full.batch_losses[0], flatten(full.gradient), full.batch_samples
     gradients = list(full.batch_gradients)
-    samples = list(full.batch_samples) or [None] * len(gradients)
     del full  # Each batch's gradient is then freed as soon as it is flat.
     here = flatten(gradients.pop(0))
     batches = {
@@ -166,14 +171,3 @@ def _take(
         for ahead in range(1, len(samples))
     }
     return loss, here, {"gradient": gradient, "batches": batches}
-
-
-def _require_same(objective: Objective, samples: Tensor | None) -> None:
-    """Refuse a batch of other samples than the snapshot's."""
-    if samples is None or torch.equal(objective.samples.to(samples.device), samples):
-        return
-    raise OptimizerError(
-        f"batch {objective.batch_index + 1} of {objective.batches_per_epoch}: its samples are not"
-        " those that the last full gradient was taken with; to resume inside an epoch, restore"
-        " the generator that draws the batches"
-    )

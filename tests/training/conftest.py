@@ -12,6 +12,7 @@ from seistomo.simulation import make_wavelet
 from seistomo.training import train
 from seistomo.training.averaging import WeightAverage
 from seistomo.training.checkpoint import load_checkpoint
+from seistomo.training.history import read_history
 
 CONFIG = """
 [velocity]
@@ -125,13 +126,35 @@ class StoppedError(Exception):
     """Stands for whatever ends a run."""
 
 
-def told(run, name):
-    """Return a checkpoint's network, optimizer and history without times."""
-    saved = load_checkpoint(run / name)
-    tensors = [*saved.network.values(), *saved.averaging.get("own", {}).values()]
-    for state in saved.optimizer.get("state", {}).values():
-        tensors += [value for value in state.values() if isinstance(value, torch.Tensor)]
-    return tensors, [{**row, "seconds": 0} for row in saved.history]
+def told(run):
+    """Return what the checkpoint knows, without times."""
+    content = vars(load_checkpoint(run / "checkpoint.pt"))
+    progress = vars(content["progress"])
+    for name in ("seconds", "data_seconds", "peak_memory"):
+        progress[name] = 0
+    content["history"] = [{**row, "seconds": 0} for row in content["history"]]
+    return {**content, "progress": progress}
+
+
+def compare(one, other):
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            compare(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            compare(a, b)
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    else:
+        assert one == other or one != one
+
+
+@pytest.fixture
+def assert_same():
+    """Return a check that nested values have the same bits."""
+    return compare
 
 
 @pytest.fixture
@@ -139,11 +162,10 @@ def assert_same_runs():
     """Return a check that two runs have the same bits, times apart."""
 
     def check(one, other):
-        for name in ("checkpoint.pt", "best.pt"):
-            (first, rows), (second, others) = told(one, name), told(other, name)
-            assert rows == others
-            for a, b in zip(first, second, strict=True):
-                assert torch.equal(a, b)
+        compare(told(one), told(other))
+        compare(*(load_checkpoint(run / "best.pt").network for run in (one, other)))
+        rows = [read_history(run / "history.csv") for run in (one, other)]
+        compare(*([{**row, "seconds": 0} for row in table] for table in rows))
         assert not list(other.glob(".*"))
 
     return check

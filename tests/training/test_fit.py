@@ -1,6 +1,5 @@
 """The loop on a problem of tensors in memory: files, resuming, stopping, whatever goes wrong."""
 
-import csv
 import json
 import math
 import resource
@@ -95,42 +94,8 @@ def bytes_of(run):
     return {path: path.read_bytes() for path in run.glob("*.*")}
 
 
-def told(run):
-    """Return what the checkpoint knows, without times."""
-    content = vars(load_checkpoint(run / "checkpoint.pt"))
-    progress = vars(content["progress"])
-    for name in ("seconds", "data_seconds", "peak_memory"):
-        progress[name] = 0
-    content["history"] = [{**row, "seconds": 0} for row in content["history"]]
-    return {**content, "progress": {k: str(v) for k, v in progress.items()}}
-
-
-def assert_same(one, other):
-    if isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for key in one:
-            assert_same(one[key], other[key])
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other)
-        for a, b in zip(one, other, strict=True):
-            assert_same(a, b)
-    elif isinstance(one, torch.Tensor):
-        assert torch.equal(one, other)
-    else:
-        assert one == other or one != one
-
-
-def assert_same_runs(one, other):
-    assert_same(told(one), told(other))
-    best = [load_checkpoint(run / "best.pt") for run in (one, other)]
-    assert_same(best[0].network, best[1].network)
-    rows = [list(csv.DictReader(open(run / "history.csv"))) for run in (one, other)]  # noqa: SIM115
-    assert_same(*([{**row, "seconds": 0} for row in table] for table in rows))
-    assert not list(other.glob(".*"))
-
-
 @named
-def test_a_run_that_was_left_goes_on_with_the_same_bits(method, tmp_path):
+def test_a_run_that_was_left_goes_on_with_the_same_bits(method, tmp_path, assert_same_runs):
     whole = fit(Toy(), method, 3, tmp_path / "whole")
     left = fit(Toy(), method, 3, tmp_path / "run", stop=lambda history: len(history) == 2)
     assert [row["epoch"] for row in left.history] == [1, 2]
@@ -153,7 +118,9 @@ def test_a_run_that_was_left_goes_on_with_the_same_bits(method, tmp_path):
         (TensorSamples, "to", 1, 0),
     ],
 )
-def test_resumed_wherever_it_was_killed(owner, name, call, every, tmp_path, monkeypatch):
+def test_resumed_wherever_it_was_killed(
+    owner, name, call, every, tmp_path, monkeypatch, assert_same_runs
+):
     problem = Toy(epochs=3, checkpoint_iterations=every)
     monkeypatch.setattr(LOOP, "WRITING_SHARE", math.inf)
     fit(problem, ADAM, 0, tmp_path / "whole")
@@ -171,7 +138,7 @@ def test_resumed_wherever_it_was_killed(owner, name, call, every, tmp_path, monk
 
 
 @pytest.mark.parametrize("presses", [1, 2])
-def test_ctrl_c_keeps_the_step_in_hand(presses, tmp_path):
+def test_ctrl_c_keeps_the_step_in_hand(presses, tmp_path, assert_same_runs):
     fit(Toy(), ADAM, 3, tmp_path / "whole")
     seen, problem = [], Toy()
 
@@ -237,7 +204,7 @@ def test_without_validation_the_training_loss_decides(tmp_path):
     assert "training loss" in str(result)
 
 
-def test_a_lengthened_mean_of_the_last_epochs_starts_anew(tmp_path):
+def test_a_lengthened_mean_of_the_last_epochs_starts_anew(tmp_path, assert_same):
     tail = Method("tail", "adam", 0.05, {}, {"averaging": "tail"})
     fit(Toy(epochs=3), tail, 0, tmp_path / "run")
     fit(Toy(epochs=6), tail, 0, tmp_path / "run", resume=True)
@@ -410,7 +377,9 @@ class Scarce(nn.Linear):
 
 
 @pytest.mark.parametrize("method", [ADAM, SGN], ids=lambda method: method.name)
-def test_too_little_memory_halves_the_micro_batch(method, tmp_path, capsys, monkeypatch):
+def test_too_little_memory_halves_the_micro_batch(
+    method, tmp_path, capsys, monkeypatch, assert_same
+):
     class Large(Toy):
         def network(self, generator):
             network = super().network(generator)
