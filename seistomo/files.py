@@ -147,6 +147,19 @@ def free_bytes(path: str | Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+def remove_leftovers(place: Path) -> None:
+    """Remove what killed processes left beside ``place``; a folder moved aside is put back."""
+    for leftover in place.parent.glob(f".{escape(place.name)}.*.part"):
+        with suppress(OSError):
+            handle = os.open(leftover, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _put_back(leftover / _OLD, place)
+                shutil.rmtree(leftover, ignore_errors=True)
+            finally:
+                os.close(handle)
+
+
 def remove_quietly(path: Path) -> None:
     """Remove a file or a folder if it is there, whatever happens."""
     if path.is_dir() and not path.is_symlink():
@@ -172,7 +185,7 @@ def _scratch_beside(path: str | Path) -> Iterator[tuple[Path, Path]]:
     try:
         with _refusals_named(path):
             place.parent.mkdir(parents=True, exist_ok=True)
-            _remove_leftovers(place)
+            remove_leftovers(place)
             scratch, lock = _locked_folder(place)
         try:
             yield scratch, place
@@ -210,19 +223,6 @@ def _locked_folder(place: Path) -> tuple[Path, int]:
             return scratch, handle
         # Another process has taken it for a leftover before it was locked.
         os.close(handle)
-
-
-def _remove_leftovers(place: Path) -> None:
-    """Remove scratch folders that no process has locked; a folder moved aside is put back."""
-    for leftover in place.parent.glob(f".{escape(place.name)}.*.part"):
-        with suppress(OSError):
-            handle = os.open(leftover, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _put_back(leftover / _OLD, place)
-                shutil.rmtree(leftover, ignore_errors=True)
-            finally:
-                os.close(handle)
 
 
 def _put_back(old: Path, place: Path) -> None:

@@ -1,13 +1,19 @@
 """The run directory: who may write into it, and how a new run takes an old one's place."""
 
-import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from seistomo.errors import InputError
-from seistomo.files import link_target, remove_quietly, write_text
+from seistomo.files import (
+    folder_written_whole,
+    link_target,
+    remove_leftovers,
+    remove_quietly,
+    write_text,
+)
 from seistomo.progress import say
 from seistomo.ranks import LostRankError
 from seistomo.training.history import CHECKPOINT, CONFIG, FIGURES
@@ -32,8 +38,8 @@ class RunDirectory:
     """A run directory that one process writes, as a context manager.
 
     A lock beside the folder says who may; it is taken before anything is looked at, and its file
-    stays. A run that overwrites another one grows in ``.NAME.starting``, until `settle` puts it in
-    its place; before that a failure leaves the old run as it was.
+    stays. A run that overwrites another one grows in a scratch folder beside it, until `settle`
+    puts it in its place; before that a failure leaves the old run as it was.
     Of several processes those that do not lead only know where the run is.
     """
 
@@ -41,7 +47,9 @@ class RunDirectory:
         self.path, self._place = Path(path), link_target(path)
         self.folder = self._place
         self._overwrite, self._resume, self._leads = overwrite, resume, leads
-        self._lock = FileLock(self._beside("training.lock"), timeout=0)
+        lock = self._place.with_name(f".{self._place.name}.training.lock")
+        self._lock = FileLock(lock, timeout=0)
+        self._replacement = folder_written_whole(self._place)
         if resume and overwrite:
             raise InputError(f"run {path}: choose one of --resume and --overwrite")
         if leads:
@@ -61,24 +69,27 @@ class RunDirectory:
         except OSError as error:
             raise InputError(f"run {self.path}: cannot be made: {error.strerror}") from None
         try:
-            self._finish_exchange()
+            remove_leftovers(self._place)
             if self._require_free() and self._overwrite:
-                self.folder = self._beside("starting")
+                self.folder = self._replacement.__enter__()
         except BaseException:
             self._lock.release()
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *details: Any) -> None:
         if not self._leads:
             return
         # An interrupted run can be resumed; one that failed without a checkpoint is of no use.
         failed = kind is not None and not issubclass(kind, KeyboardInterrupt | LostRankError)
-        if not self.settled:
-            say(f"run {self.path}: the run that was there is as it was")
-        if not self.settled or (failed and not (self.folder / CHECKPOINT).exists()):
-            shutil.rmtree(self.folder, ignore_errors=True)
-        self._lock.release()
+        try:
+            if not self.settled:
+                say(f"run {self.path}: the run that was there is as it was")
+                self._replacement.__exit__(kind, *details)
+            elif failed and not (self.folder / CHECKPOINT).exists():
+                shutil.rmtree(self.folder, ignore_errors=True)
+        finally:
+            self._lock.release()
 
     @property
     def settled(self) -> bool:
@@ -102,11 +113,8 @@ class RunDirectory:
     def settle(self) -> None:
         """Put the new run in the place of the old one; a kill leaves one of them whole."""
         if not self.settled:
-            old = self._beside("replaced")
-            os.rename(self._place, old)
-            os.rename(self.folder, self._place)
+            self._replacement.__exit__(None, None, None)
             self.folder = self._place
-            shutil.rmtree(old)
 
     def _require_free(self) -> bool:
         """Refuse what may not be continued or replaced; return whether a run is there."""
@@ -125,15 +133,3 @@ class RunDirectory:
                 " replace it, or another directory"
             )
         return True
-
-    def _beside(self, suffix: str) -> Path:
-        return self._place.with_name(f".{self._place.name}.{suffix}")
-
-    def _finish_exchange(self) -> None:
-        """Finish or undo what a killed process began."""
-        new, old = self._beside("starting"), self._beside("replaced")
-        if old.is_dir() and not self._place.exists():
-            os.rename(new if new.is_dir() else old, self._place)
-        for left in (old, new):
-            if left.is_dir():
-                shutil.rmtree(left)

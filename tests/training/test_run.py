@@ -23,6 +23,11 @@ def run_dir(dataset, make_config, tmp_path_factory):
     return run
 
 
+@pytest.fixture
+def copy(run_dir, tmp_path):
+    return shutil.copytree(run_dir, tmp_path / "copy")
+
+
 def test_prediction_does_not_depend_on_its_company(run_dir, arrays):
     run = load_run(run_dir, device="cpu")
     together = run.predict(arrays[1][:5])
@@ -56,7 +61,7 @@ def test_other_surveys_are_refused(run_dir):
         load_run(run_dir, device="cpu").predict(np.zeros((2, 3, 8, 19), dtype=np.float32))
 
 
-def test_missing_and_damaged_runs_are_told_in_one_line(run_dir, tmp_path):
+def test_missing_and_damaged_runs_are_told_in_one_line(run_dir, copy, tmp_path):
     for arguments, words in (
         ((tmp_path / "nowhere",), "no such directory"),
         ((run_dir, "newest"), "must be best or last"),
@@ -65,8 +70,6 @@ def test_missing_and_damaged_runs_are_told_in_one_line(run_dir, tmp_path):
     ):
         with pytest.raises(InputError, match=words):
             load_run(*arguments)
-    copy = tmp_path / "copy"
-    shutil.copytree(run_dir, copy)
     whole = (copy / "best.pt").read_bytes()
     changed = bytearray(whole)
     for place in range(len(whole) // 4, len(whole) * 3 // 4, len(whole) // 10):
@@ -81,9 +84,7 @@ def test_missing_and_damaged_runs_are_told_in_one_line(run_dir, tmp_path):
         load_run(copy, device="cpu")
 
 
-def test_weights_of_another_network_are_refused(run_dir, dataset, make_config, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(run_dir, copy)
+def test_weights_of_another_network_are_refused(copy, dataset, make_config):
     for name in ("best.pt", "checkpoint.pt"):
         saved = load_checkpoint(copy / name)
         replace(saved, network={"former": torch.zeros(3)}).save(copy / name)
@@ -93,22 +94,18 @@ def test_weights_of_another_network_are_refused(run_dir, dataset, make_config, t
         train(make_config("training.epochs=3"), dataset, copy, resume=True)
 
 
-def test_checkpoints_execute_nothing(run_dir, tmp_path):
+def test_checkpoints_execute_nothing(copy, tmp_path):
     class Trap:
         def __reduce__(self):
             return (open, (str(tmp_path / "sprung"), "w"))
 
-    copy = tmp_path / "copy"
-    shutil.copytree(run_dir, copy)
     torch.save({"format": "seistomo-checkpoint", "trap": Trap()}, copy / "best.pt")
     with pytest.raises(InputError):
         load_run(copy, device="cpu")
     assert not (tmp_path / "sprung").exists()
 
 
-def test_a_description_counts_weights_and_no_buffers(run_dir, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(run_dir, copy)
+def test_a_description_counts_weights_and_no_buffers(run_dir, copy):
     saved = load_checkpoint(copy / "checkpoint.pt")
     replace(saved, network={**saved.network, "positions": torch.zeros(3)}).save(
         copy / "checkpoint.pt"
