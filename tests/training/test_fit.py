@@ -307,7 +307,6 @@ def test_overwriting_keeps_the_old_run_until_an_epoch_is_done(tmp_path, monkeypa
                 fit(Toy(), ADAM, 5, run, overwrite=True)
         with pytest.raises(InputError, match="exists already"):
             fit(Toy(), ADAM, 9, run)
-        assert files_of(tmp_path) == {"run"}
         assert f"seed = {seed}\n" in (run / "config.toml").read_text()
         load_checkpoint(run / "best.pt")
     fit(Toy(epochs=1), ADAM, 1, run, overwrite=True)
