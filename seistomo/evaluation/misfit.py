@@ -29,20 +29,10 @@ Gathers = NDArray[np.float32]
 
 
 def offset_taper(positions: Mapping[str, NDArray], near_offset: float = NEAR_OFFSET) -> Array:
-    """Return the weight of each trace in a misfit [source, receiver].
+    """Return the weight of each trace in a misfit [source, receiver], refusing to leave none.
 
-    Parameters
-    ----------
-    positions
-        ``source_x``, ``source_depth`` [source], ``receiver_x`` and ``receiver_depth`` [receiver],
-        m, as `DatasetReader.read_survey` returns them.
-    near_offset
-        The weight is 0 up to this offset and rises along a cosine to 1 at twice it, m.
-
-    Raises
-    ------
-    InputError
-        For an offset that is negative, or leaves no trace.
+    It is 0 up to ``near_offset``, m, and rises along a cosine to 1 at twice it. ``positions`` are
+    as `DatasetReader.read_survey` returns them.
     """
     if not 0 <= near_offset < np.inf:
         raise InputError(f"near offset = {near_offset:g} m: must be a finite number from 0")
@@ -84,23 +74,16 @@ class Example(NamedTuple):
 class Resimulation(NamedTuple):
     """What the wave equation says of predicted models, and of the mean training model beside them.
 
-    Attributes
-    ----------
-    samples
-        A row a sample: `MISFITS`, and the mean model's with ``baseline_`` in front.
-    shots
-        A row a sample and source: ``index``, ``source``, ``source_x`` (m) and the same columns.
-    offsets
-        A row a range of offsets, over all samples: ``from``, ``to`` (m), the live ``traces``,
-        ``data_misfit`` and ``baseline_data_misfit``.
-    examples
-        The middle shot of the samples with least, median and largest misfit, by label.
+    ``samples`` has a row a sample: `MISFITS`, and the mean model's with ``baseline_`` in front;
+    ``shots`` a row a sample and source: ``index``, ``source``, ``source_x`` (m) and the same;
+    ``offsets`` a row a range of offsets, over all samples: ``from``, ``to`` (m), the live
+    ``traces``, ``data_misfit`` and ``baseline_data_misfit``.
     """
 
     samples: pd.DataFrame
     shots: pd.DataFrame
     offsets: pd.DataFrame
-    examples: dict[str, Example]
+    examples: dict[str, Example]  # middle shots: of the least, median and largest misfit
 
 
 def resimulate_models(
@@ -116,23 +99,10 @@ def resimulate_models(
 ) -> Resimulation:
     """Shoot over models and compare with the gathers that they were predicted from.
 
-    Each sample's own survey, and the data set's wavelet and modelling; without noise. Models are
-    clipped to the data set's velocity bounds.
-
-    Parameters
-    ----------
-    data, indices
-        The data set and the rows that were predicted, int64 [sample].
-    models
-        One model for each of ``indices``.
-    mean_model
-        The baseline [depth, x], m/s.
-    near_offset
-        As for `offset_taper`.
-    noise_snr, dead_traces
-        What was done to the gathers before they were predicted from; see `read_gathers`.
-    device
-        auto, cpu, cuda or cuda:N.
+    Each sample's own survey, and the data set's wavelet and modelling; without noise. ``models``
+    has one for each row of ``indices`` [sample]; they and the baseline ``mean_model`` [depth, x],
+    m/s, are clipped to the data set's bounds. ``noise_snr`` and ``dead_traces`` were done to the
+    gathers before (`read_gathers`).
     """
     simulator, config = _noiseless(data, device), data.config
     bounds = config.velocity.minimum, config.velocity.maximum

@@ -27,12 +27,8 @@ def inversion_figure(
 ) -> Figure:
     """Draw the misfit of each sample against solves of the wave equation, and scores after/before.
 
-    Parameters
-    ----------
-    histories
-        Of each sample ``stage``, ``frequency`` (Hz), ``misfit`` and ``solves`` [iteration].
-    scores
-        By name, with its unit: before and after, [sample] each.
+    ``histories`` are each sample's ``stage``, ``frequency`` (Hz), ``misfit`` and ``solves``
+    [iteration]; ``scores`` are before and after, [sample] each, by name with its unit.
     """
     figure = new_figure(WIDTH, 3.0)
     first, *others = figure.subplots(

@@ -61,13 +61,9 @@ def reliability_figure(
 ) -> Figure:
     """Draw how many errors are within multiples of sigma, and errors against sigma.
 
-    Parameters
-    ----------
-    reliability
-        Shares of the errors within multiples of sigma: ``expected`` of a Gaussian, ``observed``,
-        and ``scaled`` where sigma is multiplied by ``factor``.
-    sigma, error
-        RMS of sigma and of the error in groups of pixels of rising sigma, m/s.
+    ``reliability`` are shares of the errors within multiples of sigma: ``expected`` of a Gaussian,
+    ``observed``, and ``scaled`` where sigma is multiplied by ``factor``; ``sigma`` and ``error``
+    are RMS in groups of pixels of rising sigma, m/s.
     """
     figure = new_figure(WIDTH, 3.7)
     left, right = figure.subplots(1, 2)
