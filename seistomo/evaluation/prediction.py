@@ -270,6 +270,18 @@ def predicted_batches(
         )
 
 
+def predicted_models(
+    run: Run,
+    data: DatasetReader,
+    indices: NDArray[np.int64],
+    noise_snr: float | None = None,
+    dead_traces: float | None = None,
+) -> Models:
+    """Return the predictions of some rows [sample, depth, x], m/s; see `predicted_batches`."""
+    batches = predicted_batches(run, data, indices, noise_snr, dead_traces)
+    return np.concatenate([mean for _, _, mean, _ in batches])
+
+
 def mean_and_std(each: Models) -> tuple[Models, Sequence[Models | None]]:
     """Return mean and standard deviation over members [member, sample, depth, x], m/s.
 

@@ -1,7 +1,7 @@
 """Score a trained run on a data set; write scores, predictions, figures and a report."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,22 +45,19 @@ def score_run(
     noise_snr: float | None = None,
     dead_traces: float | None = None,
     as_run: bool = False,
-    keep: Callable[[NDArray[np.float32]], object] | None = None,
 ) -> ScoreTable:
     """Score a run on a data set as `evaluate` does, but write nothing.
 
     ``split`` may be rows, int64 [sample], too. ``as_run``: compare with the mean model and in the
     velocity bounds of the run, not of the data set, and count salt only where the data set's masks
     say that there is some: for data sets of other rocks, whose scores are to be comparable.
-    ``keep`` is called with each batch of predictions [sample, depth, x] in m/s.
     """
     check_corruption(noise_snr, dead_traces)
     check_fit(run, data)
     indices = split_indices(data, split) if isinstance(split, str) else np.asarray(split)
     table = _empty_table(run, data, as_run)
-    for predicted, _ in _scored(table, run, data, indices, noise_snr, dead_traces, as_run=as_run):
-        if keep is not None:
-            keep(predicted)
+    for _ in _scored(table, run, data, indices, noise_snr, dead_traces, as_run=as_run):
+        pass
     return table
 
 

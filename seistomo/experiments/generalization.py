@@ -7,7 +7,7 @@ import math
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from seistomo.device import choose_device, torch_settings
 from seistomo.errors import InputError
 from seistomo.evaluation import figures
 from seistomo.evaluation.figures import studies as drawn
+from seistomo.evaluation.prediction import predicted_models
+from seistomo.evaluation.report import build_cases
 from seistomo.evaluation.scoring import score_run
 from seistomo.experiments import problems, records
 from seistomo.experiments.conditions import Case, cases_of, cut_crops, grid_settings
@@ -402,16 +404,9 @@ def chosen_examples(found: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]
 
 def _example(scoring: Scoring, case: Case, sample: int) -> figures.Case:
     path, rows = scoring.data_of(case)
-    row, models = rows[[sample]], []
+    row, threshold = rows[[sample]], scoring.run.config.evaluation.salt_threshold
     with open_dataset(path) as data, quietly():
-        table = score_run(
-            scoring.run, data, row, as_run=True, keep=models.append, **case.corruption
-        )
-        return figures.Case(
-            label=case.condition.label,
-            reference=data.read_velocity(row)[0],
-            predictions={"prediction": models[0][0]},
-            ssim={"prediction": float(table.column("ssim")[0])},
-            rmse={"prediction": float(table.column("rmse")[0])},
-            salt=data.read_salt_mask(row)[0],
-        )
+        models = {"": predicted_models(scoring.run, data, row, **case.corruption)}
+        (shown,) = build_cases(data, [""], row, models, threshold)
+        # Other rocks may be as fast as salt.
+        return replace(shown, label=case.condition.label, salt=data.read_salt_mask(row)[0])

@@ -18,6 +18,8 @@ from seistomo.dataset.generate import simulate
 from seistomo.dataset.store.schema import DATA_SECTIONS
 from seistomo.errors import InputError
 from seistomo.evaluation import figures
+from seistomo.evaluation.prediction import predicted_models
+from seistomo.evaluation.report import build_cases
 from seistomo.evaluation.scoring import score_run
 from seistomo.progress import quietly, say
 from seistomo.training import TomographyProblem, load_run
@@ -157,26 +159,11 @@ def examples_figure(data_path: Path, rows: Sequence[Any], checkpoint: str) -> An
         return None
     runs = {row.entry.label: load_run(row.whole[0].path, checkpoint) for row in chosen}
     data = _opened(str(data_path))
-    first = next(iter(runs.values())).config
-    samples = choose_samples(data, first.evaluation.salt_threshold)
-    references = data.read_velocity(samples)
-    predictions, tables = {}, {}
-    for label, run in runs.items():
-        batches: list[NDArray[np.float32]] = []
-        with quietly():
-            tables[label] = score_run(run, data, samples, keep=batches.append)
-        predictions[label] = np.concatenate(batches)
-    cases = [
-        figures.Case(
-            label=f"sample {sample}",
-            reference=references[place],
-            predictions={label: predicted[place] for label, predicted in predictions.items()},
-            ssim={label: float(one.column("ssim")[place]) for label, one in tables.items()},
-            rmse={label: float(one.column("rmse")[place]) for label, one in tables.items()},
-            salt=data.read_salt_mask([sample])[0],
-        )
-        for place, sample in enumerate(samples)
-    ]
+    threshold = next(iter(runs.values())).config.evaluation.salt_threshold
+    samples = choose_samples(data, threshold)
+    with quietly():
+        models = {label: predicted_models(run, data, samples) for label, run in runs.items()}
+    cases = build_cases(data, [""] * len(samples), samples, models, threshold)
     return figures.predictions_figure(cases, data.depth, data.x)
 
 
