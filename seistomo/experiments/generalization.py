@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seistomo.config import Config, parse_config
+from seistomo.config import Config, LoopConfig, parse_config
 from seistomo.config.schema import require_same
 from seistomo.config.velocity import FAMILIES
 from seistomo.dataset import open_dataset, open_velocity, write_velocity
@@ -69,7 +69,7 @@ class Scoring:
     study: Study
     out: Path
     data: Path | None  # the data set that the run was trained on
-    device: str
+    settings: LoopConfig
 
     def path(self, name: str) -> Path:
         """Return where a data set or velocity file belongs."""
@@ -85,18 +85,21 @@ class Scoring:
             raise InputError(f"--data {self.data}: holds no test samples")
         return rows
 
-    def require_own(self) -> None:
-        """Refuse a data set that the run was not trained on; one that has grown since is."""
+    def own_identity(self) -> str | None:
+        """Return the identity of the data set given; refuse one that the run was not trained on.
+
+        One that has grown since is.
+        """
         if self.data is None:
             if self.run.config.velocity.imported is not None:
                 raise InputError(
                     f"run {self.run.path}: was trained on imported models, which cannot be drawn"
                     " anew; give its data set with --data"
                 )
-            return
+            return None
         with open_dataset(self.data) as data:
-            other = data_difference(self.run.config, data.config)
-            same = data.identity == self.run.data_identity
+            other, identity = data_difference(self.run.config, data.config), data.identity
+        same = identity == self.run.data_identity
         if other is not None and not same:
             key, ours, theirs = other
             raise InputError(
@@ -105,6 +108,7 @@ class Scoring:
             )
         if not same:
             warn(f"--data {self.data}: holds other samples than the run's, unless it has grown")
+        return identity
 
     def reference_models(self) -> Path:
         """Return the file of the reference's models, which the others are shot over."""
@@ -128,8 +132,9 @@ class Scoring:
             with open_velocity(velocity) as models:
                 identity, samples = models.models_identity, models.samples
         config = self.config(case, samples, identity)
-        simulate(config, self.path(case.name), device=self.device, resume=True, velocity=velocity)
-        return self.path(case.name)
+        device, path = self.settings.device, self.path(case.name)
+        simulate(config, path, device=device, resume=True, velocity=velocity)
+        return path
 
     def config(self, case: Case, samples: int, models: str) -> Config:
         """Return the configuration of a condition's data set."""
@@ -194,15 +199,10 @@ def score_conditions(
     """
     if study.samples < 2:
         raise InputError(f"samples = {study.samples}: must be at least 2, to have a spread")
-    settings = problems.loop_settings(study.training)
-    device, threads = settings.device, settings.threads
-    run = load_run(run_dir, "best", device)
-    given = study.problem.get("data")
-    scoring = Scoring(run, study, out, Path(given) if given else None, device)
-    scoring.require_own()
-    prepare(scoring, overwrite)
-    with torch_settings(choose_device(device), threads, study.first_seed):
-        machine = describe_machine(device, threads)
+    scoring = prepared(study, run_dir, out, overwrite)
+    run, settings = scoring.run, scoring.settings
+    with torch_settings(choose_device(settings.device), settings.threads, study.first_seed):
+        machine = describe_machine(settings.device, settings.threads)
         cases, skipped = plan(scoring)
         for place, case in enumerate(cases, 1):
             say(f"{place} of {len(cases)}: {case.condition.label}")
@@ -258,17 +258,16 @@ def _shot(config: Config) -> dict[str, Any]:
     return {name: getattr(config, name).model_dump() for name in ("survey", "simulation")}
 
 
-def prepare(scoring: Scoring, overwrite: bool) -> None:
-    """Make the folder of results, or check that it is one of the same settings."""
-    study, out = scoring.study, scoring.out
-    identity = None
-    if scoring.data is not None:
-        with open_dataset(scoring.data) as data:
-            identity = data.identity
+def prepared(study: Study, run_dir: Path, out: Path, overwrite: bool) -> Scoring:
+    """Load a run and make the folder of its results, or check that it has the same settings."""
+    training, given = problems.loop_settings(study.training), study.problem.get("data")
+    run = load_run(run_dir, "best", training.device)
+    scoring = Scoring(run, study, out, Path(given) if given else None, training)
+    identity = scoring.own_identity()
     section = Path(study.section.file) if study.section.file else None
     if section is not None and not section.is_file():
         raise InputError(f"section.file = {section}: no such file")
-    runs = member_folders(scoring.run.path) or [scoring.run.path]
+    runs = member_folders(run.path) or [run.path]
     settings = {
         "weights of RUN": " ".join(_digest(run / "best.pt") for run in runs),
         "--data": identity,
@@ -284,7 +283,7 @@ def prepare(scoring: Scoring, overwrite: bool) -> None:
         ours, theirs = json.loads(json.dumps(settings)), records.read_json(path)
         remedy = "go on with the same, another folder, or --overwrite"
         require_same(f"--out {out} was made", ours, theirs, remedy)
-        return
+        return scoring
     if out.is_dir() and any(out.iterdir()) and not path.is_file():
         raise InputError(f"--out {out}: holds something else than this benchmark")
     for part in (DATA, SCORES, records.RUNS):
@@ -292,6 +291,7 @@ def prepare(scoring: Scoring, overwrite: bool) -> None:
     for part in (DATA, SCORES):
         (out / part).mkdir(parents=True, exist_ok=True)
     records.write_json(path, settings)
+    return scoring
 
 
 def _digest(path: Path) -> str:
@@ -362,19 +362,7 @@ def _cells(one: Mapping[str, Any], reference: Mapping[str, Any]) -> list[str]:
 
 def _draw(scoring: Scoring, cases: Sequence[Case], found: Sequence[Mapping[str, Any]]) -> None:
     """Draw the scores of all conditions, and models under some of them."""
-    rows = [
-        drawn.ConditionRow(
-            label=one["label"],
-            group=one["group"],
-            rmse=np.array(one["per_sample"]["rmse"]),
-            ssim=np.array(one["per_sample"]["ssim"]),
-            rmse_all=one["rmse"],
-            baseline=(one["baseline"]["rmse"], one["baseline"]["ssim"]),
-            oracle=(one["oracle_1d"]["rmse"], one["oracle_1d"]["ssim"]),
-        )
-        for one in found
-    ]
-    figures.save(drawn.conditions_figure(rows), scoring.out / "scores.png")
+    figures.save(drawn.conditions_figure(found), scoring.out / "scores.png")
     shown = [_example(scoring, cases[place], sample) for place, sample in chosen_examples(found)]
     grid = scoring.run.config.velocity
     depth, x = (np.arange(nodes) * grid.spacing for nodes in grid.shape)

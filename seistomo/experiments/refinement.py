@@ -16,9 +16,9 @@ from seistomo.errors import InputError
 from seistomo.evaluation import figures
 from seistomo.evaluation.prediction import read_gathers
 from seistomo.evaluation.report import build_cases, choose_examples
-from seistomo.experiments import problems, records
+from seistomo.experiments import records
 from seistomo.experiments.conditions import Case
-from seistomo.experiments.generalization import Scoring, plan, prepare
+from seistomo.experiments.generalization import Scoring, plan, prepared
 from seistomo.experiments.machine import describe_machine, machine_line
 from seistomo.experiments.study import MethodEntry, Study
 from seistomo.experiments.tables import NOTHING, markdown_table, mean_deviation, number, spread
@@ -26,7 +26,6 @@ from seistomo.files import write_text
 from seistomo.progress import say
 from seistomo.refinement import refine
 from seistomo.refinement.refine import Starts, run_settings
-from seistomo.training import load_run
 
 NUMBERS = "refinement.json"
 HEADINGS = (
@@ -105,11 +104,6 @@ def compare_inversions(
     Each method is a refinement in ``OUT/runs``: the same call goes on where it was interrupted.
     What is observed is shot anew over the test split's models, under each condition.
     """
-    settings = problems.loop_settings(study.training)
-    run = load_run(run_dir, "best", settings.device)
-    given = study.problem.get("data")
-    scoring = Scoring(run, study, out, Path(given) if given else None, settings.device)
-    scoring.require_own()
     known = [condition.name for condition in study.conditions]
     for entry in study.methods:
         if entry.problem.get("condition") not in known:
@@ -117,7 +111,8 @@ def compare_inversions(
                 f"study {study.name}: methods: {entry.name}: problem.condition must be one of"
                 f" {', '.join(known)}"
             )
-    prepare(scoring, overwrite)
+    scoring = prepared(study, run_dir, out, overwrite)
+    settings = scoring.settings
     with torch_settings(choose_device(settings.device), settings.threads, study.first_seed):
         foot = machine_line(describe_machine(settings.device, settings.threads))
         foot += f"\n\n`{command}`" if command else ""

@@ -1,14 +1,15 @@
 """Figures of studies: scores by method, by a setting over decades, and by condition."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
-from numpy.typing import NDArray
 
 from seistomo.evaluation.figures.style import (
     BASELINE,
@@ -105,85 +106,59 @@ def _draw_sweep(
         axes.plot(own, means[own], "o", ms=8, mfc="none", mec=BASELINE, mew=1.4)
 
 
-@dataclass(frozen=True)
-class ConditionRow:
-    """One condition of a figure: scores [sample] of the predictions, and of guesses."""
-
-    label: str
-    group: str  # heading that it stands under; rows of a group follow each other
-    rmse: NDArray[np.float64]  # m/s
-    ssim: NDArray[np.float64]
-    rmse_all: float  # over all pixels and samples
-    baseline: tuple[float, float]  # RMSE and SSIM of the mean training model
-    oracle: tuple[float, float]  # of each model's own lateral mean
-
-
 BASELINE_MARK = {"marker": "|", "markersize": 9, "markeredgewidth": 1.8, "linestyle": "none"}
 ORACLE_MARK = {"marker": "d", "markersize": 4, "markerfacecolor": "white", "linestyle": "none"}
 
 
 @styled
-def conditions_figure(rows: Sequence[ConditionRow]) -> Figure:
+def conditions_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw RMSE and SSIM of every condition beside those of guesses that need no network.
 
-    The dot is the score over all samples, the thick line spans half of the samples, the thin one
-    nine in ten; the dashed line is the first row, which the others are compared with.
+    Rows are scores as `ScoreTable.summary` gives them, with ``per_sample`` the same [sample], a
+    ``label``, and a ``group`` whose heading they stand under, one after another. The dot is the
+    score over all samples, the thick line spans half of the samples, the thin one nine in ten; the
+    dashed line is the first row, which the others are compared with.
     """
-    places = list(_places(rows))
+    places, headings = _places(rows)
     figure = new_figure(WIDTH, 1.3 + ROW * (places[-1] + 1))
     panels = figure.subplots(1, 2, sharey=True)
-    firsts = rows[0].rmse_all, float(rows[0].ssim.mean())
-    for number, (axes, first) in enumerate(zip(panels, firsts, strict=True)):
+    for axes, score in zip(panels, ("rmse", "ssim"), strict=True):
         for place, row in zip(places, rows, strict=True):
-            values = (row.rmse, row.ssim)[number]
-            score = (row.rmse_all, float(row.ssim.mean()))[number]
-            low, lower, upper, high = np.percentile(values, (5, 25, 75, 95))
+            low, lower, upper, high = np.percentile(row["per_sample"][score], (5, 25, 75, 95))
             line = {"color": PREDICTION, "solid_capstyle": "butt", "zorder": 2}
             axes.plot((low, high), (place, place), linewidth=0.8, **line)
             axes.plot((lower, upper), (place, place), linewidth=3.2, alpha=0.45, **line)
-            axes.plot(score, place, "o", color=PREDICTION, markersize=4, zorder=4)
-            axes.plot(row.baseline[number], place, color=BASELINE, zorder=3, **BASELINE_MARK)
-            axes.plot(row.oracle[number], place, color=ORACLE, zorder=3, **ORACLE_MARK)
-        axes.axvline(first, color=PREDICTION, linestyle="dashed", linewidth=0.8, zorder=1)
+            axes.plot(row[score], place, "o", color=PREDICTION, markersize=4, zorder=4)
+            guesses = row["baseline"][score], row["oracle_1d"][score]
+            axes.plot(guesses[0], place, color=BASELINE, zorder=3, **BASELINE_MARK)
+            axes.plot(guesses[1], place, color=ORACLE, zorder=3, **ORACLE_MARK)
+        axes.axvline(rows[0][score], color=PREDICTION, linestyle="dashed", linewidth=0.8, zorder=1)
         axes.grid(visible=True, axis="x")
         axes.tick_params(axis="y", length=0)
     left, right = panels
     left.set_xlim(left=0)
     left.set_xlabel("RMSE (m/s), less is better")
     right.set_xlabel("SSIM, 1 is perfect")
-    left.set_yticks(places, [row.label for row in rows])
+    left.set_yticks(places, [row["label"] for row in rows])
     left.set_ylim(places[-1] + 0.8, places[0] - GAP)
-    _head_groups(left, places, rows)
+    for group, place in headings:
+        offset = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+        look = {"ha": "right", "va": "center", "weight": "bold", "fontsize": 8}
+        left.annotate(group, (0, place), (-4, 0), **offset, **look)
     figure.legend(handles=_legend(), loc="outside upper center", ncols=3)
     return figure
 
 
-def _places(rows: Sequence[ConditionRow]) -> Iterator[float]:
-    """Yield the height of each row, downward, with room for a heading before each group."""
-    place, group = -GAP, rows[0].group
-    for number, row in enumerate(rows):
-        place += GAP if number == 0 or row.group != group else 1.0
-        place += row.group != group
-        group = row.group
-        yield place
-
-
-def _head_groups(axes: Axes, places: Sequence[float], rows: Sequence[ConditionRow]) -> None:
-    group = None
-    for place, row in zip(places, rows, strict=True):
-        if row.group != group:
-            group = row.group
-            axes.annotate(
-                group,
-                (0, place - 1),
-                xycoords=("axes fraction", "data"),
-                xytext=(-4, 0),
-                textcoords="offset points",
-                ha="right",
-                va="center",
-                weight="bold",
-                fontsize=8,
-            )
+def _places(rows: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[tuple[str, float]]]:
+    """Return the height of each row, downward, and of each group's heading above its rows."""
+    place, places, headings = -GAP - 1, [], []
+    for group, members in groupby(rows, itemgetter("group")):
+        place += GAP
+        headings.append((group, place))
+        for _ in members:
+            place += 1
+            places.append(place)
+    return places, headings
 
 
 def _legend() -> list[Line2D]:
