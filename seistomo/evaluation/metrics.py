@@ -130,6 +130,11 @@ def lateral_mean(velocity: Models) -> Models:
     return np.broadcast_to(mean, velocity.shape).astype(np.float32)
 
 
+def or_none(value: float) -> float | None:
+    """Return a number as JSON holds it: None where there is none (NaN)."""
+    return None if math.isnan(value) else float(value)
+
+
 class ScoreTable:
     """The scores of every sample, for the prediction and what it is compared with.
 
@@ -196,22 +201,11 @@ class ScoreTable:
     def _summary_of(self, rows: pd.DataFrame) -> dict[str, Any]:
         means, summaries = rows.mean(numeric_only=True), {}
         for name, prefix in CANDIDATES.items():
-            mse, mae, ssim, iou = (
-                float(means[prefix + score]) for score in ("mse", "mae", "ssim", "salt_iou")
-            )
-            summaries[name] = {
-                "mse": mse,
-                "rmse": math.sqrt(mse),
-                "mae": mae,
-                "ssim": ssim,
-                "salt_iou": None if math.isnan(iou) else iou,
-                "loss": mse * self.mean_model.size,
-            }
+            found = {score: or_none(means[prefix + score]) for score in SCORES}
+            found |= {"rmse": math.sqrt(found["mse"]), "loss": found["mse"] * self.mean_model.size}
             for score in MISFITS:
                 if (column := prefix + score) in rows:
-                    both = {score: means[column], f"{score}_median": rows[column].median()}
-                    summaries[name] |= {
-                        key: None if math.isnan(value) else float(value)
-                        for key, value in both.items()
-                    }
+                    median = or_none(rows[column].median())
+                    found |= {score: or_none(means[column]), f"{score}_median": median}
+            summaries[name] = found
         return {"samples": len(rows), **summaries.pop("prediction"), **summaries}

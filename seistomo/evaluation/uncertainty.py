@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import erf
 
-from seistomo.evaluation.metrics import SCORES, rank_correlation, sample_scores
+from seistomo.evaluation.metrics import SCORES, or_none, rank_correlation, sample_scores
 
 # Errors in units of sigma: the bins that their shares are counted in.
 RATIOS = np.linspace(0, 100, 10_001)
@@ -141,19 +141,16 @@ class SpreadTable:
 
     def _singles(self) -> dict[str, Any]:
         """Return the scores of the members, and their mean and deviation over the members."""
-        members = []
-        for number in range(len(self._members[0])):
-            found = [batch[number] for batch in self._members]
-            means = {
-                name: float(pd.Series(np.concatenate([one[name] for one in found])).mean())
-                for name in SCORES
-            }
-            members.append(means | {"rmse": math.sqrt(means["mse"])})
-        frame = pd.DataFrame(members)
+        members = zip(*self._members, strict=True)
+        frame = pd.DataFrame([pd.concat(map(pd.DataFrame, one)).mean() for one in members])
+        frame["rmse"] = np.sqrt(frame["mse"])
         return {
-            "members": [{name: _or_none(v) for name, v in one.items()} for one in members],
+            "members": [
+                {name: or_none(value) for name, value in one.items()}
+                for one in frame.to_dict("records")
+            ],
             "single": {
-                name: {"mean": _or_none(frame[name].mean()), "std": _or_none(frame[name].std())}
+                name: {"mean": or_none(frame[name].mean()), "std": or_none(frame[name].std())}
                 for name in SCORES
             },
         }
@@ -166,9 +163,5 @@ def _summary(rows: pd.DataFrame) -> dict[str, Any]:
         "std": math.sqrt(np.square(rows["std"]).mean()),
         "within_1_std": float(rows["within_1_std"].mean()),
         "within_2_std": float(rows["within_2_std"].mean()),
-        "rank_correlation": _or_none(rows["rank_correlation"].mean()),
+        "rank_correlation": or_none(rows["rank_correlation"].mean()),
     }
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

@@ -4,7 +4,7 @@ import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,6 @@ class Record:
 
     def value(self, score: str, checkpoint: str = "last") -> float:
         """Return a score of the test split, or of what the run was judged by each epoch."""
-        if self.diverged or not self.history:
-            return math.nan
         found = self.scores.get(checkpoint, {}).get(score)
         if self.scores:
             return math.nan if found is None else float(found)
@@ -51,8 +49,6 @@ class Record:
 
     def seconds_per_iteration(self) -> float:
         """Return the optimizer's seconds an iteration: the median over the epochs."""
-        if not self.history:
-            return math.nan
         ends = [(0, 0.0), *((row["iteration"], row["seconds"]) for row in self.history)]
         return statistics.median((b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(ends))
 
@@ -62,9 +58,9 @@ class Record:
             self.history, score, target
         )
 
-    def first_epochs(self, count: int | None) -> "Record":
+    def first_epochs(self, count: int) -> "Record":
         """Return the run as it was after so many epochs."""
-        if count is None or len(self.history) <= count:
+        if len(self.history) <= count:
             return self
         return Record(self.path, self.seed, self.history[:count], lost=self.lost)
 
@@ -130,7 +126,7 @@ def read_attempts(out: Path, entry: MethodEntry, seed: int) -> Record | None:
         last = attempt == entry.restarts
         following = out / RUNS / run_key(entry.name, seed, attempt + 1)
         if last or not any((following / name).is_file() for name in (HISTORY, DIVERGED)):
-            return Record(**{**vars(record), "lost": tuple(lost)})
+            return replace(record, lost=tuple(lost))
         lost.append(record.history)
     return None
 
@@ -169,7 +165,9 @@ def read_rows(study: Study, out: Path) -> list[Row]:
         # A trial had the first seed, and was judged otherwise.
         seeds -= {study.first_seed} if trials else set()
         records = [read_attempts(out, of, seed) for seed in sorted(seeds)]
-        found = [one.first_epochs(entry.epochs) for one in records if one is not None]
+        found = [one for one in records if one is not None]
+        if entry.epochs:
+            found = [one.first_epochs(entry.epochs) for one in found]
         if entry.runs_of:
             found = [_scored_anew(one, entry.name) for one in found]
         if found or trials:
@@ -196,16 +194,12 @@ def write_json(path: Path, content: Any) -> None:
 def _scored_anew(record: Record, name: str) -> Record:
     """Return a borrowed run with the scores that the borrower's way to predict gives."""
     path = record.path / SCORES.replace(".", f"-{name}.")
-    return Record(**{**vars(record), "scores": read_json(path)}) if path.is_file() else record
+    return replace(record, scores=read_json(path)) if path.is_file() else record
 
 
 def _seeds_there(out: Path, name: str) -> list[int]:
-    found = []
-    for path in (out / RUNS).glob(f"{name}-s*"):
-        seed = path.name[len(name) + 2 :]
-        if seed.isdecimal():
-            found.append(int(seed))
-    return found
+    ends = [path.name.removeprefix(f"{name}-s") for path in (out / RUNS).glob(f"{name}-s*")]
+    return [int(seed) for seed in ends if seed.isdecimal()]
 
 
 def read_json(path: Path) -> dict[str, Any]:
