@@ -14,14 +14,10 @@ from seistomo.config.schema import require_same
 from seistomo.errors import InputError
 from seistomo.experiments import problems, records
 from seistomo.experiments.page import write_page
-from seistomo.experiments.records import (
-    RUNS,
-    TUNING,
-    run_key,
-)
-from seistomo.experiments.study import MethodEntry, Study
-from seistomo.experiments.work import Work, merged, problem_options, resolved
-from seistomo.files import write_text
+from seistomo.experiments.records import RUNS, TUNING, run_key
+from seistomo.experiments.study import MethodEntry, Study, parse_study
+from seistomo.experiments.work import Work, problem_options, resolved
+from seistomo.files import read_text, reading, write_text
 from seistomo.training.batches import check_interval
 from seistomo.training.checkpoint import FREE_KEYS
 from seistomo.training.fit import build_optimizer
@@ -152,16 +148,17 @@ def _prepare(study: Study, out: Path, anew: Collection[str]) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is no folder")
     if path.is_file():
-        before, now = tomllib.loads(path.read_text(encoding="utf-8")), study.model_dump()
-        held = before.get("name")
-        if held != study.name:
-            raise InputError(f"--out {out}: holds the study {held}; choose another folder")
-        known = {one["name"] for one in before.get("methods", ())} - {*anew}
+        with reading(path):
+            content = tomllib.loads(read_text(path))
+        before = parse_study(content, content.get("name", ""))
+        if before.name != study.name:
+            raise InputError(f"--out {out}: holds the study {before.name}; choose another folder")
+        known = {entry.name for entry in before.methods} - {*anew}
         for entry in study.methods:
             runs = (out / RUNS).glob(f"{entry.name}-s[0-9]*")
             if entry.name not in known or entry.runs_of or not any(runs):
                 continue
-            made = (_made_by(content, entry.name) for content in (now, before))
+            made = (_made_by(one, one.entry(entry.name)) for one in (study, before))
             runs = f"the runs of {entry.name} in {out} were made"
             require_same(runs, *made, "choose another folder, or --overwrite", FREE_KEYS)
     elif out.is_dir() and any(out.iterdir()):
@@ -169,15 +166,14 @@ def _prepare(study: Study, out: Path, anew: Collection[str]) -> None:
     write_text(path, study.to_toml())
 
 
-def _made_by(study: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return what makes a method's runs what they are, by the content of a study's file."""
-    entry = next(one for one in study["methods"] if one["name"] == name)
-    own = entry.get("problem", {})
-    found = {key: entry.get(key) for key in ("optimizer", "learning_rate")}
-    return found | {
-        "options": entry.get("options", {}),
-        "training": {**study.get("training", {}), **entry.get("training", {})},
-        "problem": own if "name" in own else merged(study.get("problem", {}), own),
+def _made_by(study: Study, entry: MethodEntry) -> dict[str, Any]:
+    """Return what makes a method's runs what they are."""
+    return {
+        "optimizer": entry.optimizer,
+        "learning_rate": entry.learning_rate,
+        "options": entry.options,
+        "training": {**study.training, **entry.training},
+        "problem": problem_options(study, entry),
     }
 
 

@@ -4,8 +4,6 @@ import itertools
 import json
 import math
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import optuna
@@ -15,13 +13,7 @@ from optuna.trial import TrialState
 
 from seistomo.errors import InputError
 from seistomo.experiments import records
-from seistomo.experiments.records import (
-    TUNING,
-    Record,
-    run_key,
-    seconds_to,
-    trial_name,
-)
+from seistomo.experiments.records import TUNING, Record, run_key, seconds_to, trial_name
 from seistomo.experiments.study import (
     HIGHER_IS_BETTER,
     History,
@@ -47,13 +39,13 @@ def tune(work: Work, entry: MethodEntry) -> MethodEntry | None:
     """
     target = _target(work, entry)
     trials = work.study.tuning.trials
-    with _opened(work, entry) as journal:
-        while not work.time_is_up:
-            trial = _next_trial(work, entry, journal, trials)
-            if trial is None:
-                break
-            _try(work, entry, journal, trial, target)
-            _write(work, entry, journal)
+    journal = _opened(work, entry)
+    while not work.time_is_up:
+        trial = _next_trial(work, entry, journal, trials)
+        if trial is None:
+            break
+        _try(work, entry, journal, trial, target)
+        _write(work, entry, journal)
     found = records.read_trials(work.out, entry.name)
     if found.get("best") is None:
         say(f"{entry.name}: no trial was done to its end")
@@ -62,14 +54,13 @@ def tune(work: Work, entry: MethodEntry) -> MethodEntry | None:
     return best.model_copy(update={"name": trial_name(entry.name, found["best"])})
 
 
-@contextmanager
-def _opened(work: Work, entry: MethodEntry) -> Iterator[optuna.Study]:
+def _opened(work: Work, entry: MethodEntry) -> optuna.Study:
     folder = work.out / TUNING
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     file = str(folder / f"{entry.name}.journal")
     backend = JournalFileBackend(file, lock_obj=JournalFileOpenLock(file))
-    yield optuna.create_study(
+    return optuna.create_study(
         storage=JournalStorage(backend),
         study_name=entry.name,
         load_if_exists=True,

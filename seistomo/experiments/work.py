@@ -15,13 +15,7 @@ from seistomo.config import LoopConfig
 from seistomo.errors import TrainingDivergedError
 from seistomo.experiments import problems, records
 from seistomo.experiments.machine import describe_machine
-from seistomo.experiments.records import (
-    RUNS,
-    Record,
-    is_given_up,
-    read_run,
-    run_key,
-)
+from seistomo.experiments.records import RUNS, Record, is_given_up, read_run, run_key
 from seistomo.experiments.study import History, MethodEntry, Study
 from seistomo.files import write_text
 from seistomo.progress import say
@@ -139,8 +133,7 @@ class Work:
 
     def seconds(self, tuning: bool = False) -> float | None:
         """Return the optimizer time that a run, or a trial, may take."""
-        own = self.study.tuning.seconds if tuning and self.study.tuning else None
-        return own or self.study.seconds
+        return (tuning and self.study.tuning.seconds) or self.study.seconds
 
     def _fit(self, problem: Any, method: Method, seed: int, path: Path, stop: Stop) -> None:
         try:

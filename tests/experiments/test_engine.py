@@ -176,7 +176,7 @@ def test_overwrite_of_a_shard_is_refused(tmp_path, line_study):
 
 def test_run_of_another_process_is_left_alone(tmp_path, line_study, fitted):
     (tmp_path / "runs").mkdir()
-    (tmp_path / engine.STUDY).write_text('name = "line"\n')
+    (tmp_path / engine.STUDY).write_text(line_study(seeds=1).to_toml())
     with FileLock(tmp_path / "runs/.adam-s0.lock"):
         run_study(line_study(seeds=1), tmp_path)
     assert fitted == [("sgd-s0", 0)]
