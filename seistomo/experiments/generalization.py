@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
@@ -32,7 +31,13 @@ from seistomo.experiments import problems, records
 from seistomo.experiments.conditions import Case, cases_of, cut_crops, grid_settings
 from seistomo.experiments.machine import describe_machine, machine_line
 from seistomo.experiments.study import Condition, Study
-from seistomo.experiments.tables import NOTHING, markdown_table, number, spread
+from seistomo.experiments.tables import (
+    NOTHING,
+    markdown_table,
+    mean_change,
+    mean_deviation,
+    number,
+)
 from seistomo.files import write_text
 from seistomo.progress import quietly, say, warn
 from seistomo.simulation import check_simulation
@@ -341,16 +346,14 @@ def _cells(one: Mapping[str, Any], reference: Mapping[str, Any]) -> list[str]:
     change = NOTHING
     if one["same_models"] and one is not reference:
         pairs = zip(one["per_sample"]["ssim"], reference["per_sample"]["ssim"], strict=True)
-        changes = [a - b for a, b in pairs]
-        error = spread(changes) / math.sqrt(len(changes))
-        change = f"{np.mean(changes):+.3f} ± {error:.3f}"
+        change = mean_change([a - b for a, b in pairs], 3)
     return [
         one["label"],
         "same" if one["same_models"] else "new",
         str(one["samples"]),
         f"{one['loss'] / 1e8:.3g}",
         f"{one['rmse']:.0f}",
-        f"{one['ssim']:.3f} ± {spread(one['per_sample']['ssim']):.3f}",
+        mean_deviation(one["per_sample"]["ssim"], 3),
         number(one["salt_iou"], 2),
         f"{one['baseline']['rmse']:.0f}",
         f"{one['baseline']['ssim']:.3f}",

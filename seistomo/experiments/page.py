@@ -26,8 +26,8 @@ from seistomo.experiments.study import (
 )
 from seistomo.experiments.tables import (
     NOTHING,
-    decimals,
     markdown_table,
+    mean_change,
     mean_deviation,
     median_range,
     number,
@@ -90,10 +90,13 @@ class Page:
     def _then(self, row: Row, record: Record, when: str) -> Record:
         """Return a run as it was at a moment, without history where it did not get there."""
         if when.endswith("%"):
-            return record.first_seconds(float(when[:-1]) / 100 * (self.study.seconds or 0))
+            return record.first_seconds(self._seconds(when))
         epochs = row.entry.paper.get("epochs") if when == "paper" else int(when)
         there = epochs is not None and len(record.history) >= epochs
         return record.first_epochs(int(epochs) if there else 0)
+
+    def _seconds(self, share: str) -> float:
+        return float(share.removesuffix("%")) / 100 * self.study.seconds
 
     def first_score(self) -> str:
         """Return the first score of the table that there are values of."""
@@ -159,7 +162,7 @@ class Page:
 
     def _in_words(self, when: str) -> str:
         if when.endswith("%"):
-            return f"{float(when[:-1]) / 100 * (self.study.seconds or 0):.3g} s"
+            return f"{self._seconds(when):.3g} s"
         return "the paper's epochs" if when == "paper" else f"{when} epochs"
 
     def _epochs(self, row: Row, when: str) -> str:
@@ -172,12 +175,7 @@ class Page:
             return NOTHING
         theirs = {one.seed: one.value(score, self.checkpoint) for one in self.reference.whole}
         pairs = [(one.value(score, self.checkpoint), theirs.get(one.seed)) for one in row.whole]
-        changes = [(a - b) / self.unit(score)[1] for a, b in pairs if b is not None]
-        if not changes:
-            return NOTHING
-        mean, error = statistics.fmean(changes), spread(changes) / math.sqrt(len(changes))
-        shown = decimals(mean, error)
-        return f"{mean:+.{shown}f}" + (f" ± {error:.{shown}f}" if error > 0 else "")
+        return mean_change([(a - b) / self.unit(score)[1] for a, b in pairs if b is not None])
 
     def _baseline(self) -> dict[str, str]:
         """Return what the mean training model scores, by heading."""
@@ -243,10 +241,6 @@ def _range(values: Sequence[float]) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _stuck(row: Row) -> str:
-    return f"{sum(one.stuck for one in row.records)} of {len(row.records)}"
-
-
 SPECIAL: dict[str, tuple[str, Callable[[Page, Row], str]]] = {
     "learning_rate": ("α", lambda page, row: f"{row.entry.learning_rate or math.nan:g}"),
     "epochs": ("epochs", lambda page, row: _range([len(one.history) for one in row.records])),
@@ -256,7 +250,10 @@ SPECIAL: dict[str, tuple[str, Callable[[Page, Row], str]]] = {
     ),
     "runs": ("runs", lambda page, row: str(len(row.whole))),
     "restarts": ("restarts", lambda page, row: str(sum(len(one.lost) for one in row.records))),
-    "stuck": ("stuck", lambda page, row: _stuck(row)),
+    "stuck": (
+        "stuck",
+        lambda page, row: f"{sum(one.stuck for one in row.records)} of {len(row.records)}",
+    ),
     "duration": (
         "s a run",
         lambda page, row: mean_deviation([one.history[-1]["seconds"] for one in row.whole]),
@@ -296,7 +293,8 @@ def write_page(study: Study, out: Path, command: str, busy: Sequence[str] = ()) 
     }
     records.write_json(out / TABLE, content)
     say(f"{table}\n{missing}")
-    return f"{out / INDEX}: {_headline(page)}{_failed(page)}"
+    wanted = ", ".join(f"{score} {value:g}" for score, value in study.expect.items())
+    return f"{out / INDEX}: {_headline(page)}" + (f"; expected {wanted}" if wanted else "")
 
 
 def _missing(study: Study, rows: Sequence[Row], busy: Sequence[str]) -> str:
@@ -347,22 +345,14 @@ def _headline(page: Page) -> str:
 
 def failures(study: Study, out: Path) -> list[str]:
     """Return the methods that fall short of what the study expects, in words."""
-    page = Page(study, out, read_rows(study, out))
     found = []
-    for row in page.rows:
+    for row in read_rows(study, out):
         for score, least in study.expect.items():
             values = row.values(score)
             value = statistics.fmean(values) if values else math.nan
             if not reaches(value, score, least):
                 found.append(f"{row.entry.label}: {score} {value:.3g}, not {least:g}")
     return found
-
-
-def _failed(page: Page) -> str:
-    if not page.study.expect:
-        return ""
-    wanted = ", ".join(f"{score} {value:g}" for score, value in page.study.expect.items())
-    return f"; expected {wanted}"
 
 
 def _draw(page: Page, out: Path) -> Iterator[tuple[str, str]]:

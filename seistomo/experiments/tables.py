@@ -19,6 +19,15 @@ def mean_deviation(values: Sequence[float], digits: int | None = None) -> str:
     return text if len(values) < 2 else f"{text} ± {deviation:.{digits}f}"
 
 
+def mean_change(changes: Sequence[float], digits: int | None = None) -> str:
+    """Return the mean of changes with its sign ± its standard error."""
+    if not changes:
+        return NOTHING
+    mean, error = statistics.fmean(changes), spread(changes) / math.sqrt(len(changes))
+    digits = decimals(mean, error) if digits is None else digits
+    return f"{mean:+.{digits}f}" + (f" ± {error:.{digits}f}" if error > 0 else "")
+
+
 def median_range(values: Sequence[float], digits: int = 2) -> str:
     """Return the median and, in brackets, the lowest and highest."""
     if not values:

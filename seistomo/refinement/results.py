@@ -26,6 +26,7 @@ from seistomo.evaluation.report import (
     environment_facts,
     write_page,
 )
+from seistomo.evaluation.scoring import CSV
 from seistomo.evaluation.uncertainty import SpreadTable
 from seistomo.progress import counted
 from seistomo.refinement.inversion import Inversion, Inverter
@@ -37,7 +38,6 @@ START_WORDS = {
     "mean": "starting from the mean training model",
     "smooth": "starting from the true models smoothed",
 }
-CSV = {"index": False, "float_format": "%.9g", "lineterminator": "\n"}
 # Of gathers of one's own so many samples are drawn.
 MOST_SHOWN = 4
 # A figure, its title and what it shows.

@@ -100,15 +100,14 @@ def shots_figure(
     times: Sequence[NDArray],
     surveys: Sequence[Survey],
     titles: Sequence[str],
-    clip: float = 95.0,
-    limits: tuple[float, float] | None = None,
+    clip: float,
+    limits: tuple[float, float],
 ) -> Figure:
     """Draw a model beside one shot over it, [receiver, time] a data set, on one grey scale."""
     width = max(WIDTH, MODEL_WIDTH + SHOT_WIDTH * len(records))
     figure = new_figure(width, ROW_HEIGHT)
     left, right = figure.subfigures(1, 2, width_ratios=[MODEL_WIDTH, width - MODEL_WIDTH])
     axes = left.subplots()
-    limits = limits or (float(velocity.min()), float(velocity.max()))
     image = draw_section(axes, velocity, depth, x, limits)
     draw_survey(axes, surveys[0], 72 * (MODEL_WIDTH - 0.6))
     label_axes(axes)
@@ -174,9 +173,9 @@ def _draw_gathers(
     gathers: NDArray[np.float32],
     time: NDArray,
     survey: Survey,
-    shots: Sequence[int] | None = None,
-    clip: float = 95.0,
-    title: str = "",
+    shots: Sequence[int] | None,
+    clip: float,
+    title: str,
 ) -> None:
     """Draw the shots of one sample [source, receiver, time] into a part of a figure."""
     shots = _default_shots(len(gathers), shots)

@@ -21,14 +21,11 @@ Pair = tuple[NDArray, NDArray]
 
 @styled
 def misfit_gathers_figure(
-    cases: Sequence[tuple[str, "Example"]],
-    time: NDArray,
-    baseline: str = "mean model",
-    clip: float = 98.0,
+    cases: Sequence[tuple[str, "Example"]], time: NDArray, baseline: str = "mean model"
 ) -> Figure:
     """Draw a shot a row: recorded, predicted, difference, and that of what ``baseline`` names.
 
-    A row's grey scale ends at the percentile ``clip`` of what was recorded; ``time`` in s.
+    A row's grey scale ends at the 98th percentile of what was recorded; ``time`` in s.
     """
     columns = ("recorded", "over the result", "difference", f"difference, {baseline}")
     figure = new_figure(WIDTH, 0.9 * ROW_HEIGHT * len(cases))
@@ -36,7 +33,7 @@ def misfit_gathers_figure(
         figure.subfigures(len(cases), 1, squeeze=False)[:, 0], cases, strict=True
     ):
         part.suptitle(title, fontsize="medium", weight="bold")
-        reach = reach_of(shots.observed, clip)
+        reach = reach_of(shots.observed, 98.0)
         difference = shots.predicted - shots.observed
         records = (shots.observed, shots.predicted, difference, shots.baseline - shots.observed)
         grid = part.subplots(1, len(columns), sharey=True)
