@@ -42,8 +42,8 @@ def call(tmp_path):
         program.write_text(f"#!/bin/bash\n{text.format(python=sys.executable, log=log)}\n")
         program.chmod(0o755)
 
-    def run(script, *arguments, **settings):
-        log.unlink(missing_ok=True)
+    def run(script, *arguments, status=0, **settings):
+        log.write_text("")
         environment = {**os.environ, "CDPATH": str(tmp_path), "SLURM_SUBMIT_DIR": str(project)}
         done = subprocess.run(
             ["bash", str(project / "scripts" / script), *arguments],
@@ -53,7 +53,7 @@ def call(tmp_path):
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == status, done.stderr
         lines = log.read_text().splitlines()
         return [line for line in lines if "pip --version" not in line]
 
@@ -68,6 +68,17 @@ def test_quickstart_installs_once_and_writes_where_it_was_called(call, tmp_path)
     assert f"--out {tmp_path}/first try/data.h5" in "\n".join(lines)
     assert not any("--editable" in line for line in call("quickstart.sh"))
     assert (tmp_path / "my project" / "quickstart").is_dir(), "without a name: in the project"
+
+
+def test_the_papers_size_is_worked_on_until_time_is_up(call):
+    options = ["--set", "survey.sources=8"]
+    lines = [line for line in call("paper-size.sh", "out", *options) if line.startswith("seistomo")]
+    assert [line.split()[1] for line in lines] == ["simulate", "benchmark", "train", "evaluate"]
+    assert all(line.endswith(" ".join(options)) for line in lines[::2])
+    assert not any(
+        line.startswith("seistomo")
+        for line in call("paper-size.sh", "out", status=130, MINUTES="0")
+    )
 
 
 def test_the_tests_install_their_tools_and_take_arguments(call):
