@@ -1,6 +1,7 @@
 """New samples of a data set's kind, made in a process of their own while training goes on."""
 
 import multiprocessing
+import os
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
@@ -109,6 +110,8 @@ def _simulate(
     from seistomo.dataset.pipeline import Pipeline, Work
 
     end_with_parent()
+    # Threads that train wait for each other: one core taken from them holds up all.
+    os.nice(10)
     torch.set_num_threads(max(1, torch.get_num_threads() // neighbours))
     # On a CPU small calls cost little, and all workers are busy at once.
     size = config.simulation.models_per_call if device.startswith("cuda") else 1
