@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -305,13 +305,15 @@ class Training:
         count = len(self.train)
         groups = epoch_groups(settings, progress.epoch, count)
         mark, waited = time.perf_counter(), self.train.waited
-        epoch = self.train.epoch(progress.epoch, groups)
+        with self._kept_at_interrupt():
+            epoch = self.train.epoch(progress.epoch, groups)
         ranks = Ranks() if epoch.owners is None else SharedRanks(epoch.samples, epoch.owners)
         # Batches of the first epoch's size that make one of this epoch's.
         drawn, first = (samples_drawn(settings, number, count) for number in (progress.epoch, 0))
         growth = drawn / first * batch_count(settings, 0, count) / len(groups)
         for batch in epoch.from_batch(progress.batch):
-            self._heed_interrupts()
+            with self._kept_at_interrupt():
+                self.processes.require_all_well()
             objective = BatchObjective(
                 self.network,
                 problem.loss,
@@ -365,10 +367,11 @@ class Training:
                 raise
             raise InputError(f"{name}: {error}") from None
 
-    def _heed_interrupts(self) -> None:
-        """End where the user has pressed Ctrl-C or another rank has ended; keep what is done."""
+    @contextmanager
+    def _kept_at_interrupt(self) -> Iterator[None]:
+        """Write a checkpoint where Ctrl-C, here or at another rank, ends a ``with`` block."""
         try:
-            self.processes.require_all_well()
+            yield
         except KeyboardInterrupt:
             if self.directory.settled:
                 self.save(at_once=True)

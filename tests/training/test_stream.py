@@ -1,5 +1,6 @@
 """Training on a stream: models that no data set holds, used a few times, the same after a kill."""
 
+import sys
 from contextlib import closing
 
 import numpy as np
@@ -108,6 +109,25 @@ def test_resumed_anywhere_it_ends_with_the_same_bits(
 ):
     assert_resumes(config(*overrides), path, stops=(5, 9))
     assert load_run(tmp_path / "run").predict(np.zeros((1, 2, 7, 40), np.float32)).shape[0] == 1
+
+
+def test_interrupted_while_it_waits_for_models_it_keeps_what_is_done(
+    config, path, tmp_path, monkeypatch
+):
+    wait, waits = StreamedSamples._wait, []
+
+    def interrupted(self):
+        waits.append(self)
+        if len(waits) == 3:
+            raise KeyboardInterrupt
+        wait(self)
+
+    monkeypatch.setattr(StreamedSamples, "_wait", interrupted)
+    # As where writing is slow: no epoch's end is worth a checkpoint.
+    monkeypatch.setattr(sys.modules["seistomo.training.fit"], "WRITING_SHARE", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train(config(), path, tmp_path / "run")
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.pt").progress.epoch == 2
 
 
 def test_two_processes_make_half_of_the_samples_each(config, tmp_path, start_ranks):
