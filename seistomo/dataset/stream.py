@@ -42,11 +42,11 @@ class SampleStream:
         Of the samples to make, in this order.
     device
         Where the wave equation is solved.
-    neighbours
-        How many such processes share this machine's cores.
+    threads
+        How many threads simulate on a CPU.
     """
 
-    def __init__(self, data: DatasetReader, numbers: range, device: torch.device, neighbours: int):
+    def __init__(self, data: DatasetReader, numbers: range, device: torch.device, threads: int):
         own = np.flatnonzero(data.seeds(range(data.samples))[:, 0] == data.config.dataset.seed)
         if data.config.velocity.imported is not None or not len(own):
             raise _not_drawn(data)
@@ -55,7 +55,7 @@ class SampleStream:
         context = multiprocessing.get_context("forkserver")
         self._source, target = context.Pipe(duplex=False)
         works = [range(known, known + 1), numbers]
-        arguments = target, data.config, str(device), neighbours, works
+        arguments = target, data.config, str(device), threads, works
         self._process = context.Process(target=_simulate, args=arguments)
         self._process.start()
         target.close()
@@ -102,7 +102,7 @@ def _not_drawn(data: DatasetReader) -> InputError:
 
 
 def _simulate(
-    target: Connection, config: Config, device: str, neighbours: int, works: Sequence[range]
+    target: Connection, config: Config, device: str, threads: int, works: Sequence[range]
 ) -> None:
     """Make samples and send them: what the process does."""
     # In this process alone: training does without the wave equation.
@@ -112,7 +112,7 @@ def _simulate(
     end_with_parent()
     # Threads that train wait for each other: one core taken from them holds up all.
     os.nice(10)
-    torch.set_num_threads(max(1, torch.get_num_threads() // neighbours))
+    torch.set_num_threads(threads)
     # On a CPU small calls cost little, and all workers are busy at once.
     size = config.simulation.models_per_call if device.startswith("cuda") else 1
     calls = (

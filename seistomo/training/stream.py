@@ -105,8 +105,9 @@ class StreamedSamples(GatherSamples):
         begins = self._stream is None
         if begins:
             last = int(self._window(settings, settings.epochs - 1)[-1]) + 1
-            numbers, neighbours = self._own(first, last), self.processes.local_count
-            self._stream = SampleStream(self.data, numbers, self.device, neighbours)
+            # As many threads as this process trains with.
+            numbers, threads = self._own(first, last), torch.get_num_threads()
+            self._stream = SampleStream(self.data, numbers, self.device, threads)
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="stream")
             self._ask_for(first, stop)
         mark = time.perf_counter()
