@@ -13,7 +13,8 @@ epochs="${EPOCHS:-100}" stop=$((SECONDS + 60 * ${MINUTES:-9}))
 work() {
     local left=$((stop - SECONDS)) status=130
     if ((left > 0)); then
-        timeout --signal=INT --preserve-status "$left" seistomo "$@" && return
+        # In the foreground: Ctrl-C reaches the command too.
+        timeout --foreground --signal=INT --preserve-status "$left" seistomo "$@" && return
         status=$?
     fi
     ((status != 130)) || echo "Not done yet: give the same command again." >&2
