@@ -9,8 +9,9 @@ started=$SECONDS
 
 # Each step goes on where an interrupted one stopped, so the whole script can be run again.
 seistomo simulate quickstart --out "$out/data.h5" --resume
-# Layers are short here: threads that sleep between them wake too late.
-env -u OMP_WAIT_POLICY seistomo train quickstart --data "$out/data.h5" --out "$out/run" --resume
+# Layers are short here: threads that sleep between them wake too late, and threads that spin for long
+# wait for a core that something else has.
+env -u OMP_WAIT_POLICY GOMP_SPINCOUNT=1000 seistomo train quickstart --data "$out/data.h5" --out "$out/run" --resume
 seistomo evaluate "$out/run" --data "$out/data.h5" --out "$out/evaluation" --overwrite
 seistomo benchmark refinement "$out/run" --data "$out/data.h5" --out "$out/refinement" \
   --methods prediction-adam,mean --set samples=3
