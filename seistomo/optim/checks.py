@@ -163,14 +163,14 @@ def require_repeatable(
 
 
 @torch.no_grad()
-def require_mean(loss: Callable, outputs: Tensor, targets: Tensor, parted: bool) -> bool:
+def require_mean(loss: Callable, outputs: Tensor, targets: Tensor, parted: bool) -> bool | None:
     """Refuse a loss that is not the mean over samples of a loss of each; say if it was shown.
 
-    Where samples are not ``parted`` only a sum over them is refused.
+    Where samples are not ``parted`` only a sum over them is refused. None: nothing can be said.
     """
     count = len(targets)
     if count < 2 or not isinstance(outputs, Tensor):
-        return False
+        return None
     half = count // 2
     whole = loss(outputs, targets)
     parts = (loss(outputs[half:], targets[half:]), loss(outputs[:half], targets[:half]))

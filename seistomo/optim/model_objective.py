@@ -37,7 +37,7 @@ from seistomo.optim.ranks import Ranks
 # more than so many batches, whose graph fits into memory or not by the model.
 FULL_GRADIENT_PIECE, FULL_GRADIENT_BATCHES = 1000, 4
 # What a loss was found to be; see `seistomo.optim.checks.facts`.
-MEAN, OF_OUTPUTS = "a mean over samples", "of the outputs alone"
+MEAN, NO_SUM, OF_OUTPUTS = "a mean over samples", "no sum over them", "of the outputs alone"
 # Samples that a model and a loss are looked at with.
 FEW = 8
 
@@ -236,8 +236,11 @@ class PartwiseObjective(ABC):
 
     def _require_mean(self, outputs: Tensor, targets: Tensor, parted: bool) -> None:
         known = facts(self.model, self._given_loss)
-        if MEAN not in known and require_mean(self._given_loss, outputs, targets, parted):
-            known.add(MEAN)
+        if MEAN in known or (NO_SUM in known and not parted):
+            return
+        shown = require_mean(self._given_loss, outputs, targets, parted)
+        if shown is not None:
+            known.add(MEAN if shown else NO_SUM)
 
     @torch.no_grad()
     def _look(self, curvature_of: Tensor | None = None, network: NetworkAt | None = None) -> None:
@@ -264,10 +267,15 @@ class PartwiseObjective(ABC):
             if self._jacobian_mode == "auto":
                 choose_way(network, inputs)
             known.add(derivatives)
-        share, count = self._ranks.share(curvature_of), len(curvature_of)
-        if {MEAN, OF_OUTPUTS} <= of_loss or not len(share):
+        if {MEAN, OF_OUTPUTS} <= of_loss:
             return
+        share = self._ranks.share(curvature_of)
+        if not len(share):
+            return
+        count = len(curvature_of)
         parted = count < self.sample_count or len(next(self.parts(share))[1]) < count
+        if {NO_SUM, OF_OUTPUTS} <= of_loss and not parted:
+            return
         inputs, targets = next(self.parts(share[:FEW]))
         own = trainable(self.model)
         with torch.enable_grad():  # What the loss reads inside the model keeps its graph.
