@@ -413,6 +413,17 @@ def test_parameters_that_cannot_be_optimized_are_refused(variant):
 
 
 @every_own_class
+def test_autocast_around_a_step_is_refused(variant):
+    model = REGRESSION.start()
+    optimizer = make(variant, model.parameters())
+    objective = REGRESSION.objective(model, 0)
+    with torch.autocast("cpu", torch.bfloat16), pytest.raises(OptimizerError, match="autocast"):
+        optimizer.step(objective)
+    assert not any(moved(model))
+    assert not optimizer.memory
+
+
+@every_own_class
 def test_options_that_a_group_cannot_have_are_refused(variant):
     model = REGRESSION.start()
     first = {"params": model[0].parameters(), "name": "first", "initial_lr": 0.1}

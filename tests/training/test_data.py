@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from seistomo.config import TrainingConfig, load_config, with_overrides
+from seistomo.config import TrainingConfig, load_config, parse_config, with_overrides
 from seistomo.dataset import open_dataset, write_dataset
 from seistomo.errors import InputError
 from seistomo.experiments.conditions import wavelet_settings
@@ -341,6 +341,18 @@ def test_validation_is_not_spoiled(dataset, make_config, tmp_path):
     spoiled = train(make_config(*still, NOISE, DEAD), dataset, tmp_path / "spoiled")
     assert spoiled.last["validation_loss"] == plain.last["validation_loss"]
     assert spoiled.last["train_loss"] != plain.last["train_loss"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.noise_snr=[20.0, 10.0]", "low not above high"),
+        ("training.dead_traces=[0.0, 1.0]", "training.dead_traces"),
+    ],
+)
+def test_ranges_that_cannot_be_are_refused(override, message):
+    with pytest.raises(InputError, match=message):
+        parse_config("", [override])
 
 
 # Mirrored samples: the same physics seen from behind.

@@ -108,6 +108,9 @@ def test_resumed_anywhere_it_ends_with_the_same_bits(
     config, path, tmp_path, assert_resumes, overrides
 ):
     assert_resumes(config(*overrides), path, stops=(5, 9))
+    if overrides is not SQGN:
+        last = load_checkpoint(tmp_path / "run" / "checkpoint.pt").history[-1]
+        assert last["gradient_evaluations"] == 5 * 3
     assert load_run(tmp_path / "run").predict(np.zeros((1, 2, 7, 40), np.float32)).shape[0] == 1
 
 
